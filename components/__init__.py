@@ -1,0 +1,1 @@
+"""The pipeline's steps; README.md beside this file is the map."""

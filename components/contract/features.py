@@ -1,0 +1,99 @@
+"""The tf.Example in which a photograph travels from example_gen to every other step (DESIGN §4)."""
+
+from typing import Dict, List, Optional, Sequence
+
+import tensorflow as tf
+
+IMAGE = "image/encoded"
+IMAGE_ID = "image/id"
+SOURCE = "image/source"
+ATTRIBUTES = "face/attributes"
+HEIGHT = "image/height"
+WIDTH = "image/width"
+
+TRAIN_SPLIT = "train"
+EVAL_SPLIT = "eval"
+
+# The attribute list of CelebA (Liu et al. 2015), in its order: every source maps its labels onto it.
+ATTRIBUTE_NAMES = (
+    "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs", "Big_Lips", "Big_Nose",
+    "Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair", "Bushy_Eyebrows", "Chubby", "Double_Chin", "Eyeglasses",
+    "Goatee", "Gray_Hair", "Heavy_Makeup", "High_Cheekbones", "Male", "Mouth_Slightly_Open", "Mustache", "Narrow_Eyes",
+    "No_Beard", "Oval_Face", "Pale_Skin", "Pointy_Nose", "Receding_Hairline", "Rosy_Cheeks", "Sideburns", "Smiling",
+    "Straight_Hair", "Wavy_Hair", "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick", "Wearing_Necklace",
+    "Wearing_Necktie", "Young",
+)  # fmt: skip
+UNKNOWN = -1
+
+
+def attributes_from(labels: Dict[str, int]) -> List[int]:
+    """Labels by name (0 or 1) as the full list in ATTRIBUTE_NAMES' order, −1 where a label is not given.
+
+    Raises:
+      ValueError: a name that CelebA does not have, or a value other than −1, 0, 1.
+    """
+    unknown_names = sorted(set(labels) - set(ATTRIBUTE_NAMES))
+    if unknown_names:
+        raise ValueError(f"not attributes of CelebA: {', '.join(unknown_names)}")
+    if any(value not in (-1, 0, 1) for value in labels.values()):
+        raise ValueError(f"attribute values must be −1, 0 or 1, got {labels}")
+    return [int(labels.get(name, UNKNOWN)) for name in ATTRIBUTE_NAMES]
+
+
+def make_example(
+    png: bytes, image_id: str, source: str, attributes: Sequence[int], height: int, width: int
+) -> tf.train.Example:
+    """One photograph (lossless PNG) as tf.Example; `attributes` in ATTRIBUTE_NAMES' order."""
+    if len(attributes) != len(ATTRIBUTE_NAMES):
+        raise ValueError(f"{image_id}: expected {len(ATTRIBUTE_NAMES)} attributes, got {len(attributes)}")
+
+    def bytes_feature(value: bytes) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    def int_feature(values: Sequence[int]) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+    features = {
+        IMAGE: bytes_feature(png),
+        IMAGE_ID: bytes_feature(image_id.encode()),
+        SOURCE: bytes_feature(source.encode()),
+        ATTRIBUTES: int_feature(attributes),
+        HEIGHT: int_feature([height]),
+        WIDTH: int_feature([width]),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features))
+
+
+def parse_example(serialized: tf.Tensor, image_size: int) -> Dict[str, tf.Tensor]:
+    """A serialized Example as {IMAGE: float32 [image_size, image_size, 3] in [0, 1], IMAGE_ID, ATTRIBUTES: int64 [40]}.
+
+    Raises:
+      tf.errors.InvalidArgumentError: the stored picture is not `image_size` × `image_size`.
+    """
+    parsed = tf.io.parse_single_example(
+        serialized,
+        {
+            IMAGE: tf.io.FixedLenFeature([], tf.string),
+            IMAGE_ID: tf.io.FixedLenFeature([], tf.string),
+            ATTRIBUTES: tf.io.FixedLenFeature([len(ATTRIBUTE_NAMES)], tf.int64),
+        },
+    )
+    pixels = tf.io.decode_png(parsed[IMAGE], channels=3)
+    pixels = tf.ensure_shape(pixels, [image_size, image_size, 3])
+    return {**parsed, IMAGE: tf.cast(pixels, tf.float32) / 255.0}
+
+
+def example_files(examples_uri: str, split: str) -> List[str]:
+    """The gzip TFRecord files of one split of an Examples artifact; ValueError when there are none."""
+    files = sorted(tf.io.gfile.glob(f"{examples_uri}/Split-{split}/*"))
+    if not files:
+        raise ValueError(f"{examples_uri}: no Examples in its split '{split}'")
+    return files
+
+
+def read_dataset(examples_uri: str, split: str, image_size: int, limit: Optional[int] = None) -> tf.data.Dataset:
+    """The parsed Examples of one split, in file order, as a tf.data.Dataset of parse_example's dicts."""
+    records = tf.data.TFRecordDataset(example_files(examples_uri, split), compression_type="GZIP")
+    if limit is not None:
+        records = records.take(limit)
+    return records.map(lambda record: parse_example(record, image_size), num_parallel_calls=tf.data.AUTOTUNE)

@@ -1,0 +1,81 @@
+"""Writing files so that a killed process leaves the old file or the new one, never half of one.
+
+Paths may be local or anything that tf.io.gfile knows (gs://…): a step's artifacts live where its runner keeps them.
+"""
+
+import hashlib
+import json
+import os
+from typing import Any
+
+import tensorflow as tf
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """Writes `data` to `path`, replacing what is there in one step; makes the folder if it is missing."""
+    tf.io.gfile.makedirs(os.path.dirname(path) or ".")
+    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}.part")
+    try:
+        with tf.io.gfile.GFile(temporary, "wb") as file:
+            file.write(data)
+        tf.io.gfile.rename(temporary, path, overwrite=True)
+    except BaseException:
+        if tf.io.gfile.exists(temporary):
+            tf.io.gfile.remove(temporary)
+        raise
+
+
+def write_json(path: str, value: Any) -> None:
+    """Writes `value` as indented JSON; NaN and infinity are refused (ValueError), they are no JSON."""
+    write_bytes(path, (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: str, what: str) -> Any:
+    """Reads a JSON file; ValueError names the file and `what` it should have been when it is missing or broken."""
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return json.loads(file.read())
+    except tf.errors.NotFoundError:
+        raise ValueError(f"{path}: {what} is missing") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {what} is not valid JSON: {error}") from None
+
+
+def remove_directory(path: str) -> None:
+    """Removes a directory and what is in it; nothing happens where there is none."""
+    if tf.io.gfile.isdir(path):
+        tf.io.gfile.rmtree(path)
+
+
+def replace_directory(temporary: str, path: str) -> None:
+    """Renames the finished directory `temporary` to `path`, removing what was there."""
+    remove_directory(path)
+    tf.io.gfile.rename(temporary, path)
+
+
+def copy_directory(source: str, target: str) -> None:
+    """Copies a directory's files to `target`, replacing what is there in one step."""
+    temporary = os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.part")
+    remove_directory(temporary)
+    for folder, _, names in tf.io.gfile.walk(source):
+        into = os.path.normpath(os.path.join(temporary, os.path.relpath(folder, source)))
+        tf.io.gfile.makedirs(into)
+        for name in names:
+            tf.io.gfile.copy(os.path.join(folder, name), os.path.join(into, name))
+    replace_directory(temporary, target)
+
+
+def fingerprint(*parts: str) -> str:
+    """A short stable name for what `parts` say, for directories that must be found again."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def directory_fingerprint(directory: str) -> str:
+    """Changes when a file below `directory` is added, removed, resized or rewritten."""
+    listing = []
+    for folder, _, names in sorted(tf.io.gfile.walk(directory)):
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            stat = tf.io.gfile.stat(path)
+            listing.append(f"{os.path.relpath(path, directory)} {stat.length} {stat.mtime_nsec}")
+    return fingerprint(*listing)

@@ -1,0 +1,93 @@
+"""The JSON beside a SavedModel: `simulator.json` and `tagger.json` (DESIGN §4)."""
+
+import dataclasses
+import os
+from typing import Any, Dict, List, Optional, Type, TypeVar
+
+from faketagger.components.contract import files
+
+FAMILIES = ("identity_swap", "reenactment", "attribute_editing", "entire_synthesis", "perturbation")
+
+_T = TypeVar("_T")
+
+
+@dataclasses.dataclass
+class SimulatorManifest:
+    """What a simulator is and how strong it was measured to be.
+
+    Attributes:
+      name: its directory's name: lower-case letters, digits and underscores.
+      family: one of FAMILIES.
+      conditions: the name of each value of the signature's `condition`, in order.
+      image_size: the side of the pictures it takes.
+      training_data: what it was trained on, for people.
+      licence: under which terms it may be used.
+      strength: by condition, {"psnr": dB, "ssim": 0…1} between its input and output on eval pictures.
+    """
+
+    name: str
+    family: str
+    conditions: List[str]
+    image_size: int
+    training_data: str
+    licence: str
+    strength: Dict[str, Dict[str, float]] = dataclasses.field(default_factory=dict)
+
+    FILE = "simulator.json"
+
+    def __post_init__(self):
+        if self.family not in FAMILIES:
+            raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got '{self.family}'")
+        if not self.conditions:
+            raise ValueError(f"{self.name}: a simulator has at least one condition")
+
+
+@dataclasses.dataclass
+class TaggerManifest:
+    """Every number that a client of a tagger needs.
+
+    Attributes:
+      message_bits: k; UIDs go from 0 to 2^k − 1.
+      code_bits: n, the codeword's length.
+      generator: the code's generator matrix, payload.generator_to_hex.
+      image_size: the side at which the networks look at a picture.
+      strength: the default factor of the residual.
+      false_positive_rate: `tagged` is true when p_value is at most this.
+      training: how it was trained, for people: steps, simulators, bit accuracy, PSNR.
+    """
+
+    message_bits: int
+    code_bits: int
+    generator: List[str]
+    image_size: int
+    strength: float = 1.0
+    false_positive_rate: float = 1e-6
+    training: Optional[Dict[str, Any]] = None
+
+    FILE = "tagger.json"
+
+
+def write(manifest: Any, directory: str) -> None:
+    """Writes a manifest into its directory."""
+    files.write_json(os.path.join(directory, manifest.FILE), dataclasses.asdict(manifest))
+
+
+def read(kind: Type[_T], directory: str) -> _T:
+    """Reads a manifest of `kind`; ValueError names the file and what is wrong with it."""
+    path = os.path.join(directory, kind.FILE)
+    values = files.read_json(path, "the manifest")
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected a JSON object, found {type(values).__name__}")
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    required = {
+        name
+        for name, field in fields.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+    missing, extra = sorted(required - set(values)), sorted(set(values) - set(fields))
+    if missing or extra:
+        raise ValueError(f"{path}: missing fields: {', '.join(missing) or 'none'}; unknown fields: {', '.join(extra) or 'none'}")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None

@@ -1,0 +1,140 @@
+"""UID ▸ message ▸ codeword, and the mask a secret key makes (DESIGN §4).
+
+The message is the UID in binary. A systematic linear code makes it redundant (FakeTagger §3.3 names channel coding; BCH
+codes are what StegaStamp uses). The codeword is XORed with a mask derived from the key: without the key a tag can be
+neither read nor forged, and the bits of an untagged picture are independent of the mask.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import os
+from typing import List
+
+import numpy as np
+
+_MASK_LABEL = b"faketagger key mask v1"
+MIN_KEY_BYTES = 16
+# BCH lengths offered; a shortened code of (n − s, k − s) is made from the smallest (n, k) that holds the message.
+CODE_LENGTHS = (15, 31, 63, 127, 255)
+
+
+@functools.lru_cache(maxsize=None)
+def _bch_generator(length: int, message_bits: int) -> bytes:
+    import galois  # Slow to import (it compiles): only those who make a code need it, clients read the matrix.
+
+    code = max(
+        (galois.BCH(length, d=distance) for distance in range(3, length // 2, 2) if _dimension(length, distance) >= message_bits),
+        key=lambda bch: (bch.d, -bch.k),
+    )
+    # Shortening: the first k' − k message bits are always zero, so their rows and columns fall away.
+    drop = code.k - message_bits
+    return np.asarray(code.G, np.uint8)[drop:, drop:].tobytes()
+
+
+@functools.lru_cache(maxsize=None)
+def _dimension(length: int, distance: int) -> int:
+    import galois
+
+    try:
+        return galois.BCH(length, d=distance).k
+    except ValueError:  # No BCH code of that design distance.
+        return 0
+
+
+def generator_matrix(message_bits: int, code_length: int) -> np.ndarray:
+    """The systematic generator matrix, uint8 [k, n], of the strongest BCH code of a length, shortened to k message bits.
+
+    Args:
+      message_bits: k, at least 1.
+      code_length: 15, 31, 63, 127 or 255; or 0 for no coding (the identity matrix).
+
+    Raises:
+      ValueError: another length, or one too short for the message.
+    """
+    if message_bits < 1:
+        raise ValueError(f"a message has at least one bit, got {message_bits}")
+    if code_length == 0:
+        return np.eye(message_bits, dtype=np.uint8)
+    if code_length not in CODE_LENGTHS:
+        raise ValueError(f"code_length must be 0 or one of {CODE_LENGTHS}, got {code_length}")
+    if _dimension(code_length, 3) < message_bits:
+        raise ValueError(f"a code of {code_length} bits holds at most {_dimension(code_length, 3)} message bits")
+    flat = np.frombuffer(_bch_generator(code_length, message_bits), np.uint8)
+    return flat.reshape(message_bits, -1).copy()
+
+
+def key_mask(key: bytes, bits: int) -> np.ndarray:
+    """The mask of a secret key, uint8 [bits] of 0 and 1, by SHAKE-256."""
+    if len(key) < MIN_KEY_BYTES:
+        raise ValueError(f"a key has at least {MIN_KEY_BYTES} bytes, got {len(key)}")
+    stream = hashlib.shake_256(_MASK_LABEL + b"\0" + key).digest((bits + 7) // 8)
+    return np.unpackbits(np.frombuffer(stream, np.uint8))[:bits]
+
+
+def read_key(path: str) -> bytes:
+    """The key in a file, surrounding white space apart; ValueError says how to make one."""
+    try:
+        with open(path, "rb") as file:
+            key = file.read(4096).strip()
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}; `faketagger keygen {path}` makes a key") from None
+    if len(key) < MIN_KEY_BYTES:
+        raise ValueError(f"{path}: a key has at least {MIN_KEY_BYTES} bytes; `faketagger keygen` makes one")
+    return key
+
+
+def make_key(path: str) -> None:
+    """Writes a new random key of 256 bits in hex, readable by its owner alone; FileExistsError rather than replace one."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(os.urandom(32).hex().encode() + b"\n")
+
+
+@dataclasses.dataclass(frozen=True)
+class Payload:
+    """Turns UIDs into what the `tag` signature takes and what `read` returns into UIDs.
+
+    Attributes:
+      generator: uint8 [k, n], from generator_matrix or tagger.json.
+      mask: uint8 [n], from key_mask.
+    """
+
+    generator: np.ndarray
+    mask: np.ndarray
+
+    @property
+    def message_bits(self) -> int:
+        return self.generator.shape[0]
+
+    def message(self, uid: int) -> np.ndarray:
+        """UID → message, uint8 [k], most significant bit first; ValueError when it does not fit."""
+        if not 0 <= uid < 2**self.message_bits:
+            raise ValueError(f"a UID of this tagger is a number from 0 to {2**self.message_bits - 1}, got {uid}")
+        return np.array([uid >> shift & 1 for shift in reversed(range(self.message_bits))], np.uint8)
+
+    def codeword(self, uid: int) -> np.ndarray:
+        """UID → masked codeword, float32 [n] of 0 and 1, as the `tag` signature takes it."""
+        return encode_messages(self.message(uid)[None], self.generator)[0] ^ self.mask
+
+    def uid(self, message: np.ndarray) -> int:
+        """Message [k] → UID."""
+        return int("".join(str(int(bit)) for bit in np.asarray(message).ravel()), 2)
+
+
+def encode_messages(messages: np.ndarray, generator: np.ndarray) -> np.ndarray:
+    """Messages uint8 [B, k] → codewords uint8 [B, n], before the mask."""
+    return np.uint8(messages.astype(np.int64) @ generator.astype(np.int64) % 2)
+
+
+def generator_to_hex(generator: np.ndarray) -> List[str]:
+    """One hexadecimal string a row, for tagger.json."""
+    return [np.packbits(row).tobytes().hex() for row in generator]
+
+
+def generator_from_hex(rows: List[str], code_bits: int) -> np.ndarray:
+    """The reverse of generator_to_hex; ValueError when a row is not of `code_bits` bits."""
+    packed = [np.frombuffer(bytes.fromhex(row), np.uint8) for row in rows]
+    if any(len(row) != (code_bits + 7) // 8 for row in packed):
+        raise ValueError(f"generator matrix rows do not have {code_bits} bits")
+    return np.stack([np.unpackbits(row)[:code_bits] for row in packed])

@@ -1,0 +1,59 @@
+"""Names and shapes of the SavedModels' signatures (DESIGN §4), and the check that a loaded one has them."""
+
+from typing import Any, Dict
+
+import tensorflow as tf
+
+SIMULATE = "simulate"
+TAG = "tag"
+READ = "read"
+ENCODE = "encode"
+DECODE = "decode"
+DESCRIBE = "describe"
+
+IMAGES = "images"
+CONDITION = "condition"
+
+
+class ContractError(ValueError):
+    """A SavedModel does not keep the contract; the message says what was expected and what was found."""
+
+
+def _describe(specs: Dict[str, tf.TensorSpec]) -> str:
+    return ", ".join(f"{name}: {spec.dtype.name} {spec.shape}" for name, spec in sorted(specs.items())) or "nothing"
+
+
+def check_simulator(model: Any, image_size: int, conditions: int, where: str) -> None:
+    """Checks a loaded simulator against DESIGN §4: its signature, then its output on one grey picture a condition.
+
+    Args:
+      model: what tf.saved_model.load returned.
+      image_size: the side of the pictures it will be given.
+      conditions: how many conditions its manifest names.
+      where: what to call it in errors.
+
+    Raises:
+      ContractError: a missing signature, other names, dtypes, shapes or range, or an output that is not finite.
+    """
+    signature = getattr(model, "signatures", {}).get(SIMULATE)
+    if signature is None:
+        found = ", ".join(sorted(getattr(model, "signatures", {}))) or "none"
+        raise ContractError(f"{where}: expected a signature '{SIMULATE}', found {found}")
+    expected = {
+        IMAGES: tf.TensorSpec([None, image_size, image_size, 3], tf.float32),
+        CONDITION: tf.TensorSpec([None], tf.int32),
+    }
+    found = signature.structured_input_signature[1]
+    for name, spec in expected.items():
+        if name not in found or found[name].dtype != spec.dtype or not spec.shape.is_compatible_with(found[name].shape):
+            raise ContractError(f"{where}: expected inputs {_describe(expected)}; found {_describe(found)}")
+    outputs = signature.structured_outputs
+    if IMAGES not in outputs or not expected[IMAGES].shape.is_compatible_with(outputs[IMAGES].shape):
+        raise ContractError(f"{where}: expected output {_describe({IMAGES: expected[IMAGES]})}; found {_describe(outputs)}")
+    images = tf.fill([conditions, image_size, image_size, 3], 0.5)
+    made = signature(images=images, condition=tf.range(conditions))[IMAGES]
+    if made.shape != images.shape:
+        raise ContractError(f"{where}: expected output of the input's shape {images.shape}; found {made.shape}")
+    lowest, highest = float(tf.reduce_min(made)), float(tf.reduce_max(made))
+    if not (-1e-3 <= lowest and highest <= 1 + 1e-3):  # Written so that NaN fails too.
+        raise ContractError(f"{where}: expected output in [0, 1]; found [{lowest:.3g}, {highest:.3g}]")

@@ -1,0 +1,1 @@
+"""Metrics, gate and report: decides whether a tagger may be pushed."""

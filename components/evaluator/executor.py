@@ -1,0 +1,82 @@
+"""The evaluator's TFX executor: runs the measurement on Beam, then the gate, then writes what both found."""
+
+import os
+from typing import Any, Dict, List
+
+import apache_beam as beam
+from tfx import types
+from tfx.components.evaluator import constants
+from tfx.components.evaluator import executor as tfx_evaluator
+from tfx.types import artifact_utils
+from tfx.types import standard_component_specs as specs
+from tfx.utils import path_utils
+
+from faketagger.components.contract import features, files
+from faketagger.components.evaluator import gate, measure, report, summary
+from faketagger.components.evaluator.config import EvaluatorConfig
+
+CONFIG_KEY = "config"
+SIMULATORS_KEY = "simulators"
+TABLE_FILE = "table.txt"
+CHECKS_FILE = "checks.json"
+
+
+class Executor(tfx_evaluator.Executor):
+    """Measures a tagger and blesses it, or not.
+
+    A subclass of TFX's own evaluator, because Vertex's runner translates the blessed model's id for those alone.
+    """
+
+    def Do(
+        self,
+        input_dict: Dict[str, List[types.Artifact]],
+        output_dict: Dict[str, List[types.Artifact]],
+        exec_properties: Dict[str, Any],
+    ) -> None:
+        """Writes evaluation.json, rows-*.parquet and table.txt; and as blessing BLESSED or NOT_BLESSED and checks.json.
+
+        Args:
+          input_dict: `examples` (the eval split is read), `model` (a tagger), `simulators` (GanSimulators).
+          output_dict: `evaluation`, `blessing`.
+          exec_properties: `config`: EvaluatorConfig as JSON.
+
+        Raises:
+          ValueError: an input is missing or does not fit; then nothing is blessed.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        config = EvaluatorConfig.from_json(exec_properties[CONFIG_KEY])
+        model = artifact_utils.get_single_instance(input_dict[specs.MODEL_KEY])
+        simulators_dir = artifact_utils.get_single_uri(input_dict[SIMULATORS_KEY])
+        inputs = measure.read_inputs(path_utils.serving_model_path(model.uri), simulators_dir, config)
+        examples_uri = artifact_utils.get_single_uri(input_dict[specs.EXAMPLES_KEY])
+        evaluation_dir = artifact_utils.get_single_uri(output_dict[specs.EVALUATION_KEY])
+        with self._make_beam_pipeline() as pipeline:
+            _ = (
+                pipeline
+                | "Files" >> beam.Create(features.example_files(examples_uri, features.EVAL_SPLIT))
+                | "Read" >> measure.ReadExamples()
+                | "Measure" >> measure.MeasureTagger(inputs, config)
+                | "Write" >> summary.WriteEvaluation(evaluation_dir, inputs, config)
+            )
+        evaluation = files.read_json(os.path.join(evaluation_dir, summary.EVALUATION_FILE), "the evaluation")
+        decision = gate.decide(evaluation, config.gate, inputs.slices)
+        table = report.format_table(evaluation, decision)
+        files.write_bytes(os.path.join(evaluation_dir, TABLE_FILE), table.encode())
+        _bless(artifact_utils.get_single_instance(output_dict[specs.BLESSING_KEY]), model, decision, exec_properties)
+
+
+def _bless(
+    blessing: types.Artifact, model: types.Artifact, decision: gate.Decision, exec_properties: Dict[str, Any]
+) -> None:
+    """Says on the blessing, as TFX's own evaluator does, which model was judged and how."""
+    files.write_json(os.path.join(blessing.uri, CHECKS_FILE), decision.to_dict())
+    marker = constants.BLESSED_FILE_NAME if decision.blessed else constants.NOT_BLESSED_FILE_NAME
+    files.write_bytes(os.path.join(blessing.uri, marker), b"")
+    blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri)
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
+    if "current_component_id" in exec_properties:
+        blessing.set_string_custom_property("component_id", exec_properties["current_component_id"])
+    blessing.set_int_custom_property(
+        constants.ARTIFACT_PROPERTY_BLESSED_KEY,
+        constants.BLESSED_VALUE if decision.blessed else constants.NOT_BLESSED_VALUE,
+    )

@@ -1,0 +1,1 @@
+"""Pushes a blessed tagger to a TF Serving base path."""

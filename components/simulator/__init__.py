@@ -1,0 +1,1 @@
+"""What stands for the deepfake: generators, their training, export and checking."""

@@ -1,0 +1,73 @@
+"""A directory of simulators: listing it, loading from it, checking what came from elsewhere."""
+
+import dataclasses
+import os
+from typing import Any, List
+
+import tensorflow as tf
+
+from faketagger.components.contract import manifest, signatures
+
+# More than any generator of the papers needs (StyleGAN at 1024² has 30 M parameters, 120 MB).
+MAX_SAVED_MODEL_BYTES = 2 * 1024**3
+
+
+@dataclasses.dataclass(frozen=True)
+class Simulator:
+    """A loaded simulator. Holds the loaded object itself: its variables live only as long as it does.
+
+    Attributes:
+      manifest: its simulator.json.
+      model: what tf.saved_model.load returned.
+    """
+
+    manifest: manifest.SimulatorManifest
+    model: Any
+
+    def __call__(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        """Simulates: float32 [B, H, W, 3] in [0, 1] and int32 [B] → the same shape and range. Gradients flow through."""
+        made = self.model.signatures[signatures.SIMULATE](images=images, condition=condition)
+        return made[signatures.IMAGES]
+
+
+def names(directory: str) -> List[str]:
+    """The simulators in a directory, sorted; ValueError when it has none."""
+    found = [
+        name.rstrip("/")
+        for name in (sorted(tf.io.gfile.listdir(directory)) if tf.io.gfile.isdir(directory) else [])
+        if tf.io.gfile.exists(os.path.join(directory, name, manifest.SimulatorManifest.FILE))
+    ]
+    if not found:
+        raise ValueError(
+            f"{directory}: no simulators; expected folders that each hold a SavedModel and a "
+            f"{manifest.SimulatorManifest.FILE}"
+        )
+    return found
+
+
+def load(directory: str) -> Simulator:
+    """Loads one simulator and checks it against the contract.
+
+    Raises:
+      ValueError: its manifest is missing or wrong, or the SavedModel is too large or unreadable.
+      signatures.ContractError: the SavedModel does not keep the contract.
+    """
+    described = manifest.read(manifest.SimulatorManifest, directory)
+    size = sum(
+        tf.io.gfile.stat(os.path.join(folder, name)).length
+        for folder, _, found in tf.io.gfile.walk(directory)
+        for name in found
+    )
+    if size > MAX_SAVED_MODEL_BYTES:
+        raise ValueError(f"{directory}: {size:,} bytes is over the {MAX_SAVED_MODEL_BYTES:,} a simulator may have")
+    try:
+        model = tf.saved_model.load(directory)
+    except (OSError, tf.errors.OpError, ValueError) as error:
+        raise ValueError(f"{directory}: not a loadable SavedModel: {error}") from error
+    signatures.check_simulator(model, described.image_size, len(described.conditions), directory)
+    return Simulator(described, model)
+
+
+def load_all(directory: str) -> List[Simulator]:
+    """Loads every simulator of a directory, in the order of `names`; errors as `load`."""
+    return [load(os.path.join(directory, name)) for name in names(directory)]

@@ -1,0 +1,1 @@
+"""Encoder, decoder, channel decoder, losses, training and export of the tag networks."""

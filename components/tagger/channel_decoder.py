@@ -1,0 +1,123 @@
+"""Soft decoding of the channel code in TensorFlow, in batch, and the significance of what was read (DESIGN §4)."""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+# Chernoff's bound is taken as the least over this grid of its parameter: each value bounds on its own.
+_CHERNOFF_GRID = np.geomspace(0.01, 100.0, 60).astype(np.float32)
+_SOFT_CLIP = 0.999999
+
+
+class Decoded(NamedTuple):
+    """Attributes:
+    message: int32 [B, k].
+    score: float32 [B], normalised correlation of soft bits and codeword, at most 1.
+    p_value: float32 [B], the largest probability that an untagged picture scores as high.
+    """
+
+    message: tf.Tensor
+    score: tf.Tensor
+    p_value: tf.Tensor
+
+
+def decode(logits: tf.Tensor, generator: np.ndarray) -> Decoded:
+    """Finds the message of a systematic linear code from soft bits.
+
+    Ordered statistics decoding of order 2 (Fossorier & Lin 1995): the k most reliable independent bits are taken for a
+    basis, and of all codewords that differ from them in at most two bits the one that correlates best with the logits wins.
+
+    Args:
+      logits: float32 [B, n], after the key mask was taken off; positive for 1.
+      generator: uint8 [k, n], systematic.
+    """
+    bits, length = generator.shape
+    # The message stands in the first k columns, so a code without redundancy needs no search.
+    signs = _ordered_statistics(logits, generator) if length > bits else tf.where(logits > 0, 1.0, -1.0)
+    message = tf.cast(signs[:, :bits] > 0, tf.int32)
+    score, p_value = significance(logits, signs, bits)
+    return Decoded(message, score, p_value)
+
+
+def _ordered_statistics(logits: tf.Tensor, generator: np.ndarray) -> tf.Tensor:
+    """The best codewords as signs, float32 [B, n] of ±1 (+1 for bit 1)."""
+    order = tf.argsort(tf.abs(logits), axis=1, direction="DESCENDING", stable=True)
+    sorted_logits = tf.gather(logits, order, batch_dims=1)
+    sorted_generator = tf.gather(tf.constant(generator.T, tf.int32), order)  # [B, n, k]: columns as rows.
+    reduced, basis = _most_reliable_basis(tf.transpose(sorted_generator, [0, 2, 1]))
+
+    # From here bits are signs, so that XOR is a product: row i as −1 where it flips the codeword.
+    flips = 1.0 - 2.0 * tf.cast(reduced, tf.float32)  # [B, k, n]
+    hard = tf.cast(tf.gather(sorted_logits, basis, batch_dims=1) > 0, tf.float32)  # [B, k]
+    ones = tf.reduce_sum(hard[:, :, None] * tf.cast(reduced, tf.float32), 1)
+    base = 1.0 - 2.0 * tf.math.floormod(tf.round(ones), 2.0)  # [B, n], −1 for bit 1.
+
+    # Candidate (i, j) flips rows i and j; the row of ones at the end stands for no flip.
+    flips = tf.concat([flips, tf.ones_like(flips[:, :1])], 1)
+    correlation = tf.matmul(flips * (base * -sorted_logits)[:, None], flips, transpose_b=True)  # [B, k+1, k+1]
+    count = tf.shape(flips)[1]
+    # The diagonal flips a row twice, that is not at all; only the corner (no flip) has to stay.
+    best = tf.argmax(tf.reshape(correlation, [-1, count * count]), 1, tf.int32)
+    first = tf.gather(flips, best // count, batch_dims=1)
+    second = tf.gather(flips, best % count, batch_dims=1)
+    codeword = -base * first * second
+    return tf.gather(codeword, tf.argsort(order, axis=1), batch_dims=1)
+
+
+def _most_reliable_basis(generator: tf.Tensor):
+    """Gauss–Jordan elimination over GF(2), taking columns from the left while they are independent.
+
+    Args:
+      generator: int32 [B, k, n] of full rank.
+
+    Returns:
+      The reduced generator, int32 [B, k, n], whose row i has the only 1 in its basis column; those columns, int32 [B, k].
+    """
+    batch, bits, length = tf.shape(generator)[0], generator.shape[1], generator.shape[2]
+
+    def step(column, matrix, used, basis):
+        candidates = matrix[:, :, column] * (1 - used)  # [B, k]
+        found = tf.reduce_max(candidates, 1)  # [B], 1 where the column is independent of those taken.
+        pivot = tf.one_hot(tf.argmax(candidates, 1), bits, dtype=tf.int32) * found[:, None]
+        pivot_row = tf.reduce_sum(matrix * pivot[:, :, None], 1)  # [B, n]
+        clear = matrix[:, :, column] * (1 - pivot) * found[:, None]
+        matrix = tf.bitwise.bitwise_xor(matrix, clear[:, :, None] * pivot_row[:, None])
+        return column + 1, matrix, used + pivot, basis + pivot * column
+
+    start = (0, generator, tf.zeros([batch, bits], tf.int32), tf.zeros([batch, bits], tf.int32))
+    invariants = (
+        tf.TensorShape([]),
+        tf.TensorShape([None, bits, length]),
+        tf.TensorShape([None, bits]),
+        tf.TensorShape([None, bits]),
+    )
+    _, reduced, _, basis = tf.while_loop(lambda column, *_: column < length, step, start, invariants)
+    return reduced, basis
+
+
+def significance(logits: tf.Tensor, signs: tf.Tensor, message_bits: int):
+    """How unlikely the agreement of soft bits with the best codeword is in an untagged picture.
+
+    The key mask is random and independent of the picture, so every masked codeword agrees with a picture's soft bits w as
+    independent fair signs ε do: S = Σ wᵢ εᵢ. Chernoff bounds P(S ≥ s) ≤ exp(−t s) Π cosh(t wᵢ) for every t > 0, and there
+    are 2^k codewords to have chosen from. No assumption about the network or the picture is made.
+
+    Args:
+      logits: float32 [B, n].
+      signs: the codeword found, float32 [B, n] of ±1.
+      message_bits: k.
+
+    Returns:
+      score float32 [B] and p_value float32 [B] as in Decoded.
+    """
+    soft = _SOFT_CLIP * tf.tanh(tf.clip_by_value(logits, -30.0, 30.0) / 2.0)
+    total = tf.reduce_sum(tf.abs(soft), 1)
+    agreement = tf.reduce_sum(soft * signs, 1)
+    scaled = soft[:, :, None] * _CHERNOFF_GRID  # [B, n, T]
+    log_cosh = tf.abs(scaled) + tf.math.softplus(-2.0 * tf.abs(scaled)) - np.log(2.0)
+    log_bound = tf.reduce_min(tf.reduce_sum(log_cosh, 1) - agreement[:, None] * _CHERNOFF_GRID, 1)
+    log_p = tf.minimum(0.0, log_bound + message_bits * np.log(2.0))
+    # Dead bits (all zero) say nothing.
+    score = tf.math.divide_no_nan(agreement, total)
+    return score, tf.where(total > 0, tf.exp(log_p), 1.0)

@@ -1,0 +1,56 @@
+"""The tagger step: Examples and simulators ▸ the tagger's SavedModel."""
+
+from typing import Optional
+
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import channel, component_spec, standard_artifacts
+
+from faketagger.components.simulator.artifact import GanSimulators
+from faketagger.components.tagger.config import TaggerConfig
+from faketagger.components.tagger.executor import Executor
+
+
+class TaggerSpec(component_spec.ComponentSpec):
+    PARAMETERS = {
+        "config": component_spec.ExecutionParameter(type=str),
+        "checkpoints": component_spec.ExecutionParameter(type=str, optional=True),
+    }
+    INPUTS = {
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "simulators": component_spec.ChannelParameter(type=GanSimulators),
+    }
+    OUTPUTS = {
+        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "model_run": component_spec.ChannelParameter(type=standard_artifacts.ModelRun),
+    }
+
+
+class TaggerStep(base_component.BaseComponent):
+    """Trains encoder and decoder through the simulators and exports them as one SavedModel.
+
+    Args:
+      examples: channel of Examples.
+      simulators: channel of GanSimulators.
+      config: the settings.
+      checkpoints: a directory that outlives a run, so that a killed training goes on where it stopped.
+    """
+
+    SPEC_CLASS = TaggerSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        examples: channel.BaseChannel,
+        simulators: channel.BaseChannel,
+        config: TaggerConfig,
+        checkpoints: Optional[str] = None,
+    ):
+        spec = TaggerSpec(
+            examples=examples,
+            simulators=simulators,
+            config=config.to_json(),
+            checkpoints=checkpoints,
+            model=channel.Channel(type=standard_artifacts.Model),
+            model_run=channel.Channel(type=standard_artifacts.ModelRun),
+        )
+        super().__init__(spec=spec)

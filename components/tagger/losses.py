@@ -1,0 +1,67 @@
+"""The image terms of the loss (StegaStamp §4.3, FakeTagger eq. 3): L2 residual, perceptual, critic; and the message term."""
+
+import os
+from typing import Callable, Optional
+
+import tensorflow as tf
+from tensorflow import keras
+
+# The five layers that LPIPS compares (Zhang et al. 2018, §3), by Keras' names.
+_VGG_LAYERS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3")
+
+
+def message_loss(codeword: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Cross entropy between codeword bits [B, n] and logits [B, n], in nats a bit, a scalar."""
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(codeword, logits))
+
+
+def residual_loss(images: tf.Tensor, tagged: tf.Tensor) -> tf.Tensor:
+    """Mean square of the residual, a scalar."""
+    return tf.reduce_mean(tf.square(tagged - images))
+
+
+def ssim_loss(images: tf.Tensor, tagged: tf.Tensor) -> tf.Tensor:
+    """1 − SSIM, a scalar: the perceptual term where no ImageNet weights are there."""
+    return 1.0 - tf.reduce_mean(tf.image.ssim(images, tagged, 1.0))
+
+
+def critic_loss(real: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
+    """Least squares (Mao et al. 2017, eq. 9) on the critic's answers, a scalar."""
+    return tf.reduce_mean(tf.square(real - 1.0)) + tf.reduce_mean(tf.square(made))
+
+
+def fooling_loss(made: tf.Tensor) -> tf.Tensor:
+    """What the encoder pays when the critic tells its pictures, a scalar."""
+    return tf.reduce_mean(tf.square(made - 1.0))
+
+
+def perceptual_loss(vgg_weights: Optional[str]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """LPIPS' distance with all channels weighted alike (Zhang et al. 2018, eq. 1) on VGG16, or `ssim_loss` without weights.
+
+    Args:
+      vgg_weights: the ImageNet weights file of Keras' VGG16 without top, or None.
+
+    Raises:
+      ValueError: the file is missing or not of VGG16.
+    """
+    if vgg_weights is None:
+        return ssim_loss
+    if not os.path.isfile(vgg_weights):
+        raise ValueError(
+            f"{vgg_weights}: VGG16's ImageNet weights are missing: fetch "
+            "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 from Keras' applications and name it in vgg_weights"
+        )
+    vgg = keras.applications.VGG16(include_top=False, weights=None)
+    try:
+        vgg.load_weights(vgg_weights)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{vgg_weights}: not the weights of VGG16 without top: {error}") from error
+    features = keras.Model(vgg.input, [vgg.get_layer(name).output for name in _VGG_LAYERS])
+    features.trainable = False
+
+    def distance(images: tf.Tensor, tagged: tf.Tensor) -> tf.Tensor:
+        layers = zip(*(features(keras.applications.vgg16.preprocess_input(batch * 255.0)) for batch in (images, tagged)))
+        differences = [tf.math.l2_normalize(real, -1) - tf.math.l2_normalize(made, -1) for real, made in layers]
+        return tf.add_n([tf.reduce_mean(tf.reduce_sum(tf.square(each), -1)) for each in differences])
+
+    return distance

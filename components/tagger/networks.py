@@ -1,0 +1,90 @@
+"""Encoder, decoder and critic, of plain Keras layers (so that they also run under Keras 3)."""
+
+from tensorflow import keras
+
+_MESSAGE_CHANNELS = 4
+_MESSAGE_VALUES = 1024  # At least as many, in more channels where a level is small.
+_GROUPS = 8
+
+
+def _conv(x, channels: int, stride: int = 1):
+    return keras.layers.Conv2D(channels, 3, stride, "same", activation="relu", kernel_initializer="he_normal")(x)
+
+
+def _message_planes(codeword, side: int, start: int):
+    """Codeword [B, n] of ±1 as feature planes [B, side, side, c]: dense, reshaped, enlarged (StegaStamp §4.1)."""
+    start = min(side, start)
+    channels = max(_MESSAGE_CHANNELS, _MESSAGE_VALUES // start**2)
+    # Linear and not coarser than a quarter of the picture: otherwise the decoder takes very long to begin to read.
+    x = keras.layers.Dense(start * start * channels)(codeword)
+    x = keras.layers.Reshape([start, start, channels])(x)
+    return keras.layers.UpSampling2D(side // start)(x) if side > start else x
+
+
+def build_encoder(image_size: int, code_bits: int, level: str, width: int) -> keras.Model:
+    """The U-Net (Ronneberger et al. 2015) that predicts the residual; the message's level is FakeTagger §3.3's.
+
+    Args:
+      image_size: S, a multiple of 16.
+      code_bits: n.
+      level: `raw` (with the picture), `early` (after the first level) or `late` (at the bottleneck).
+      width: channels of the first level; doubled at each of the four below, up to 8 times.
+
+    Returns:
+      images float32 [B, S, S, 3] in [0, 1] and codeword float32 [B, n] of 0 and 1 → residual float32 [B, S, S, 3].
+    """
+    images = keras.Input([image_size, image_size, 3], name="images")
+    codeword = keras.Input([code_bits], name="codeword")
+    signs = keras.layers.Rescaling(2.0, -1.0)(codeword)  # ±1: with 0 and 1 training sticks at chance.
+    join = keras.layers.Concatenate()
+
+    x = keras.layers.Rescaling(2.0, -1.0)(images)
+    if level == "raw":
+        x = join([x, _message_planes(signs, image_size, image_size // 4)])
+    skips = []
+    for depth in range(4):
+        x = _conv(x, width * 2 ** min(depth, 3))
+        if level == "early" and depth == 0:
+            x = join([x, _message_planes(signs, image_size, image_size // 4)])
+        skips.append(x)
+        x = _conv(x, width * 2 ** min(depth + 1, 3), stride=2)
+    if level == "late":
+        x = join([x, _message_planes(signs, image_size // 16, image_size // 4)])
+    x = _conv(x, width * 8)
+    for depth in reversed(range(4)):
+        x = keras.layers.UpSampling2D(interpolation="bilinear")(x)
+        x = _conv(x, width * 2 ** min(depth, 3))
+        x = _conv(join([skips[depth], x]), width * 2 ** min(depth, 3))
+    residual = keras.layers.Conv2D(3, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.02))(x)
+    return keras.Model([images, codeword], residual, name="encoder")
+
+
+def build_decoder(image_size: int, code_bits: int, width: int) -> keras.Model:
+    """Seven 3×3 convolutions and a dense layer (StegaStamp §4.2, DeepTag §3.2).
+
+    Args:
+      image_size: S.
+      code_bits: n.
+      width: channels of the first convolution, a multiple of 8.
+
+    Returns:
+      images float32 [B, S, S, 3] in [0, 1] → logits float32 [B, n]; the papers' sigmoid is in the loss.
+    """
+    images = keras.Input([image_size, image_size, 3], name="images")
+    x = keras.layers.Rescaling(2.0, -1.0)(images)
+    for multiple, stride in ((1, 2), (1, 1), (2, 2), (2, 1), (2, 2), (4, 2), (4, 1)):
+        x = keras.layers.Conv2D(multiple * width, 3, stride, "same", kernel_initializer="he_normal")(x)
+        # Without normalisation the picture drowns the residual, and training sticks at chance.
+        x = keras.layers.GroupNormalization(_GROUPS)(x)
+        x = keras.layers.ReLU()(x)
+    return keras.Model(images, keras.layers.Dense(code_bits)(keras.layers.Flatten()(x)), name="decoder")
+
+
+def build_critic(image_size: int, width: int) -> keras.Model:
+    """A patch critic (Isola et al. 2017, §3.2.2): images [B, S, S, 3] in [0, 1] → realness [B, S/8, S/8, 1]."""
+    images = keras.Input([image_size, image_size, 3], name="images")
+    x = keras.layers.Rescaling(2.0, -1.0)(images)
+    for multiple in (1, 2, 4):
+        x = keras.layers.Conv2D(multiple * width, 4, 2, "same")(x)
+        x = keras.layers.LeakyReLU(0.2)(x)
+    return keras.Model(images, keras.layers.Conv2D(1, 3, padding="same")(x), name="critic")

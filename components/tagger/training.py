@@ -1,0 +1,257 @@
+"""Trains encoder and decoder jointly through the simulators."""
+
+from typing import Dict, List, Optional, Tuple
+
+import tensorflow as tf
+from tensorflow import keras
+
+from faketagger.components.contract import features, payload
+from faketagger.components.simulator import library, perturbation
+from faketagger.components.tagger import losses, networks
+from faketagger.components.tagger.config import TaggerConfig
+
+_EPOCH_STEPS = 100  # A checkpoint, a line of progress and a point in TensorBoard each.
+_SMOOTHING = 0.98  # Of the running message loss that decides whether the decoder reads.
+_CHANCE = 0.693
+_NOT_YET = -1
+
+
+class TrainingStuck(RuntimeError):
+    """The decoder never learned to read."""
+
+
+def limit_residual(residual: tf.Tensor, min_psnr: tf.Tensor) -> tf.Tensor:
+    """Scales each picture's residual down, where it must, so that the tagged picture keeps `min_psnr` dB.
+
+    So picture quality is a bound and not a hope: the loss need not be tuned to reach it.
+
+    Args:
+      residual: float32 [B, H, W, 3].
+      min_psnr: dB, a scalar.
+    """
+    root_mean_square = tf.sqrt(tf.reduce_mean(tf.square(residual), [1, 2, 3], keepdims=True) + 1e-12)
+    allowed = tf.pow(10.0, -min_psnr / 20.0)
+    return residual * tf.minimum(1.0, allowed / root_mean_square)
+
+
+def round_to_8_bits(images: tf.Tensor) -> tf.Tensor:
+    """What saving does, the gradient passing straight through; float32 in [0, 1]."""
+    return images + tf.stop_gradient(tf.round(images * 255.0) / 255.0 - images)
+
+
+class TaggerTraining(keras.Model):
+    """Encoder ▸ simulators ▸ decoder and their training step.
+
+    Training has two stages. First plain pictures alone, until the decoder reads (the running message loss falls under
+    `reads_below`): with simulators or image terms from the first step it sticks at chance. Then the simulators, and the
+    image terms rise as their schedules say.
+
+    Args:
+      config: sizes, schedules and weights.
+      code_bits: n.
+      simulators: those in the loop; the perturbations are always there.
+    """
+
+    def __init__(self, config: TaggerConfig, code_bits: int, simulators: List[library.Simulator]):
+        super().__init__()
+        self._config = config
+        self._code_bits = code_bits
+        self._simulators = simulators
+        self._perturbations = perturbation.training_perturbations()
+        self._perceptual = losses.perceptual_loss(config.vgg_weights)
+        self.encoder = networks.build_encoder(config.image_size, code_bits, config.level, config.encoder_width)
+        self.decoder = networks.build_decoder(config.image_size, code_bits, config.decoder_width)
+        self.critic = networks.build_critic(config.image_size, config.encoder_width)
+        self.critic_optimizer = keras.optimizers.Adam(config.learning_rate / 2.0, beta_1=0.5)
+        self._message_loss = tf.Variable(_CHANCE, trainable=False)
+        self.reads_since = tf.Variable(_NOT_YET, trainable=False, dtype=tf.int64)
+        names = ("loss", "plain", "perturbed", "simulated", "psnr")
+        self._means = {name: keras.metrics.Mean(name) for name in names}
+
+    @property
+    def metrics(self):
+        return list(self._means.values())
+
+    @property
+    def reads(self) -> bool:
+        """Whether the decoder has come to read."""
+        return int(self.reads_since) != _NOT_YET
+
+    def compile_for(self, steps: int) -> None:
+        """Sets the optimisers up for training of `steps` steps."""
+        schedule = keras.optimizers.schedules.CosineDecay(self._config.learning_rate, steps, alpha=0.05)
+        self.compile(keras.optimizers.Adam(schedule, clipnorm=1.0))
+        self.optimizer.build(self.encoder.trainable_variables + self.decoder.trainable_variables)
+        self.critic_optimizer.build(self.critic.trainable_variables)
+
+    def train_step(self, images: tf.Tensor) -> Dict[str, tf.Tensor]:
+        codeword = tf.cast(tf.random.uniform([tf.shape(images)[0], self._code_bits], 0, 2, tf.int32), tf.float32)
+        variables = self.encoder.trainable_variables + self.decoder.trainable_variables
+        since = self._steps_since_reading()
+        with tf.GradientTape() as tape:
+            residual = limit_residual(self.encoder([images, codeword], training=True), self._allowed_psnr(since))
+            tagged = tf.clip_by_value(images + residual, 0.0, 1.0)
+            message, accuracies = tf.cond(
+                since < 0, lambda: self._read_plain(tagged, codeword), lambda: self._read_all(tagged, codeword)
+            )
+            loss = self._config.message * message + self._image_terms(images, tagged, since)
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        if self._config.critic.scale:
+            tf.cond(self._config.critic(since) > 0, lambda: self._train_critic(images, tagged), lambda: None)
+        self._note_reading(message)
+        psnr = tf.image.psnr(round_to_8_bits(tagged), images, 1.0)
+        for name, value in zip(self._means, (loss, *tf.unstack(accuracies), psnr)):
+            self._means[name].update_state(value)
+        return {name: mean.result() for name, mean in self._means.items()}
+
+    def _steps_since_reading(self) -> tf.Tensor:
+        """Negative before the decoder reads."""
+        return tf.where(self.reads_since < 0, tf.constant(-1, tf.int64), self.optimizer.iterations - self.reads_since)
+
+    def _allowed_psnr(self, since: tf.Tensor) -> tf.Tensor:
+        share = tf.clip_by_value(tf.cast(since, tf.float32) / max(1, self._config.psnr_ramp), 0.0, 1.0)
+        return self._config.start_psnr + share * (self._config.min_psnr - self._config.start_psnr)
+
+    def _read_plain(self, tagged: tf.Tensor, codeword: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        logits = self.decoder(round_to_8_bits(tagged), training=True)
+        # Nothing was read through perturbations and simulators yet: chance, said as such in the progress bar.
+        return losses.message_loss(codeword, logits), tf.stack([_accuracy(codeword, logits), 0.5, 0.5])
+
+    def _read_all(self, tagged: tf.Tensor, codeword: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        """The message loss, mean over plain, perturbed and simulated pictures, and the bit accuracy of each."""
+        saved = round_to_8_bits(tagged)
+        seen = [saved, perturbation.apply_random(self._perturbations, saved)]
+        if self._simulators:
+            seen.append(round_to_8_bits(tf.clip_by_value(self._simulate(saved), 0.0, 1.0)))
+        logits = tf.split(self.decoder(tf.concat(seen, 0), training=True), len(seen))
+        accuracies = [_accuracy(codeword, each) for each in logits]
+        message = tf.add_n([losses.message_loss(codeword, each) for each in logits]) / len(logits)
+        return message, tf.stack(accuracies if self._simulators else accuracies + [0.5])
+
+    def _simulate(self, images: tf.Tensor) -> tf.Tensor:
+        """One of the simulators, drawn anew at each step, under a condition drawn for each picture."""
+
+        def run(simulator: library.Simulator) -> tf.Tensor:
+            conditions = len(simulator.manifest.conditions)
+            return simulator(images, tf.random.uniform([tf.shape(images)[0]], 0, conditions, tf.int32))
+
+        chosen = tf.random.uniform([], 0, len(self._simulators), tf.int32)
+        made = tf.switch_case(chosen, [lambda simulator=simulator: run(simulator) for simulator in self._simulators])
+        return tf.ensure_shape(made, images.shape)
+
+    def _image_terms(self, images: tf.Tensor, tagged: tf.Tensor, since: tf.Tensor) -> tf.Tensor:
+        config = self._config
+        terms = config.residual(since) * losses.residual_loss(images, tagged)
+        if config.perceptual.scale:
+            terms += config.perceptual(since) * self._perceptual(images, tagged)
+        if config.critic.scale:
+            weight = config.critic(since)
+            terms += tf.cond(weight > 0, lambda: weight * losses.fooling_loss(self.critic(tagged)), lambda: 0.0)
+        return terms
+
+    def _train_critic(self, images: tf.Tensor, tagged: tf.Tensor) -> None:
+        with tf.GradientTape() as tape:
+            real, made = tf.split(self.critic(tf.concat([images, tf.stop_gradient(tagged)], 0), training=True), 2)
+            loss = losses.critic_loss(real, made)
+        variables = self.critic.trainable_variables
+        self.critic_optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+
+    def _note_reading(self, message: tf.Tensor) -> None:
+        self._message_loss.assign(_SMOOTHING * self._message_loss + (1.0 - _SMOOTHING) * message)
+        begins = tf.logical_and(self.reads_since < 0, self._message_loss < self._config.reads_below)
+        self.reads_since.assign(tf.where(begins, self.optimizer.iterations, self.reads_since))
+
+
+def _accuracy(codeword: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(tf.cast(tf.equal(logits > 0, codeword > 0.5), tf.float32))
+
+
+class _StopWhenStuck(keras.callbacks.Callback):
+    """Ends a training whose decoder does not come to read, in words."""
+
+    def __init__(self, steps: int):
+        super().__init__()
+        self._steps = steps
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self.model.reads and int(self.model.optimizer.iterations) >= self._steps:
+            raise TrainingStuck(
+                f"after {int(self.model.optimizer.iterations)} steps the decoder reads plain pictures with bit accuracy "
+                f"{logs['plain']:.3f} only (0.5 is chance): try a lower learning rate or start_psnr, fewer bits, a larger "
+                "picture, or another seed"
+            )
+
+
+def _photographs(examples_uri: str, config: TaggerConfig) -> tf.data.Dataset:
+    """Endless shuffled batches of the train split, float32 [B, S, S, 3], mirrored and cropped at random."""
+    size = config.image_size
+
+    def vary(example: Dict[str, tf.Tensor]) -> tf.Tensor:
+        image = tf.image.random_flip_left_right(example[features.IMAGE])
+        side = tf.random.uniform([], int(0.8 * size), size + 1, tf.int32)
+        cropped = tf.image.random_crop(image, [side, side, 3])
+        varied = tf.image.random_brightness(tf.image.resize(cropped, [size, size], antialias=True), 0.1)
+        # Rounded as a photograph is: the tagger must not learn from values that no file holds.
+        return tf.round(tf.clip_by_value(varied, 0.0, 1.0) * 255.0) / 255.0
+
+    photographs = features.read_dataset(examples_uri, features.TRAIN_SPLIT, size).cache()
+    varied = photographs.shuffle(4096, seed=config.seed).repeat().map(vary, num_parallel_calls=tf.data.AUTOTUNE)
+    return varied.batch(config.batch_size, drop_remainder=True).prefetch(4)
+
+
+def white_box(simulators: List[library.Simulator], config: TaggerConfig) -> List[library.Simulator]:
+    """Those of the simulators that train: all but the black-box ones and `perturbation`, which training draws itself.
+
+    Raises:
+      ValueError: the configuration calls a simulator black-box that is not there.
+    """
+    names = [simulator.manifest.name for simulator in simulators]
+    unknown = sorted(set(config.black_box) - set(names))
+    if unknown:
+        raise ValueError(f"black_box names {', '.join(unknown)}, but the simulators are {', '.join(names)}")
+    return [
+        simulator
+        for simulator in simulators
+        if simulator.manifest.family != "perturbation" and simulator.manifest.name not in config.black_box
+    ]
+
+
+def train(
+    examples_uri: str,
+    simulators: List[library.Simulator],
+    config: TaggerConfig,
+    checkpoints: str,
+    logs: Optional[str] = None,
+) -> Tuple[TaggerTraining, Dict[str, float]]:
+    """Trains a tagger; a training that was killed goes on from its last checkpoint.
+
+    Args:
+      examples_uri: the Examples artifact, of which the train split is used.
+      simulators: those in the loop; perturbations are there anyway.
+      config: the settings.
+      checkpoints: a directory that outlives the process; emptied when the training is done.
+      logs: where TensorBoard's logs go.
+
+    Returns:
+      The trained model and the last epoch's means: loss, bit accuracies (plain, perturbed, simulated), PSNR.
+
+    Raises:
+      TrainingStuck: the decoder never came to read.
+    """
+    keras.utils.set_random_seed(config.seed)
+    code_bits = payload.generator_matrix(config.message_bits, config.code_length).shape[1]
+    model = TaggerTraining(config, code_bits, simulators)
+    epoch_steps = min(_EPOCH_STEPS, config.steps)
+    epochs = -(-config.steps // epoch_steps)
+    model.compile_for(epochs * epoch_steps)
+    tf.io.gfile.makedirs(checkpoints)
+    callbacks = [
+        keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False),
+        _StopWhenStuck(config.stuck_after),
+    ]
+    if logs:
+        callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
+    history = model.fit(_photographs(examples_uri, config), epochs=epochs, steps_per_epoch=epoch_steps, callbacks=callbacks)
+    if not model.reads:
+        raise TrainingStuck(f"{config.steps} steps were too few for the decoder to read: ask for more")
+    return model, {name: values[-1] for name, values in history.history.items()}

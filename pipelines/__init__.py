@@ -1,0 +1,1 @@
+"""The TFX pipeline, its presets and its runners."""

@@ -1,0 +1,69 @@
+"""The pipeline: example_gen ▸ simulator ▸ tagger ▸ evaluator ▸ pusher. Runners differ, this does not."""
+
+import os
+from typing import List, Optional
+
+from tfx.orchestration import pipeline as tfx_pipeline
+
+from faketagger.components.evaluator.component import TagEvaluator
+from faketagger.components.example_gen.component import FaceExampleGen
+from faketagger.components.pusher.component import make_pusher
+from faketagger.components.simulator.component import SimulatorStep
+from faketagger.components.tagger.component import TaggerStep
+from faketagger.pipelines.config import PipelineConfig
+
+
+def create_pipeline(
+    config: PipelineConfig,
+    root: str,
+    push_to: str,
+    metadata_connection_config=None,
+    beam_args: Optional[List[str]] = None,
+) -> tfx_pipeline.Pipeline:
+    """Wires the steps.
+
+    Args:
+      config: what to do.
+      root: a directory or bucket for artifacts, prepared data and checkpoints.
+      push_to: TF Serving's base path.
+      metadata_connection_config: of the metadata store, for runners that need one.
+      beam_args: pipeline options for Beam's runners, as on its command line.
+    """
+    examples = FaceExampleGen(
+        dataset=config.dataset,
+        images=config.images,
+        manual_dir=config.manual_dir,
+        data_dir=os.path.join(root, "tfds"),
+        image_size=config.tagger.image_size,
+        eval_percent=config.eval_percent,
+        max_rejected=config.max_rejected,
+        limit=config.limit,
+    )
+    checkpoints = os.path.join(root, "checkpoints")
+    simulators = SimulatorStep(
+        examples=examples.outputs["examples"],
+        config=config.simulator,
+        checkpoints=checkpoints,
+        foreign=config.foreign_simulators,
+    )
+    tagger = TaggerStep(
+        examples=examples.outputs["examples"],
+        simulators=simulators.outputs["simulators"],
+        config=config.tagger,
+        checkpoints=checkpoints,
+    )
+    evaluator = TagEvaluator(
+        examples=examples.outputs["examples"],
+        model=tagger.outputs["model"],
+        simulators=simulators.outputs["simulators"],
+        config=config.evaluator,
+    )
+    pusher = make_pusher(tagger.outputs["model"], evaluator.outputs["blessing"], push_to)
+    return tfx_pipeline.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=os.path.join(root, "artifacts"),
+        components=[examples, simulators, tagger, evaluator, pusher],
+        enable_cache=True,
+        metadata_connection_config=metadata_connection_config,
+        beam_pipeline_args=beam_args or [],
+    )

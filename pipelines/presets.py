@@ -1,0 +1,75 @@
+"""Ready settings for the pipeline. Each docstring says how to run it and what to expect."""
+
+from faketagger.components.evaluator.config import EvaluatorConfig, Gate
+from faketagger.components.simulator.config import SimulatorConfig
+from faketagger.components.tagger.config import TaggerConfig
+from faketagger.components.tagger.schedules import Ramp
+from faketagger.pipelines.config import PipelineConfig
+
+
+def smoke() -> PipelineConfig:
+    """Every step once, as small as it goes: shows that the machinery works, not that the tagger does.
+
+    `python pipelines/run_local.py --preset=smoke`, under 4 minutes on 2 cores.
+    """
+    return PipelineConfig(
+        name="faketagger-smoke",
+        limit=160,
+        simulator=SimulatorConfig(image_size=32, width=8, steps=60, batch_size=8),
+        tagger=TaggerConfig(
+            image_size=32,
+            message_bits=5,
+            code_length=15,
+            encoder_width=8,
+            decoder_width=16,
+            min_psnr=24.0,
+            start_psnr=16.0,
+            psnr_ramp=100,
+            critic=Ramp(0.0),
+            steps=500,
+            batch_size=8,
+            stuck_after=500,
+        ),
+        evaluator=EvaluatorConfig(gate=Gate(min_fmrr=0.0, min_psnr=20.0, max_false_positives=1.0, min_pictures=4)),
+    )
+
+
+def demo() -> PipelineConfig:
+    """A real tagger in minutes, at 64×64.
+
+    `python pipelines/run_local.py --images=DIR`, within 20 minutes on 2 cores.
+    """
+    return PipelineConfig(
+        name="faketagger-demo",
+        simulator=SimulatorConfig(image_size=64, steps=900, batch_size=8),
+        tagger=TaggerConfig(image_size=64, min_psnr=33.3, steps=4000),
+        evaluator=EvaluatorConfig(repeats=4, gate=Gate(min_fmrr=0.9, min_psnr=33.0, min_pictures=40)),
+    )
+
+
+def paper() -> PipelineConfig:
+    """The papers' setting: 256×256, 30 bits, for a machine with a GPU.
+
+    `python pipelines/run_local.py --preset=paper --dataset=celeb_a_hq/256 --manual_dir=DIR`.
+    """
+    return PipelineConfig(
+        name="faketagger-paper",
+        dataset="celeb_a_hq/256",
+        simulator=SimulatorConfig(image_size=256, width=64, steps=100_000, batch_size=16),
+        tagger=TaggerConfig(
+            image_size=256,
+            encoder_width=32,
+            decoder_width=32,
+            min_psnr=30.5,
+            psnr_ramp=20_000,
+            residual=Ramp(1.0, 0, 15_000),
+            perceptual=Ramp(1.0, 0, 15_000),
+            critic=Ramp(0.01, 15_000, 15_000),
+            steps=140_000,
+            stuck_after=10_000,
+        ),
+        evaluator=EvaluatorConfig(gate=Gate(min_fmrr=0.9, min_psnr=30.0, min_pictures=1000)),
+    )
+
+
+PRESETS = {"smoke": smoke, "demo": demo, "paper": paper}

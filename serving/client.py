@@ -1,0 +1,357 @@
+"""The client: tags and reads pictures through a server or, without one, through a SavedModel loaded in this process.
+
+    client = TaggerClient(connect("localhost:8500"), key)   # or TaggerClient(load("models/faketagger"), key)
+    png = client.tag(jpeg, uid=12345)
+    client.read(png)   # Reading(uid=12345, tagged=True, p_value=3e-15, score=…)
+"""
+
+import abc
+import dataclasses
+import json
+import math
+import os
+from typing import Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, TypeVar
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from faketagger.components.contract import images, signatures
+from faketagger.components.contract.manifest import TaggerManifest
+from faketagger.components.contract.payload import Payload, generator_from_hex, key_mask
+from faketagger.serving.model_manager import complete_versions
+from faketagger.serving.servable import SAVED_MODEL_FILE, Servable, ServingError
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+# A tagged picture comes back as PNG, several times the size of the JPEG that went.
+MAX_MESSAGE_BYTES = 256 * 1024 * 1024
+
+_SERVICE_CONFIG = {
+    # Where a name stands for several servers, calls go to each in turn.
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [
+        {
+            "name": [{"service": f"tensorflow.serving.{name}"} for name in ("PredictionService", "ModelService")],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.2s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ],
+}
+_Answer = TypeVar("_Answer")
+
+
+class TaggerError(Exception):
+    """What went wrong and what to do about it, in one line for people."""
+
+
+class PictureError(TaggerError):
+    """This one picture cannot be tagged or read; others can."""
+
+
+class RefusedError(TaggerError):
+    """A back-end refused what it was sent."""
+
+
+class VersionGoneError(TaggerError):
+    """The server no longer has the version that was asked for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What was read from a picture.
+
+    Attributes:
+      uid: the tag; None where `tagged` is false.
+      tagged: whether the picture carries a tag made with the key: p_value is at most the model's false positive rate.
+      p_value: the probability, at most, that an untagged picture scores as high, in [0, 1] (DESIGN §4).
+      score: how well the picture agrees with the tag; its scale is the model's own.
+    """
+
+    uid: Optional[int]
+    tagged: bool
+    p_value: float
+    score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class VersionStatus:
+    """One version of a model: its number, START, LOADING, AVAILABLE, UNLOADING or END, and why it failed if it did."""
+
+    version: int
+    state: str
+    error: str = ""
+
+
+class Backend(abc.ABC):
+    """Where a tagger runs."""
+
+    @abc.abstractmethod
+    def predict(
+        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], version: Optional[int] = None
+    ) -> Tuple[Dict[str, np.ndarray], int]:
+        """Calls a signature of a version, by default the latest; returns the outputs asked for and the version.
+
+        Raises:
+          VersionGoneError: there is no such version, any more.
+          RefusedError: it refuses the inputs.
+          TaggerError: anything else that failed.
+        """
+
+    @abc.abstractmethod
+    def status(self) -> List[VersionStatus]:
+        """Every version of the model, newest first; TaggerError where there is none."""
+
+    def close(self) -> None:
+        """Lets go of what the back-end holds."""
+
+
+def connect(
+    address: str,
+    model_name: str = "faketagger",
+    timeout: float = 60.0,
+    credentials: Optional[grpc.ChannelCredentials] = None,
+    label: Optional[str] = None,
+) -> Backend:
+    """A back-end that calls TensorFlow Serving, or the embedded server, over gRPC. Nothing is sent yet.
+
+    Args:
+      address: host:port.
+      model_name: the served model's name.
+      timeout: seconds that one call may take, retries included.
+      credentials: grpc.ssl_channel_credentials(…), or None for plain text.
+      label: the version label to follow instead of the latest version.
+    """
+    return _GrpcBackend(address, model_name, timeout, credentials, label)
+
+
+def load(model_dir: str) -> Backend:
+    """A back-end in this process: a tagger's SavedModel directory, or the newest in a directory of numbered versions.
+
+    Raises:
+      TaggerError: there is none, or it cannot be loaded.
+    """
+    return _InProcessBackend(model_dir)
+
+
+def describe(backend: Backend) -> Tuple[int, TaggerManifest]:
+    """The version that a back-end would use now, and its numbers; TaggerError when there is none."""
+    outputs, version = backend.predict(signatures.DESCRIBE, {"request": _strings(b"")}, ["manifest"])
+    try:
+        return version, TaggerManifest(**json.loads(outputs["manifest"][0]))
+    except (TypeError, ValueError) as error:
+        raise TaggerError(f"the model's manifest is not of this client's version: {error}") from error
+
+
+class TaggerClient:
+    """Tags and reads pictures with a secret key. Safe to call from several threads."""
+
+    def __init__(self, backend: Backend, key: bytes):
+        """`key` is payload.read_key's; nothing is asked of the back-end yet."""
+        self._backend = backend
+        self._key = key
+        self._described: Optional[Tuple[int, TaggerManifest, Payload]] = None
+
+    def tag(self, image: bytes, uid: int, strength: Optional[float] = None, name: str = "picture") -> bytes:
+        """A picture file's bytes → a PNG of the same size that carries `uid`.
+
+        Args:
+          image: JPEG, PNG, WebP, BMP or TIFF.
+          uid: 0 … 2^message_bits − 1.
+          strength: the residual's factor, above 0; the model's own default.
+          name: what to call the picture in errors.
+
+        Raises:
+          PictureError: not a picture, or one that the model refuses.
+          TaggerError: the UID does not fit, or the back-end fails.
+        """
+        prepared = _prepare(image, name)
+
+        def ask(version: int, manifest: TaggerManifest, payload: Payload) -> Dict[str, np.ndarray]:
+            factor = manifest.strength if strength is None else strength
+            inputs = {
+                "image": _strings(prepared),
+                "codeword": _codeword(payload, uid)[np.newaxis],
+                "strength": np.array([factor], np.float32),
+            }
+            return self._backend.predict(signatures.TAG, inputs, ["image"], version)[0]
+
+        if strength is not None and not (math.isfinite(strength) and strength > 0):
+            raise TaggerError(f"the strength is a number above 0, got {strength}")
+        return bytes(self._ask(ask, name)["image"][0])
+
+    def read(self, image: bytes, name: str = "picture") -> Reading:
+        """Reads a picture file's bytes; errors as for `tag`."""
+        prepared = _prepare(image, name)
+        wanted = ["message", "score", "p_value", "tagged"]
+
+        def ask(version: int, manifest: TaggerManifest, payload: Payload) -> Reading:
+            inputs = {"image": _strings(prepared), "key_mask": np.float32(payload.mask)[np.newaxis]}
+            found = self._backend.predict(signatures.READ, inputs, wanted, version)[0]
+            tagged = bool(found["tagged"][0])
+            uid = payload.uid(found["message"][0]) if tagged else None
+            return Reading(uid, tagged, float(found["p_value"][0]), float(found["score"][0]))
+
+        return self._ask(ask, name)
+
+    def close(self) -> None:
+        """Closes the back-end."""
+        self._backend.close()
+
+    def _ask(self, ask: Callable[[int, TaggerManifest, Payload], _Answer], name: str) -> _Answer:
+        """Calls `ask` with one version and its own code; when that version goes, once more with its successor."""
+        try:
+            return self._ask_once(ask, name)
+        except VersionGoneError:
+            self._described = None
+            return self._ask_once(ask, name)
+
+    def _ask_once(self, ask: Callable[[int, TaggerManifest, Payload], _Answer], name: str) -> _Answer:
+        described = self._described = self._described or self._describe()
+        try:
+            return ask(*described)
+        except RefusedError as error:
+            raise PictureError(f"{name}: {error}") from error
+
+    def _describe(self) -> Tuple[int, TaggerManifest, Payload]:
+        version, manifest = describe(self._backend)
+        try:
+            generator = generator_from_hex(manifest.generator, manifest.code_bits)
+            return version, manifest, Payload(generator, key_mask(self._key, manifest.code_bits))
+        except ValueError as error:
+            raise TaggerError(str(error)) from error
+
+
+def _prepare(image: bytes, name: str) -> bytes:
+    try:
+        return images.to_network_bytes(image, name)
+    except images.ImageError as error:
+        raise PictureError(str(error)) from error
+
+
+def _strings(value: bytes) -> np.ndarray:
+    return np.array([value], object)
+
+
+def _codeword(payload: Payload, uid: int) -> np.ndarray:
+    try:
+        return np.float32(payload.codeword(uid))
+    except ValueError as error:
+        raise TaggerError(str(error)) from error
+
+
+class _GrpcBackend(Backend):
+    def __init__(self, address, model_name, timeout, credentials, label):
+        self._address = address
+        self._model_name = model_name
+        self._timeout = timeout
+        self._label = label
+        options = [
+            ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            # What does not fit into this buffer is not retried, and pictures do not fit into its default.
+            ("grpc.per_rpc_retry_buffer_size", MAX_MESSAGE_BYTES),
+        ]
+        if credentials is None:
+            self._channel = grpc.insecure_channel(address, options)
+        else:
+            self._channel = grpc.secure_channel(address, credentials, options)
+        self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+
+    def predict(self, signature, inputs, outputs, version=None):
+        request = predict_pb2.PredictRequest(output_filter=outputs)
+        request.model_spec.name = self._model_name
+        request.model_spec.signature_name = signature
+        if version is not None:
+            request.model_spec.version.value = version
+        elif self._label is not None:
+            request.model_spec.version_label = self._label
+        for name, value in inputs.items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+        try:
+            response = self._predictions.Predict(request, timeout=self._timeout)
+        except grpc.RpcError as error:
+            if version is not None and error.code() == grpc.StatusCode.NOT_FOUND:
+                raise VersionGoneError(f"{self._address}: version {version} is no longer served") from error
+            self._raise(error)
+        arrays = {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
+        return arrays, response.model_spec.version.value
+
+    def status(self):
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = self._model_name
+        try:
+            response = self._models.GetModelStatus(request, timeout=self._timeout)
+        except grpc.RpcError as error:
+            self._raise(error)
+        state = get_model_status_pb2.ModelVersionStatus.State.Name
+        versions = response.model_version_status
+        return [VersionStatus(it.version, state(it.state), it.status.error_message) for it in versions]
+
+    def close(self):
+        self._channel.close()
+
+    def _raise(self, error: grpc.RpcError) -> NoReturn:
+        if error.code() == grpc.StatusCode.UNAVAILABLE:
+            hint = "`python -m faketagger.serving.server --model_base_path=DIR` starts one"
+            raise TaggerError(f"{self._address}: no server can be reached; {hint}") from error
+        if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise TaggerError(f"{self._address}: no answer within {self._timeout:g} s") from error
+        if error.code() == grpc.StatusCode.NOT_FOUND:
+            wrong = f"no version of a model '{self._model_name}' is served there"
+            raise TaggerError(f"{self._address}: {wrong} ({_first_line(error.details())})") from error
+        _raise_refusal(self._address, error.code(), error.details(), error)
+
+
+class _InProcessBackend(Backend):
+    def __init__(self, model_dir: str):
+        self._path, self._version = _newest(model_dir)
+        try:
+            self._servable = Servable(self._path)
+        except Exception as error:  # Broken files raise many kinds; all mean that this model cannot be used.
+            raise TaggerError(f"{self._path}: not a loadable SavedModel ({_first_line(str(error))})") from error
+
+    def predict(self, signature, inputs, outputs, version=None):
+        try:
+            results = self._servable.run(signature, inputs, outputs)
+        except ServingError as error:
+            _raise_refusal(self._path, error.code, error.message, error)
+        return {name: np.asarray(tensor) for name, tensor in results.items()}, self._version
+
+    def status(self):
+        return [VersionStatus(self._version, "AVAILABLE")]
+
+
+def _newest(model_dir: str) -> Tuple[str, int]:
+    try:
+        if tf.io.gfile.exists(os.path.join(model_dir, SAVED_MODEL_FILE)):
+            return model_dir, 0
+        versions = complete_versions(model_dir)
+    except tf.errors.OpError as error:
+        raise TaggerError(f"{model_dir}: cannot be listed: {_first_line(error.message)}") from error
+    if not versions:
+        raise TaggerError(f"{model_dir}: neither a SavedModel nor a directory of numbered versions of one")
+    return versions[max(versions)], max(versions)
+
+
+def _raise_refusal(where: str, code: grpc.StatusCode, details: str, cause: Exception) -> NoReturn:
+    if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED):
+        raise RefusedError(f"{where} refuses it: {_first_line(details)}") from cause
+    if code == grpc.StatusCode.FAILED_PRECONDITION:
+        raise TaggerError(f"{where}: not a tagger: {_first_line(details)}") from cause
+    raise TaggerError(f"{where}: {code.name}: {_first_line(details)}") from cause
+
+
+def _first_line(text: Optional[str]) -> str:
+    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
+    return lines[0][:300] if lines else "no details"

@@ -1,0 +1,175 @@
+"""One loaded version of a SavedModel, called by signature name and named tensors as TensorFlow Serving calls it."""
+
+import math
+import os
+from typing import Dict, Mapping, Sequence
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+SAVED_MODEL_FILE = "saved_model.pb"
+WARM_UP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
+MAX_WARM_UP_RECORDS = 1000
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_TYPED_FIELDS = {
+    **dict.fromkeys((tf.int8, tf.int16, tf.int32, tf.uint8, tf.uint16), "int_val"),
+    tf.float32: "float_val",
+    tf.float64: "double_val",
+    tf.int64: "int64_val",
+    tf.uint32: "uint32_val",
+    tf.uint64: "uint64_val",
+    tf.bool: "bool_val",
+    tf.string: "string_val",
+}
+
+
+class ServingError(Exception):
+    """A call that TensorFlow Serving would refuse.
+
+    Attributes:
+      code: the gRPC status code.
+      message: what TensorFlow Serving would say.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str):
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def invalid_argument(message: str) -> ServingError:
+    """The commonest ServingError."""
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+class Servable:
+    """A SavedModel in memory; safe to call from several threads. It is freed with the last reference to it."""
+
+    def __init__(self, path: str):
+        """Loads the SavedModel in the directory `path`; whatever TensorFlow raises on a broken one is raised."""
+        # The object is kept, not only its signatures: they do not keep its variables alive.
+        self._model = tf.saved_model.load(path, tags=[tf.saved_model.SERVING])
+        self._path = path
+        self.signature_defs = _read_signature_defs(path)
+
+    def run(
+        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] = ()
+    ) -> Dict[str, tf.Tensor]:
+        """Calls a signature; `outputs` names the ones wanted, none for all.
+
+        Raises:
+          ServingError: no such signature, inputs or outputs that it does not have, or a failure inside the model.
+        """
+        function = self._model.signatures.get(signature)
+        if function is None:
+            message = f'Serving signature key "{signature}" not found.'
+            raise ServingError(grpc.StatusCode.FAILED_PRECONDITION, message)
+        _check_inputs(function.structured_input_signature[1], inputs)
+        _check_outputs(function.structured_outputs, outputs)
+        try:
+            results = function(**{name: tf.constant(value) for name, value in inputs.items()})
+        except tf.errors.OpError as error:
+            raise ServingError(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), _cause(error)) from error
+        return {name: results[name] for name in outputs or results}
+
+    def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+        """Answers a PredictRequest, whatever model it names; the response's model_spec has but the signature's name."""
+        signature = request.model_spec.signature_name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+        inputs = {name: _to_array(name, proto) for name, proto in request.inputs.items()}
+        results = self.run(signature, inputs, request.output_filter)
+        response = predict_pb2.PredictResponse()
+        response.model_spec.signature_name = signature
+        for name, tensor in results.items():
+            response.outputs[name].CopyFrom(_to_proto(tensor))
+        return response
+
+    def warm_up(self) -> int:
+        """Answers the recorded requests beside the model, at most 1000, and returns how many; none is fine.
+
+        Raises:
+          ServingError: a record that cannot be answered, or too many of them.
+        """
+        path = os.path.join(self._path, WARM_UP_FILE)
+        if not tf.io.gfile.exists(path):
+            return 0
+        count = 0
+        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+            if count == MAX_WARM_UP_RECORDS:
+                limit = f"Number of warmup records exceeds the maximum ({MAX_WARM_UP_RECORDS}) at {path}"
+                raise invalid_argument(limit)
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+            if log.WhichOneof("log_type") != "predict_log":
+                raise invalid_argument(f"Unsupported log_type for warmup: {log.WhichOneof('log_type')} at {path}")
+            self.predict(log.predict_log.request)
+            count += 1
+        return count
+
+
+def _read_signature_defs(path: str) -> Dict[str, meta_graph_pb2.SignatureDef]:
+    with tf.io.gfile.GFile(os.path.join(path, SAVED_MODEL_FILE), "rb") as file:
+        saved = saved_model_pb2.SavedModel.FromString(file.read())
+    graphs = [graph for graph in saved.meta_graphs if tf.saved_model.SERVING in graph.meta_info_def.tags]
+    return dict(graphs[0].signature_def)
+
+
+def _braces(names) -> str:
+    return "{" + ",".join(sorted(names)) + "}"
+
+
+def _check_inputs(specs: Mapping[str, tf.TensorSpec], inputs: Mapping[str, np.ndarray]) -> None:
+    missing, extra = set(specs) - set(inputs), set(inputs) - set(specs)
+    if missing or extra:
+        raise invalid_argument(
+            f"input size does not match signature: {len(inputs)}!={len(specs)} "
+            f"len({_braces(inputs)}) != len({_braces(specs)}). "
+            f"Sent extra: {_braces(extra)}. Missing but required: {_braces(missing)}."
+        )
+    for name, spec in specs.items():
+        dtype, shape = tf.as_dtype(inputs[name].dtype), inputs[name].shape
+        if dtype != spec.dtype:
+            raise invalid_argument(f"Expects input {name} to be {spec.dtype.name} but {dtype.name} is provided")
+        if not spec.shape.is_compatible_with(shape):
+            raise invalid_argument(f"Expects input {name} to be of shape {spec.shape} but {shape} is provided")
+
+
+def _check_outputs(known: Mapping[str, tf.TensorSpec], outputs: Sequence[str]) -> None:
+    for position, name in enumerate(outputs):
+        if name not in known:
+            message = f"output tensor alias not found in signature: {name} Outputs expected to be in the set "
+            raise invalid_argument(message + f"{_braces(known)}.")
+        if name in outputs[:position]:
+            raise invalid_argument(f"duplicate output tensor alias: {name}")
+
+
+def _cause(error: tf.errors.OpError) -> str:
+    # Before the cause, a function's errors list where its nodes were made, which a loaded model no longer knows.
+    return error.message.rpartition("<stack traces unavailable>\n")[2]
+
+
+def _to_array(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
+    sizes = [dimension.size for dimension in proto.tensor_shape.dim]
+    try:
+        item_bytes = np.dtype(tf.as_dtype(proto.dtype).as_numpy_dtype).itemsize
+        # A shape with a single value, repeated, could claim any size; honest numbers travel in at least an eighth.
+        most_bytes = max(MAX_MESSAGE_BYTES, 8 * proto.ByteSize())
+        if min(sizes, default=0) < 0 or math.prod(sizes) * item_bytes > most_bytes:
+            raise ValueError(f"shape {sizes}")
+        return tf.make_ndarray(proto)
+    except (TypeError, ValueError) as error:
+        raise invalid_argument(f"tensor parsing error: {name}") from error
+
+
+def _to_proto(tensor: tf.Tensor) -> tensor_pb2.TensorProto:
+    field = _TYPED_FIELDS.get(tensor.dtype)
+    if field is None:
+        return tf.make_tensor_proto(tensor)
+    # TensorFlow Serving answers in typed fields; make_tensor_proto would pack numbers into tensor_content.
+    proto = tensor_pb2.TensorProto(dtype=tensor.dtype.as_datatype_enum, tensor_shape=tensor.shape.as_proto())
+    getattr(proto, field).extend(np.ravel(tensor.numpy()).tolist())
+    return proto

@@ -1,0 +1,33 @@
+"""Packages the repository's root as `faketagger`; what it depends on is pinned in requirements.lock."""
+
+import setuptools
+
+_FOLDERS = ("components", "pipelines", "serving")
+
+setuptools.setup(
+    name="faketagger",
+    version="0.1.0",
+    description="Hides a tag in face photographs that survives deepfake generators",
+    python_requires=">=3.10,<3.11",
+    package_dir={"faketagger": "."},
+    packages=["faketagger"]
+    + [f"faketagger.{folder}" for folder in _FOLDERS]
+    + [f"faketagger.components.{name}" for name in setuptools.find_packages("components")],
+    package_data={"faketagger.serving": ["*.yaml", "*.config"]},
+    install_requires=[
+        "tensorflow==2.15.1",
+        "tensorflow-addons==0.23.0",
+        "keras-cv==0.9.0",
+        "tensorflow-datasets==4.9.*",
+        "apache-beam[gcp]==2.*",
+        "tfx[kfp]==1.15.1",
+        "tensorflow-serving-api==2.15.1",
+        "absl-py==1.*",
+        "galois",
+        "grpcio-health-checking<1.49",
+        "pillow",
+        "tqdm",
+    ],
+    extras_require={"test": ["pytest", "nbformat", "nbclient", "ipykernel"]},
+    entry_points={"console_scripts": ["faketagger=faketagger.serving.cli:main"]},
+)

@@ -1,0 +1,493 @@
+"""The evaluator end to end on stub networks: figures that can be computed by hand, blessing, refusal, bad inputs."""
+
+import dataclasses
+import glob
+import json
+import os
+import shutil
+
+import apache_beam as beam
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+import tensorflow as tf
+
+from faketagger.components.contract import features, files, images, manifest, payload
+from faketagger.components.evaluator import measure, summary
+from faketagger.components.evaluator.config import EvaluatorConfig, Gate
+
+SIZE = 30
+MESSAGE_BITS = 10
+# Each message bit three times: systematic, majority decoding, and a score of how many triples are unanimous.
+GENERATOR = np.tile(np.eye(MESSAGE_BITS, dtype=np.uint8), 3)
+CODE_BITS = GENERATOR.shape[1]
+STEP = 8
+PICTURES = 12
+
+
+def _patterns():
+    """One chequered block of 6×5 pixels in blue a bit, float32 [n, S, S, 3]; together they cover the picture."""
+    rows, columns = np.indices([SIZE, SIZE])
+    block = (rows // 5) * 5 + columns // 6
+    chequered = np.where((rows + columns) % 2, 1.0, -1.0)
+    patterns = np.zeros([CODE_BITS, SIZE, SIZE, 3], np.float32)
+    patterns[..., 2] = (block == np.arange(CODE_BITS)[:, None, None]) * chequered
+    return patterns
+
+
+def _spec(*shape, dtype=tf.float32):
+    return tf.TensorSpec([None, *shape], dtype)
+
+
+class StubTagger(tf.Module):
+    """Adds ±8 levels of blue in blocks.
+
+    `flaw`: `loud` (four times as much), `paranoid` (all is tagged), `nan` (tagged pictures), `nan-logits`.
+    """
+
+    def __init__(self, flaw=None):
+        self._step = STEP / 255 * (4 if flaw == "loud" else 1)
+        self._flaw = flaw
+        self._patterns = tf.Variable(_patterns())
+
+    @tf.function(input_signature=[_spec(SIZE, SIZE, 3), _spec(CODE_BITS), _spec()])
+    def encode(self, images, codeword, strength):
+        residual = tf.einsum("bn,nhwc->bhwc", 2 * codeword - 1, self._patterns) * strength[:, None, None, None]
+        made = tf.clip_by_value(images + self._step * residual, 0.0, 1.0)
+        return {"images": made / 0.0 * 0.0 if self._flaw == "nan" else made}
+
+    @tf.function(input_signature=[_spec(SIZE, SIZE, 3), _spec(CODE_BITS)])
+    def decode(self, images, key_mask):
+        logits = tf.einsum("bhwc,nhwc->bn", images, self._patterns)
+        bits = tf.math.logical_xor(logits > 0, key_mask > 0.5)
+        votes = tf.reduce_sum(tf.cast(tf.reshape(bits, [-1, 3, MESSAGE_BITS]), tf.float32), axis=1)
+        unanimous = tf.reduce_sum(tf.cast((votes == 0) | (votes == 3), tf.float32), axis=1)
+        # P(at least u of k triples of fair bits are unanimous), each with probability 1/4.
+        p_value = tf.where(
+            unanimous > 0, tf.math.betainc(tf.maximum(unanimous, 1.0), MESSAGE_BITS - unanimous + 1.0, 0.25), 1.0
+        )
+        tagged = tf.ones_like(p_value, tf.bool) if self._flaw == "paranoid" else p_value <= 1e-4
+        message = tf.cast(votes > 1.5, tf.int32)
+        logits = logits / 0.0 * 0.0 if self._flaw == "nan-logits" else logits
+        return {"message": message, "score": unanimous, "p_value": p_value, "tagged": tagged, "logits": logits}
+
+
+class StubSimulator(tf.Module):
+    """Condition 0 mixes half with grey, condition 1 leaves nothing but grey; or, as `copy`, both return the input."""
+
+    def __init__(self, copy):
+        self._grey = tf.constant([0.0, 0.0] if copy else [0.5, 1.0])
+
+    @tf.function(input_signature=[_spec(SIZE, SIZE, 3), _spec(dtype=tf.int32)])
+    def simulate(self, images, condition):
+        share = tf.gather(self._grey, condition)[:, None, None, None]
+        return {"images": images * (1 - share) + 0.5 * share}
+
+
+def _save_tagger(directory, flaw=None):
+    module = StubTagger(flaw)
+    tf.saved_model.save(module, directory, signatures={"encode": module.encode, "decode": module.decode})
+    rows = payload.generator_to_hex(GENERATOR)
+    manifest.write(manifest.TaggerManifest(MESSAGE_BITS, CODE_BITS, rows, SIZE, 1.0, 1e-4), directory)
+
+
+def _save_simulator(root, name, family, conditions, copy):
+    module = StubSimulator(copy)
+    directory = os.path.join(root, name)
+    tf.saved_model.save(module, directory, signatures={"simulate": module.simulate})
+    manifest.write(manifest.SimulatorManifest(name, family, conditions, SIZE, "none", "none"), directory)
+
+
+def _picture(index):
+    """A sloping picture of whole levels, far enough from black and white for the tag not to be clipped."""
+    ramp = np.add.outer(np.arange(SIZE), np.arange(SIZE)) // 2
+    return np.uint8(60 + 5 * index + ramp[:, :, None] + np.array([0, 20, 40]))
+
+
+def _records(count=PICTURES):
+    attributes = features.attributes_from({})
+    return [
+        features.make_example(
+            images.encode_png(_picture(index)), f"face-{index}", "stub", attributes, SIZE, SIZE
+        ).SerializeToString()
+        for index in range(count)
+    ]
+
+
+def _write_examples(uri, records):
+    folder = os.path.join(uri, f"Split-{features.EVAL_SPLIT}")
+    os.makedirs(folder)
+    path = os.path.join(folder, "data_tfrecord-00000-of-00001.gz")
+    with tf.io.TFRecordWriter(path, "GZIP") as writer:
+        for record in records:
+            writer.write(record)
+    return path
+
+
+@pytest.fixture(scope="module")
+def stubs(tmp_path_factory):
+    """A directory with the Model artifacts `good` and those named after a flaw, `simulators` and `examples`."""
+    root = str(tmp_path_factory.mktemp("stubs"))
+    for name in ("good", "loud", "paranoid", "nan", "nan-logits"):
+        _save_tagger(os.path.join(root, name, "Format-Serving"), None if name == "good" else name)
+    simulators = os.path.join(root, "simulators")
+    _save_simulator(simulators, "copy", "perturbation", ["none"], copy=True)
+    _save_simulator(simulators, "grey", "entire_synthesis", ["half", "full"], copy=False)
+    _write_examples(os.path.join(root, "examples"), _records())
+    return root
+
+
+CONFIG = EvaluatorConfig(
+    gate=Gate(min_fmrr=0.7, ungated=("grey/full",), min_psnr=30.0, max_false_positives=0.3, min_pictures=PICTURES),
+    batch_size=5,
+    repeats=2,
+    black_box=("grey",),
+)
+
+
+class Outcome:
+    """What one run of the executor left behind."""
+
+    def __init__(self, root, blessing):
+        self.blessing = blessing
+        self.evaluation_dir = os.path.join(root, "evaluation")
+        self.evaluation = files.read_json(os.path.join(self.evaluation_dir, "evaluation.json"), "the evaluation")
+        with open(os.path.join(self.evaluation_dir, "table.txt"), encoding="utf-8") as file:
+            self.table = file.read()
+        rows = glob.glob(os.path.join(self.evaluation_dir, "rows-*.parquet"))
+        self.rows = [row for path in rows for row in parquet.read_table(path).to_pylist()]
+        checks = files.read_json(os.path.join(blessing.uri, "checks.json"), "the checks")
+        self.failed = {check["name"]: check["reason"] for check in checks["checks"] if not check["passed"]}
+        self.markers = sorted(set(os.listdir(blessing.uri)) - {"checks.json"})
+
+
+def _artifacts(stubs, root, model, examples, simulators):
+    from tfx.types import standard_artifacts
+
+    from faketagger.components.simulator.artifact import GanSimulators
+
+    def artifact(kind, uri, number):
+        made = kind()
+        made.uri, made.id = uri, number
+        return made
+
+    for name in ("evaluation", "blessing"):
+        os.makedirs(os.path.join(root, name))
+    examples_artifact = artifact(standard_artifacts.Examples, examples or os.path.join(stubs, "examples"), 1)
+    examples_artifact.split_names = json.dumps([features.TRAIN_SPLIT, features.EVAL_SPLIT])
+    inputs = {
+        "examples": [examples_artifact],
+        "model": [artifact(standard_artifacts.Model, os.path.join(stubs, model), 7)],
+        "simulators": [artifact(GanSimulators, simulators or os.path.join(stubs, "simulators"), 3)],
+    }
+    outputs = {
+        "evaluation": [artifact(standard_artifacts.ModelEvaluation, os.path.join(root, "evaluation"), 4)],
+        "blessing": [artifact(standard_artifacts.ModelBlessing, os.path.join(root, "blessing"), 5)],
+    }
+    return inputs, outputs
+
+
+def _execute(stubs, root, config=CONFIG, model="good", examples=None, simulators=None):
+    from faketagger.components.evaluator.executor import Executor
+
+    inputs, outputs = _artifacts(stubs, str(root), model, examples, simulators)
+    try:
+        Executor().Do(inputs, outputs, {"config": config.to_json(), "current_component_id": "TagEvaluator"})
+    except BaseException:
+        assert os.listdir(outputs["blessing"][0].uri) == []
+        assert not outputs["blessing"][0].has_custom_property("blessed")
+        raise
+    return Outcome(str(root), outputs["blessing"][0])
+
+
+@pytest.fixture(scope="module")
+def blessed(stubs, tmp_path_factory):
+    return _execute(stubs, tmp_path_factory.mktemp("blessed"))
+
+
+def test_a_good_tagger_is_blessed(blessed):
+    assert blessed.failed == {} and blessed.markers == ["BLESSED"]
+    assert blessed.blessing.get_int_custom_property("blessed") == 1
+    assert blessed.blessing.get_int_custom_property("current_model_id") == 7
+    assert blessed.blessing.get_string_custom_property("current_model").endswith("/good")
+    assert blessed.blessing.get_string_custom_property("component_id") == "TagEvaluator"
+
+
+def test_the_figures_are_those_computed_by_hand(blessed):
+    slices = blessed.evaluation["slices"]
+    assert list(slices) == ["copy/none", "grey/full", "grey/half", "plain"]
+    exact = {"mean": 1.0, "low": pytest.approx(0.025 ** (1 / PICTURES)), "high": 1.0}
+    for name in ("plain", "copy/none", "grey/half"):
+        assert slices[name]["fmrr"] == exact
+        assert slices[name]["bit_accuracy"]["mean"] == 1.0
+        assert slices[name]["detected"] == exact
+        assert slices[name]["pictures"] == PICTURES and slices[name]["not_finite"] == 0
+    # Nothing is left of the tag: every logit is 0, so the codeword's zeros are right by chance.
+    assert slices["grey/full"]["fmrr"]["mean"] == 0.0
+    assert slices["grey/full"]["bit_accuracy"]["mean"] == pytest.approx(0.5, abs=0.1)
+    # ±8 levels in one channel of three.
+    expected = 10 * np.log10(255**2 / (STEP**2 / 3))
+    assert blessed.evaluation["quality"]["psnr"]["mean"] == pytest.approx(expected, abs=1e-3)
+    assert blessed.evaluation["untagged"]["false_positives"] == 0
+    assert blessed.evaluation["untagged"]["share"]["high"] == pytest.approx(1 - 0.025 ** (1 / PICTURES))
+
+
+def test_strength_is_what_the_simulator_does_to_the_original(blessed):
+    slices = blessed.evaluation["slices"]
+    grey = np.mean(
+        [10 * np.log10(255**2 / np.mean((_picture(index) - 128.0) ** 2)) for index in range(PICTURES)]
+    )
+    assert slices["grey/full"]["strength"]["psnr"]["mean"] == pytest.approx(grey, abs=1e-3)
+    assert slices["copy/none"]["strength"]["psnr"]["mean"] == 100.0
+    assert slices["copy/none"]["strength"]["ssim"]["mean"] == pytest.approx(1.0)
+    assert slices["plain"]["strength"] is None
+    assert (slices["grey/half"]["family"], slices["grey/half"]["black_box"]) == ("entire_synthesis", True)
+    assert (slices["copy/none"]["family"], slices["copy/none"]["black_box"]) == ("perturbation", False)
+
+
+def test_there_is_one_row_a_picture_repeat_and_slice(blessed):
+    keys = {(row["image_id"], row["repeat"], row["slice"]) for row in blessed.rows}
+    assert len(keys) == len(blessed.rows) == PICTURES * 2 * 5
+    row = next(row for row in blessed.rows if row["slice"] == "untagged")
+    assert [row[name] for name in ("message_ok", "bit_accuracy", "psnr", "strength_psnr")] == [None] * 4
+    assert row["p_value"] > 1e-4 and row["tagged"] is False
+
+
+def test_the_table_names_every_slice_and_the_verdict(blessed):
+    lines = blessed.table.splitlines()
+    assert [line.split()[:4] for line in lines[2:6]] == [
+        ["plain", "-", "-", "-"],
+        ["copy", "none", "perturbation", "white"],
+        ["grey", "full", "entire_synthesis", "black"],
+        ["grey", "half", "entire_synthesis", "black"],
+    ]
+    assert "PSNR 34.84" in blessed.table and lines[-1] == "BLESSED"
+
+
+def test_nothing_half_written_is_left(blessed):
+    assert sorted(os.listdir(blessed.evaluation_dir)) == ["evaluation.json", "rows-00000-of-00001.parquet", "table.txt"]
+
+
+def test_a_second_run_with_another_batch_size_gives_the_same_figures(stubs, tmp_path, blessed):
+    again = _execute(stubs, tmp_path, dataclasses.replace(CONFIG, batch_size=7))
+    assert again.evaluation == blessed.evaluation and again.table == blessed.table
+
+
+def test_a_tag_lost_in_one_simulator_is_not_blessed(stubs, tmp_path):
+    gate = dataclasses.replace(CONFIG.gate, ungated=())
+    outcome = _execute(stubs, tmp_path, EvaluatorConfig(gate, 16))
+    assert list(outcome.failed) == ["fmrr grey/full"] and outcome.markers == ["NOT_BLESSED"]
+    assert outcome.blessing.get_int_custom_property("blessed") == 0
+    assert "NOT BLESSED\n  - fmrr grey/full: lower end 0 " in outcome.table
+
+
+@pytest.mark.parametrize("model, failed", [("loud", "psnr"), ("paranoid", "false positives")])
+def test_a_flawed_tagger_is_not_blessed(stubs, tmp_path, model, failed):
+    outcome = _execute(stubs, tmp_path, model=model)
+    assert list(outcome.failed) == [failed] and outcome.markers == ["NOT_BLESSED"]
+
+
+def test_a_tagger_that_makes_nan_is_not_blessed(stubs, tmp_path):
+    outcome = _execute(stubs, tmp_path, model="nan")
+    assert outcome.evaluation["quality"]["psnr"] == {"mean": None, "low": None, "high": None}
+    assert outcome.evaluation["slices"]["plain"]["fmrr"]["mean"] == 0.0
+    assert {"fmrr plain", "fmrr copy/none", "fmrr grey/half", "psnr"} == set(outcome.failed)
+    assert outcome.markers == ["NOT_BLESSED"]
+
+
+def test_logits_that_are_nan_count_as_nothing_read(stubs, tmp_path):
+    outcome = _execute(stubs, tmp_path, model="nan-logits")
+    plain = outcome.evaluation["slices"]["plain"]
+    assert plain["fmrr"]["mean"] == 0.0 and plain["bit_accuracy"]["mean"] is None
+    assert plain["not_finite"] == PICTURES * CONFIG.repeats
+    # Untagged pictures were not read as tagged, but neither were they read.
+    assert "results were not finite" in outcome.failed["false positives"]
+
+
+def test_a_limit_takes_that_many_pictures_and_always_the_same(stubs, tmp_path):
+    config = EvaluatorConfig(CONFIG.gate, batch_size=3, limit=4)
+    first, second = (_execute(stubs, tmp_path / name, config) for name in ("first", "second"))
+    assert len({row["image_id"] for row in first.rows}) == 4
+    assert first.evaluation == second.evaluation
+    assert "4 pictures" in first.failed["psnr"]
+
+
+def test_an_empty_eval_split_is_not_blessed(stubs, tmp_path):
+    _write_examples(str(tmp_path / "examples"), [])
+    outcome = _execute(stubs, tmp_path, examples=str(tmp_path / "examples"))
+    assert set(outcome.failed.values()) == {"was not measured"} and outcome.markers == ["NOT_BLESSED"]
+
+
+def test_a_missing_eval_split_stops_the_step(stubs, tmp_path):
+    with pytest.raises(ValueError, match="no Examples in its split 'eval'"):
+        _execute(stubs, tmp_path, examples=str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-8],  # Every record is there, but nothing says so.
+        lambda data: data[:5],
+        lambda data: b"",
+        lambda data: data[:100] + bytes([data[100] ^ 255]) + data[101:],
+    ],
+    ids=["half", "no-trailer", "header", "empty", "flipped-byte"],
+)
+def test_a_damaged_examples_file_is_named(tmp_path, damage):
+    path = _write_examples(str(tmp_path / "examples"), _records())
+    assert measure.whole_file(path) == path
+    with open(path, "rb") as file:
+        data = file.read()
+    with open(path, "wb") as file:
+        file.write(damage(data))
+    with pytest.raises(ValueError, match="data_tfrecord.*damaged or cut short.*run example_gen again"):
+        measure.whole_file(path)
+
+
+def test_truncated_examples_stop_the_step(stubs, tmp_path):
+    path = _write_examples(str(tmp_path / "examples"), _records())
+    os.truncate(path, os.path.getsize(path) - 8)
+    with pytest.raises(ValueError, match="damaged or cut short"):
+        _execute(stubs, tmp_path, examples=str(tmp_path / "examples"))
+
+
+def test_pictures_of_another_size_stop_the_step_with_their_name(stubs, tmp_path):
+    png = images.encode_png(np.zeros([SIZE + 2, SIZE, 3], np.uint8))
+    wrong = features.make_example(png, "too-high", "stub", features.attributes_from({}), SIZE + 2, SIZE)
+    _write_examples(str(tmp_path / "examples"), [wrong.SerializeToString()])
+    with pytest.raises(ValueError, match="'too-high' is no PNG of 30×30"):
+        _execute(stubs, tmp_path, examples=str(tmp_path / "examples"))
+
+
+def test_two_pictures_of_one_id_stop_the_step(stubs, tmp_path):
+    records = _records(2)
+    _write_examples(str(tmp_path / "examples"), [*records, records[1]])
+    with pytest.raises(ValueError, match="two eval pictures have the id 'face-1'"):
+        _execute(stubs, tmp_path, examples=str(tmp_path / "examples"))
+
+
+def test_a_record_that_is_no_example_stops_the_step(stubs, tmp_path):
+    _write_examples(str(tmp_path / "examples"), [b"\xff\xff\xff"])
+    with pytest.raises(ValueError, match="run example_gen again"):
+        _execute(stubs, tmp_path, examples=str(tmp_path / "examples"))
+
+
+def test_inputs_that_do_not_fit_together_are_refused_before_any_work(stubs, tmp_path):
+    model, simulators = os.path.join(stubs, "good", "Format-Serving"), os.path.join(stubs, "simulators")
+    with pytest.raises(ValueError, match="black_box names gray; .* has copy, grey"):
+        measure.read_inputs(model, simulators, EvaluatorConfig(black_box=("gray",)))
+    with pytest.raises(ValueError, match="no simulators"):
+        measure.read_inputs(model, str(tmp_path), EvaluatorConfig())
+    with pytest.raises(ValueError, match="tagger.json: the manifest is missing"):
+        measure.read_inputs(str(tmp_path), simulators, EvaluatorConfig())
+    for name, size, message in (("larger", 2 * SIZE, "of 60 pixels, the tagger"), ("plain", SIZE, "rename it")):
+        (tmp_path / name / name).mkdir(parents=True)
+        described = manifest.SimulatorManifest(name, "perturbation", ["none"], size, "none", "none")
+        manifest.write(described, str(tmp_path / name / name))
+        with pytest.raises(ValueError, match=message):
+            measure.read_inputs(model, str(tmp_path / name), EvaluatorConfig())
+
+
+def test_a_tagger_without_a_decoder_is_refused_by_name(stubs, tmp_path):
+    module = StubTagger()
+    tf.saved_model.save(module, str(tmp_path), signatures={"encode": module.encode})
+    shutil.copy(os.path.join(stubs, "good", "Format-Serving", manifest.TaggerManifest.FILE), tmp_path)
+    inputs = measure.read_inputs(str(tmp_path), os.path.join(stubs, "simulators"), EvaluatorConfig())
+    with pytest.raises(ValueError, match="expected a signature 'decode'"):
+        measure.Models(inputs)
+
+
+def test_a_tagger_of_another_message_length_than_its_manifest_says_is_refused(stubs, tmp_path):
+    directory = shutil.copytree(os.path.join(stubs, "good", "Format-Serving"), tmp_path / "model")
+    rows = payload.generator_to_hex(GENERATOR[1:])
+    manifest.write(manifest.TaggerManifest(MESSAGE_BITS - 1, CODE_BITS, rows, SIZE), str(directory))
+    inputs = measure.read_inputs(str(directory), os.path.join(stubs, "simulators"), CONFIG)
+    pictures = np.stack([_picture(0), _picture(1)])
+    with pytest.raises(ValueError, match=r"expected message of shape \(2, 9\), found \(2, 10\)"):
+        list(measure.measure_batch(measure.Models(inputs), CONFIG, ["a", "b"], pictures))
+
+
+def test_what_is_drawn_depends_on_seed_picture_and_repeat_alone():
+    ids = [f"face-{index}" for index in range(200)]
+    drawn = measure.draw(0, ids, 0, GENERATOR)
+    one = measure.draw(0, ids[5:6], 0, GENERATOR)
+    assert (one.messages[0] == drawn.messages[5]).all() and (one.masks[0] == drawn.masks[5]).all()
+    for other in (measure.draw(1, ids, 0, GENERATOR), measure.draw(0, ids, 1, GENERATOR)):
+        assert (other.messages != drawn.messages).any(axis=1).mean() > 0.9
+        assert (other.masks != drawn.masks).any(axis=1).all()
+    # Fair bits: 200 of them a column, so 0.3 and 0.7 are more than five standard deviations away.
+    assert (abs(drawn.messages.mean(axis=0) - 0.5) < 0.2).all() and (abs(drawn.masks.mean(axis=0) - 0.5) < 0.2).all()
+    expected = payload.encode_messages(drawn.messages, GENERATOR) ^ drawn.masks.astype(np.uint8)
+    assert (drawn.codewords == expected).all() and drawn.codewords.dtype == np.float32
+
+
+def test_tries_with_one_picture_are_averaged_before_intervals(stubs):
+    def row(image_id, repeat, right):
+        figures = dict.fromkeys(("bit_accuracy", "psnr", "ssim"), 1.0)
+        return {"image_id": image_id, "repeat": repeat, "message_ok": right, "tagged": True, "finite": True, **figures}
+
+    rows = [row(f"{index:02}", repeat, index < 9) for index in range(10) for repeat in range(3)]
+    config = EvaluatorConfig(repeats=3)
+    found = summary.summarise_slice("plain", rows[::-1], config)
+    # Clopper–Pearson of 9 in 10 pictures, not of 27 in 30 tries.
+    assert found["fmrr"]["mean"] == 0.9
+    assert (found["fmrr"]["low"], found["fmrr"]["high"]) == pytest.approx((0.5550, 0.9975), abs=1e-4)
+    assert found["pictures"] == 10
+    with pytest.raises(ValueError, match="not 3 of each picture"):
+        summary.summarise_slice("plain", rows[:-1], config)
+
+
+def test_an_untagged_picture_counts_once_however_often_it_is_read_as_tagged():
+    rows = [
+        {"image_id": str(picture), "repeat": repeat, "tagged": picture == 0 and repeat > 0, "finite": True}
+        for picture in range(4)
+        for repeat in range(3)
+    ]
+    found = summary.summarise_slice("untagged", rows, EvaluatorConfig(repeats=3))
+    assert found["false_positives"] == 1 and found["share"]["mean"] == 0.25
+
+
+def test_measuring_needs_no_tfx():
+    """Beam workers import these modules; with TFX they would take a minute to start."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from faketagger.components.evaluator import measure, summary, gate, report; "
+        "print('tfx' in sys.modules)"
+    )
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_component_takes_its_channels_and_holds_its_config():
+    from tfx.types import channel, standard_artifacts
+
+    from faketagger.components.evaluator.component import TagEvaluator
+    from faketagger.components.simulator.artifact import GanSimulators
+
+    examples = channel.Channel(type=standard_artifacts.Examples)
+    model = channel.Channel(type=standard_artifacts.Model)
+    made = TagEvaluator(examples, model, channel.Channel(type=GanSimulators), CONFIG)
+    assert EvaluatorConfig.from_json(made.exec_properties["config"]) == CONFIG
+    assert {name: out.type_name for name, out in made.outputs.items()} == {
+        "evaluation": "ModelEvaluation",
+        "blessing": "ModelBlessing",
+    }
+    with pytest.raises(TypeError):
+        TagEvaluator(examples, model, model, CONFIG)
+
+
+def test_rows_are_measured_by_a_bare_beam_pipeline_too(stubs):
+    inputs = measure.read_inputs(
+        os.path.join(stubs, "good", "Format-Serving"), os.path.join(stubs, "simulators"), CONFIG
+    )
+
+    def check(rows):
+        assert sum(row["message_ok"] for row in rows if row["slice"] == "plain") == 3 * CONFIG.repeats
+
+    with beam.Pipeline() as pipeline:
+        rows = pipeline | beam.Create(_records(3)) | measure.MeasureTagger(inputs, CONFIG)
+        beam.testing.util.assert_that(rows, check)

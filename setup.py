@@ -24,6 +24,8 @@ setuptools.setup(
         "tensorflow-serving-api==2.15.1",
         "absl-py==1.*",
         "galois",
+        "pyarrow",
+        "scipy",
         "grpcio-health-checking<1.49",
         "pillow",
         "tqdm",

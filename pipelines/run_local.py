@@ -14,49 +14,23 @@ import warnings
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported; its start-up notes help nobody here.
 warnings.simplefilter("ignore")
 
-import dataclasses
-
 from absl import app, flags, logging
 from ml_metadata import metadata_store
 from tfx.orchestration import metadata
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
-from faketagger.pipelines import overrides, presets, results
+from faketagger.pipelines import flags as pipeline_flags
+from faketagger.pipelines import results
 from faketagger.pipelines.config import PipelineConfig
 from faketagger.pipelines.pipeline import create_pipeline
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("preset", "demo", sorted(presets.PRESETS), "which settings to start from")
-flags.DEFINE_string("dataset", None, "procedural_faces, celeb_a_hq/256, or another TFDS data set of pictures")
-flags.DEFINE_string("manual_dir", None, "where TFDS finds archives it may not download (CelebA-HQ's)")
-flags.DEFINE_string("images", None, "a folder of photographs, with an optional attributes.csv, instead of a data set")
-flags.DEFINE_string("simulators", None, "a directory of simulator SavedModels to use instead of training one")
+flags.adopt_module_key_flags(pipeline_flags)
 flags.DEFINE_string("workdir", "work", "artifacts, metadata, checkpoints and the pushed models go here")
-flags.DEFINE_float("max_rejected", None, "the largest share of unreadable pictures that is tolerated")
-flags.DEFINE_multi_string("set", [], "section.field=value: changes one setting, e.g. tagger.steps=8000")
-flags.DEFINE_multi_string("beam_args", [], "an option for Beam's runner, e.g. --beam_args=--direct_num_workers=2")
 flags.DEFINE_bool("serve", False, "go on serving the pushed model")
 flags.DEFINE_integer("port", 8500, "where --serve listens")
 
 BLESSED, FAILED, NOT_BLESSED = 0, 1, 2
-
-
-def configure() -> PipelineConfig:
-    """The preset with what the flags change in it."""
-    changed = {
-        "dataset": FLAGS.dataset,
-        "images": _absolute(FLAGS.images),
-        "manual_dir": _absolute(FLAGS.manual_dir),
-        "foreign_simulators": _absolute(FLAGS.simulators),
-        "max_rejected": FLAGS.max_rejected,
-    }
-    config = presets.PRESETS[FLAGS.preset]()
-    config = dataclasses.replace(config, **{name: value for name, value in changed.items() if value is not None})
-    return overrides.apply(config, FLAGS.set)
-
-
-def _absolute(path):
-    return os.path.abspath(path) if path else None
 
 
 def run(config: PipelineConfig, workdir: str) -> results.RunResult:
@@ -93,7 +67,7 @@ def main(_) -> int:
     logging.set_verbosity(logging.ERROR)
     workdir = os.path.abspath(FLAGS.workdir)
     try:
-        result = run(configure(), workdir)
+        result = run(pipeline_flags.configure(), workdir)
     except Exception as error:  # The one place where a step's failure becomes an exit status.
         logging.debug("the pipeline failed", exc_info=True)
         print(f"failed: {_innermost(error)}", file=sys.stderr)

@@ -12,7 +12,11 @@ import tensorflow as tf
 
 
 def write_bytes(path: str, data: bytes) -> None:
-    """Writes `data` to `path`, replacing what is there in one step; makes the folder if it is missing."""
+    """Writes `data` to `path`, replacing what is there in one step; makes the folder if it is missing.
+
+    Raises:
+      tf.errors.OpError: it cannot be written; the message names the file.
+    """
     tf.io.gfile.makedirs(os.path.dirname(path) or ".")
     temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}.part")
     try:
@@ -48,9 +52,20 @@ def remove_directory(path: str) -> None:
 
 
 def replace_directory(temporary: str, path: str) -> None:
-    """Renames the finished directory `temporary` to `path`, removing what was there."""
-    remove_directory(path)
-    tf.io.gfile.rename(temporary, path)
+    """Renames the finished directory `temporary` to `path`, removing what was there; on an error that stays there."""
+    # The old one is renamed before it is removed: a removal cut short would leave half of it under its name.
+    retired = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.old")
+    remove_directory(retired)
+    replaces = tf.io.gfile.isdir(path)
+    if replaces:
+        tf.io.gfile.rename(path, retired)
+    try:
+        tf.io.gfile.rename(temporary, path)
+    except BaseException:
+        if replaces:
+            tf.io.gfile.rename(retired, path)
+        raise
+    remove_directory(retired)
 
 
 def copy_directory(source: str, target: str) -> None:

@@ -6,7 +6,7 @@ import warnings
 from typing import Union
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 # A photograph of 100 megapixels takes 300 MB as RGB; anything larger is refused before it is unpacked.
 MAX_PIXELS = 100_000_000
@@ -47,6 +47,8 @@ def load_image(source: Union[str, bytes], name: str = "") -> np.ndarray:
         raise
     except Image.DecompressionBombError:
         raise ImageError(f"{name}: over {MAX_PIXELS:,} pixels: shrink it") from None
+    except UnidentifiedImageError:
+        raise ImageError(f"{name}: not a picture in a known format ({', '.join(_FORMATS)})") from None
     except Exception as error:  # Pillow's decoders raise many kinds on broken files; all mean the same to the caller.
         raise ImageError(f"{name}: not a readable picture ({error or type(error).__name__})") from error
 
@@ -65,9 +67,10 @@ def _read_file(path: str, name: str) -> bytes:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip instead of scaling.
-        depth = 65535.0 if np.asarray(image).max() > 255 else 255.0
-        image = Image.fromarray(np.uint8(np.round(np.asarray(image, np.float64) / depth * 255)))
+    if image.mode in ("I", "F"):
+        raise ValueError("32 bits a channel have no agreed white: save it with 8 or 16")
+    if image.mode.startswith("I;16"):  # Grey: Pillow's own conversion would clip instead of scaling.
+        image = Image.fromarray(np.uint8(np.round(np.asarray(image, np.float64) / 65535 * 255)))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -89,10 +92,13 @@ def to_network_bytes(data: bytes, name: str = "") -> bytes:
       ImageError: as load_image.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-            plain = image.mode == "RGB" and image.getexif().get(_EXIF_ORIENTATION, 1) == 1
-            plain = plain and "transparency" not in image.info and image.width * image.height <= MAX_PIXELS
-            image.load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # As in load_image.
+            with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
+                plain = image.mode == "RGB" and image.getexif().get(_EXIF_ORIENTATION, 1) == 1
+                plain = plain and "transparency" not in image.info and image.width * image.height <= MAX_PIXELS
+                if plain:
+                    image.load()
     except Exception:
         plain = False
     return data if plain else encode_png(load_image(data, name))

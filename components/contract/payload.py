@@ -23,23 +23,18 @@ CODE_LENGTHS = (15, 31, 63, 127, 255)
 def _bch_generator(length: int, message_bits: int) -> bytes:
     import galois  # Slow to import (it compiles): only those who make a code need it, clients read the matrix.
 
-    code = max(
-        (galois.BCH(length, d=distance) for distance in range(3, length // 2, 2) if _dimension(length, distance) >= message_bits),
-        key=lambda bch: (bch.d, -bch.k),
-    )
+    distance = max(each for each in range(3, length + 1, 2) if _dimension(length, each) >= message_bits)
+    code = galois.BCH(length, d=distance)
     # Shortening: the first k' − k message bits are always zero, so their rows and columns fall away.
     drop = code.k - message_bits
     return np.asarray(code.G, np.uint8)[drop:, drop:].tobytes()
 
 
-@functools.lru_cache(maxsize=None)
 def _dimension(length: int, distance: int) -> int:
-    import galois
-
-    try:
-        return galois.BCH(length, d=distance).k
-    except ValueError:  # No BCH code of that design distance.
-        return 0
+    """The message bits of the BCH code of a design distance: it loses one for each power in the cyclotomic cosets of
+    1 … distance − 1 (MacWilliams & Sloane 1977, ch. 7 §6)."""
+    doublings = length.bit_length()
+    return length - len({power * 2**i % length for power in range(1, distance) for i in range(doublings)})
 
 
 def generator_matrix(message_bits: int, code_length: int) -> np.ndarray:
@@ -115,7 +110,8 @@ class Payload:
 
     def codeword(self, uid: int) -> np.ndarray:
         """UID → masked codeword, float32 [n] of 0 and 1, as the `tag` signature takes it."""
-        return encode_messages(self.message(uid)[None], self.generator)[0] ^ self.mask
+        bits = encode_messages(self.message(uid)[None], self.generator)[0] ^ self.mask
+        return bits.astype(np.float32)
 
     def uid(self, message: np.ndarray) -> int:
         """Message [k] → UID."""

@@ -23,6 +23,11 @@ def _describe(specs: Dict[str, tf.TensorSpec]) -> str:
     return ", ".join(f"{name}: {spec.dtype.name} {spec.shape}" for name, spec in sorted(specs.items())) or "nothing"
 
 
+def _takes(found: tf.TensorSpec, wanted: tf.TensorSpec) -> bool:
+    fixed_batch = found.shape.rank is not None and found.shape.rank > 0 and found.shape[0] is not None
+    return found.dtype == wanted.dtype and found.shape.is_compatible_with(wanted.shape) and not fixed_batch
+
+
 def check_simulator(model: Any, image_size: int, conditions: int, where: str) -> None:
     """Checks a loaded simulator against DESIGN §4: its signature, then its output on one grey picture a condition.
 
@@ -44,14 +49,16 @@ def check_simulator(model: Any, image_size: int, conditions: int, where: str) ->
         CONDITION: tf.TensorSpec([None], tf.int32),
     }
     found = signature.structured_input_signature[1]
-    for name, spec in expected.items():
-        if name not in found or found[name].dtype != spec.dtype or not spec.shape.is_compatible_with(found[name].shape):
-            raise ContractError(f"{where}: expected inputs {_describe(expected)}; found {_describe(found)}")
+    if set(found) != set(expected) or not all(_takes(found[name], spec) for name, spec in expected.items()):
+        raise ContractError(f"{where}: expected inputs {_describe(expected)}; found {_describe(found)}")
     outputs = signature.structured_outputs
-    if IMAGES not in outputs or not expected[IMAGES].shape.is_compatible_with(outputs[IMAGES].shape):
+    if IMAGES not in outputs or not expected[IMAGES].is_compatible_with(outputs[IMAGES]):
         raise ContractError(f"{where}: expected output {_describe({IMAGES: expected[IMAGES]})}; found {_describe(outputs)}")
     images = tf.fill([conditions, image_size, image_size, 3], 0.5)
-    made = signature(images=images, condition=tf.range(conditions))[IMAGES]
+    try:
+        made = signature(images=images, condition=tf.range(conditions))[IMAGES]
+    except tf.errors.OpError as error:
+        raise ContractError(f"{where}: expected to simulate a grey picture; found {error.message}") from error
     if made.shape != images.shape:
         raise ContractError(f"{where}: expected output of the input's shape {images.shape}; found {made.shape}")
     lowest, highest = float(tf.reduce_min(made)), float(tf.reduce_max(made))

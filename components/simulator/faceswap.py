@@ -1,17 +1,21 @@
 """`faceswap` (identity_swap): one encoder shared by two groups of faces, one decoder for each.
 
 The scheme of FaceSwap and DeepFaceLab (Perov et al. 2020, "DeepFaceLab", §3.2): every picture of a group is warped a
-little and restored by the group's own decoder, so the encoder keeps pose, expression and light, and the decoders the look of their
-group. Decoding a face of one group with the other's decoder swaps it.
+little and restored by the group's own decoder, so the encoder keeps pose, expression and light, and the decoders the
+look of their group. Decoding a face of one group with the other's decoder swaps it.
 """
 
 from typing import Dict, Tuple
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.simulator.addons import dense_image_warp
+from faketagger.components.simulator.config import SimulatorConfig
+from faketagger.components.simulator.generator import Faces, Generator
 
+_GROUP_ATTRIBUTE = "Male"
 _WARP_CELLS = 5
 _WARP_PIXELS = 0.03  # Standard deviation of the training warp, as a share of the picture's side.
 
@@ -38,7 +42,7 @@ def build_decoder(image_size: int, width: int, name: str) -> keras.Model:
     side = image_size // (16 if image_size >= 128 else 8)
     latent = keras.Input([side, side, 2 * width])
     x = _block(latent, 8 * width)
-    for multiple in (4, 2, 1, 1) if image_size >= 128 else (4, 2, 2):
+    for multiple in (4, 2, 1, 1) if image_size >= 128 else (4, 2, 1):
         # Upsampling + convolution: transposed convolutions leave checkerboards.
         x = keras.layers.UpSampling2D(interpolation="bilinear")(x)
         x = _block(x, multiple * width)
@@ -46,14 +50,15 @@ def build_decoder(image_size: int, width: int, name: str) -> keras.Model:
     return keras.Model(latent, x, name=name)
 
 
-class FaceSwap(keras.Model):
-    """Trains on pairs of batches, one of each group.
+class FaceSwap(Generator):
+    """Trains on pairs of batches, one of each group; the groups are women and men where labels are there.
 
     Args:
       image_size: the side of the pictures.
       width: channels of the first layer.
     """
 
+    FAMILY = "identity_swap"
     CONDITIONS = ("to_group_a", "to_group_b")
 
     def __init__(self, image_size: int, width: int):
@@ -61,11 +66,25 @@ class FaceSwap(keras.Model):
         self.encoder = build_encoder(image_size, width)
         self.decoders = [build_decoder(image_size, width, name) for name in ("decoder_a", "decoder_b")]
 
-    def swap(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+    @classmethod
+    def build_for(cls, config: SimulatorConfig) -> "FaceSwap":
+        return cls(config.image_size, config.width)
+
+    def batches(self, faces: Faces, config: SimulatorConfig) -> tf.data.Dataset:
+        in_group_b = _in_group_b(faces)
+        groups = (faces.pictures[~in_group_b], faces.pictures[in_group_b])
+        return tf.data.Dataset.zip(tuple(_endless(pictures, config) for pictures in groups))
+
+    def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """Swaps float32 [B, S, S, 3] in [0, 1] to the group `condition` [B] (0 or 1)."""
         latent = self.encoder(images)
-        made_a, made_b = (decoder(latent) for decoder in self.decoders)
-        return tf.where(tf.equal(condition, 0)[:, None, None, None], made_a, made_b)
+        # Each decoder runs on its own part of the batch only: they are most of the work.
+        places = [tf.where(tf.equal(condition, group))[:, 0] for group in (0, 1)]
+        # One picture more for each, dropped again: group normalisation fails on an empty batch.
+        padded = [tf.gather(latent, tf.concat([place, [0]], 0)) for place in places]
+        made = [decoder(part)[:-1] for decoder, part in zip(self.decoders, padded)]
+        order = tf.argsort(tf.concat(places, 0))
+        return tf.ensure_shape(tf.gather(tf.concat(made, 0), order), images.shape)
 
     def train_step(self, data: Tuple[tf.Tensor, tf.Tensor]) -> Dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -78,6 +97,19 @@ class FaceSwap(keras.Model):
             )
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
         return {"loss": loss}
+
+
+def _in_group_b(faces: Faces) -> np.ndarray:
+    """Which pictures are in the second group, bool [N]."""
+    labels = faces.labels(_GROUP_ATTRIBUTE)
+    if set(labels) == {0, 1}:
+        return labels == 1
+    return np.arange(len(labels)) % 2 == 1  # No labels: any two groups will do.
+
+
+def _endless(pictures: np.ndarray, config: SimulatorConfig) -> tf.data.Dataset:
+    shuffled = tf.data.Dataset.from_tensor_slices(pictures).shuffle(len(pictures), seed=config.seed).repeat()
+    return shuffled.map(tf.image.random_flip_left_right).batch(config.batch_size)
 
 
 def warp(images: tf.Tensor) -> tf.Tensor:

@@ -35,7 +35,9 @@ def names(directory: str) -> List[str]:
     found = [
         name.rstrip("/")
         for name in (sorted(tf.io.gfile.listdir(directory)) if tf.io.gfile.isdir(directory) else [])
-        if tf.io.gfile.exists(os.path.join(directory, name, manifest.SimulatorManifest.FILE))
+        # Hidden ones are unfinished: an export that was killed leaves them.
+        if not name.startswith(".")
+        and tf.io.gfile.exists(os.path.join(directory, name, manifest.SimulatorManifest.FILE))
     ]
     if not found:
         raise ValueError(

@@ -1,7 +1,7 @@
 """Trains the simulators asked for, on Examples, and exports them; takes up again what was cut off."""
 
 import os
-from typing import List, Optional, Tuple
+from typing import List, Optional
 
 import numpy as np
 import tensorflow as tf
@@ -11,10 +11,12 @@ from faketagger.components.contract import features, files, manifest, signatures
 from faketagger.components.simulator import export, library, perturbation
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.faceswap import FaceSwap
+from faketagger.components.simulator.generator import Faces, read_faces
 
+# By simulator name, what config.TRAINABLE lists.
+GENERATORS = {"faceswap": FaceSwap}
 _EPOCH_STEPS = 100  # A checkpoint and a line of progress each.
 _STRENGTH_IMAGES = 64
-_GROUP_ATTRIBUTE = "Male"
 PERTURBATION = "perturbation"
 
 
@@ -42,8 +44,10 @@ def make_all(
     made = [_export_perturbation(directory, config, eval_images)]
     if foreign:
         return made + _take_in(foreign, directory, config, eval_images)
+    faces = read_faces(examples_uri, config.image_size)
     for name in config.train:
-        made.append(_train_faceswap(examples_uri, directory, config, os.path.join(checkpoints, name), eval_images))
+        print(f"training {name}")
+        made.append(_train(name, faces, directory, config, os.path.join(checkpoints, name), eval_images))
     return made
 
 
@@ -92,44 +96,26 @@ def _export_perturbation(directory: str, config: SimulatorConfig, eval_images: n
     return export.save(directory, simulate, described, eval_images)
 
 
-def _train_faceswap(
-    examples_uri: str, directory: str, config: SimulatorConfig, checkpoints: str, eval_images: np.ndarray
+def _train(
+    name: str, faces: Faces, directory: str, config: SimulatorConfig, checkpoints: str, eval_images: np.ndarray
 ) -> manifest.SimulatorManifest:
-    images, in_group_b, grouped_by = _groups(examples_uri, config.image_size)
-    model = FaceSwap(config.image_size, config.width)
-    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps, alpha=0.05)
+    model = GENERATORS[name].build_for(config)
+    epoch_steps = min(_EPOCH_STEPS, config.steps)
+    epochs = -(-config.steps // epoch_steps)
+    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, epochs * epoch_steps, alpha=0.05)
     model.compile(keras.optimizers.Adam(schedule, beta_1=0.5, clipnorm=1.0))
-    batches = tf.data.Dataset.zip(tuple(_endless(images[group], config) for group in (~in_group_b, in_group_b)))
     model.fit(
-        batches.prefetch(4),
-        epochs=-(-config.steps // _EPOCH_STEPS),
-        steps_per_epoch=_EPOCH_STEPS,
-        callbacks=[keras.callbacks.BackupAndRestore(checkpoints)],
+        model.batches(faces, config).prefetch(4),
+        epochs=epochs,
+        steps_per_epoch=epoch_steps,
+        callbacks=[keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False)],
     )
     described = manifest.SimulatorManifest(
-        name="faceswap",
-        family="identity_swap",
-        conditions=list(FaceSwap.CONDITIONS),
+        name=name,
+        family=model.FAMILY,
+        conditions=list(model.CONDITIONS),
         image_size=config.image_size,
-        training_data=f"{len(images)} pictures of the train split, in two groups by {grouped_by}; {config.steps} steps",
+        training_data=f"{len(faces.pictures)} pictures of the train split, {config.steps} steps",
         licence="that of the training pictures",
     )
-    return export.save(directory, model.swap, described, eval_images, tracked=model)
-
-
-def _groups(examples_uri: str, image_size: int) -> Tuple[np.ndarray, np.ndarray, str]:
-    """The train split's pictures, float32 [N, S, S, 3], which of them are in group b, and what the groups are."""
-    pictures, labels = [], []
-    attribute = features.ATTRIBUTE_NAMES.index(_GROUP_ATTRIBUTE)
-    for example in features.read_dataset(examples_uri, features.TRAIN_SPLIT, image_size).as_numpy_iterator():
-        pictures.append(example[features.IMAGE])
-        labels.append(example[features.ATTRIBUTES][attribute])
-    labels = np.array(labels)
-    if (labels == features.UNKNOWN).any() or len(set(labels)) < 2:
-        return np.stack(pictures), np.arange(len(labels)) % 2 == 1, "turns, no labels being there"
-    return np.stack(pictures), labels == 1, f"the attribute {_GROUP_ATTRIBUTE}"
-
-
-def _endless(images: np.ndarray, config: SimulatorConfig) -> tf.data.Dataset:
-    pictures = tf.data.Dataset.from_tensor_slices(images).shuffle(len(images), seed=config.seed).repeat()
-    return pictures.map(tf.image.random_flip_left_right).batch(config.batch_size)
+    return export.save(directory, model.simulate, described, eval_images, tracked=model)

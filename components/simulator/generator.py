@@ -1,0 +1,63 @@
+"""What every trainable simulator is: a Keras model that trains on faces and then simulates."""
+
+import abc
+import dataclasses
+from typing import Tuple
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from faketagger.components.contract import features
+from faketagger.components.simulator.config import SimulatorConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Faces:
+    """The train split.
+
+    Attributes:
+      pictures: float32 [N, S, S, 3] in [0, 1].
+      attributes: int64 [N, 40] in features.ATTRIBUTE_NAMES' order; −1 where unknown.
+    """
+
+    pictures: np.ndarray
+    attributes: np.ndarray
+
+    def labels(self, attribute: str) -> np.ndarray:
+        """One attribute's labels, int64 [N]."""
+        return self.attributes[:, features.ATTRIBUTE_NAMES.index(attribute)]
+
+
+def read_faces(examples_uri: str, image_size: int) -> Faces:
+    """Reads the train split of an Examples artifact."""
+    examples = list(features.read_dataset(examples_uri, features.TRAIN_SPLIT, image_size).as_numpy_iterator())
+    return Faces(
+        np.stack([example[features.IMAGE] for example in examples]),
+        np.stack([example[features.ATTRIBUTES] for example in examples]),
+    )
+
+
+class Generator(keras.Model, abc.ABC):
+    """Base of the trainable simulators; a subclass also defines Keras' `train_step` over what `batches` yields.
+
+    Attributes:
+      FAMILY: one of contract/manifest.py's families.
+      CONDITIONS: the names of `condition`'s values.
+    """
+
+    FAMILY: str
+    CONDITIONS: Tuple[str, ...]
+
+    @classmethod
+    @abc.abstractmethod
+    def build_for(cls, config: SimulatorConfig) -> "Generator":
+        """An untrained one."""
+
+    @abc.abstractmethod
+    def batches(self, faces: Faces, config: SimulatorConfig) -> tf.data.Dataset:
+        """Endless shuffled batches for `train_step`."""
+
+    @abc.abstractmethod
+    def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        """float32 [B, S, S, 3] in [0, 1] and int32 [B] → the same shape and range; differentiable."""

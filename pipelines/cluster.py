@@ -1,0 +1,140 @@
+"""What Vertex AI and Kubeflow have in common: flags, the checks a remote run needs, and the pipeline made ready for it."""
+
+import dataclasses
+import os
+import re
+from typing import List, Optional
+
+import tensorflow as tf
+from absl import flags
+from kfp.pipeline_spec import pipeline_spec_pb2
+from tfx.orchestration import pipeline as tfx_pipeline
+
+from faketagger.components.simulator.component import SimulatorStep
+from faketagger.components.tagger.component import TaggerStep
+from faketagger.pipelines import flags as pipeline_flags
+from faketagger.pipelines.config import PipelineConfig
+from faketagger.pipelines.pipeline import create_pipeline
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("pipeline_root", None, "gs://…: artifacts, prepared data and checkpoints go here")
+flags.DEFINE_string("push_to", None, "gs://…: TF Serving's base path; serving/faketagger below --pipeline_root by default")
+flags.DEFINE_string("image", None, "the container image of every step, built from the Dockerfile")
+flags.DEFINE_string("gpu_type", None, "of the training steps, as the cluster calls it: NVIDIA_TESLA_T4, nvidia.com/gpu")
+flags.DEFINE_integer("gpu_count", 1, "GPUs of each training step, 0 for none", lower_bound=0)
+flags.DEFINE_float("cpus", None, "CPUs of each training step", lower_bound=0)
+flags.DEFINE_float("memory_gb", None, "memory of each training step, in GB", lower_bound=0)
+flags.DEFINE_string("service_account", None, "as whom the steps run")
+flags.DEFINE_string("output", None, "write the compiled pipeline to this file")
+flags.DEFINE_bool("submit", False, "start the compiled pipeline")
+
+ResourceSpec = pipeline_spec_pb2.PipelineDeploymentConfig.PipelineContainerSpec.ResourceSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What each training step asks the cluster for.
+
+    Attributes:
+      gpu_type: the cluster's name for it.
+      gpu_count: 0 for none.
+      cpus, memory_gb: None for the cluster's default.
+    """
+
+    gpu_type: str
+    gpu_count: int = 1
+    cpus: Optional[float] = None
+    memory_gb: Optional[float] = None
+
+    def to_resources(self) -> ResourceSpec:
+        """As TFX's v2 runner takes it."""
+        resources = ResourceSpec(cpu_limit=self.cpus or 0.0, memory_limit=self.memory_gb or 0.0)
+        if self.gpu_count:
+            resources.accelerator.type = self.gpu_type
+            resources.accelerator.count = self.gpu_count
+        return resources
+
+
+def pipeline_from_flags(default: Machine, *needed: str) -> tfx_pipeline.Pipeline:
+    """The pipeline that the flags ask for.
+
+    Args:
+      default: the machine of the training steps, where the flags do not say otherwise.
+      *needed: flags that the runner cannot do without, besides --pipeline_root and --image.
+
+    Raises:
+      ValueError: a flag is missing or does not fit; see check_flags and create_cluster_pipeline.
+    """
+    config = pipeline_flags.configure()
+    check_flags(config, *needed)
+    changed = {"gpu_type": FLAGS.gpu_type, "cpus": FLAGS.cpus, "memory_gb": FLAGS.memory_gb}
+    changed = {name: value for name, value in changed.items() if value is not None}
+    machine = dataclasses.replace(default, gpu_count=FLAGS.gpu_count, **changed)
+    push_to = FLAGS.push_to or os.path.join(FLAGS.pipeline_root, "serving", "faketagger")
+    return create_cluster_pipeline(config, FLAGS.pipeline_root, push_to, machine, FLAGS.beam_args)
+
+
+def check_flags(config: PipelineConfig, *needed: str) -> None:
+    """Checks, before anything is compiled, that the flags name what a run elsewhere can reach.
+
+    Args:
+      config: the pipeline's settings.
+      *needed: as pipeline_from_flags.
+
+    Raises:
+      ValueError: a flag is missing, or a path is local, or in a storage that TensorFlow does not know.
+    """
+    missing = [name for name in ("pipeline_root", "image", *needed) if not FLAGS[name].value]
+    if missing:
+        raise ValueError(f"missing: {', '.join(f'--{name}' for name in missing)}")
+    if not (FLAGS.output or FLAGS.submit):
+        raise ValueError("nothing to do: pass --output=FILE to write the compiled pipeline, or --submit to start it")
+    paths = {
+        "pipeline_root": FLAGS.pipeline_root,
+        "push_to": FLAGS.push_to,
+        "images": config.images,
+        "manual_dir": config.manual_dir,
+        "simulators": config.foreign_simulators,
+    }
+    for flag, path in paths.items():
+        if path:
+            _check_remote(flag, path)
+    weights = config.tagger.vgg_weights
+    if weights and "://" in weights:
+        raise ValueError(f"tagger.vgg_weights={weights}: Keras reads no buckets: put the file into the image")
+
+
+def _check_remote(flag: str, path: str) -> None:
+    scheme = path.partition("://")[0] if "://" in path else ""
+    if scheme in ("", "file", "ram"):
+        raise ValueError(f"--{flag}={path}: the cluster's machines do not see this machine's files: use a bucket, gs://…")
+    if scheme not in tf.io.gfile.get_registered_schemes():
+        raise ValueError(f"--{flag}={path}: TensorFlow, which does the reading and writing, knows no {scheme}://: use gs://…")
+
+
+def create_cluster_pipeline(
+    config: PipelineConfig, root: str, push_to: str, machine: Machine, beam_args: Optional[List[str]] = None
+) -> tfx_pipeline.Pipeline:
+    """The pipeline with names that clusters take and with `machine` for its training steps; arguments as create_pipeline.
+
+    Raises:
+      ValueError: a folder of photographs or simulators cannot be read from here.
+    """
+    # What they hold is part of the cache's key, so it is listed here and not only on the cluster.
+    for folder in filter(None, (config.images, config.foreign_simulators)):
+        if not tf.io.gfile.isdir(folder):
+            raise ValueError(
+                f"{folder}: no such folder, or not one that this machine may list, which compiling does: check its "
+                "name, and log in with `gcloud auth application-default login`"
+            )
+    pipeline = create_pipeline(config, root, push_to, beam_args=beam_args)
+    for component in pipeline.components:
+        component.with_id(_cluster_name(component.id))
+        if isinstance(component, (SimulatorStep, TaggerStep)):
+            component.with_platform_config(machine.to_resources())
+    return pipeline
+
+
+def _cluster_name(component_id: str) -> str:
+    """FaceExampleGen → face-example-gen."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", component_id).lower()

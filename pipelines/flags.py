@@ -1,0 +1,39 @@
+"""The flags that say what the pipeline shall do: the same for every runner."""
+
+import dataclasses
+import os
+from typing import Optional
+
+from absl import flags
+
+from faketagger.pipelines import overrides, presets
+from faketagger.pipelines.config import PipelineConfig
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("preset", "demo", sorted(presets.PRESETS), "which settings to start from")
+flags.DEFINE_string("dataset", None, "procedural_faces, celeb_a_hq/256, or another TFDS data set of pictures")
+flags.DEFINE_string("manual_dir", None, "where TFDS finds archives it may not download (CelebA-HQ's)")
+flags.DEFINE_string("images", None, "a folder of photographs, with an optional attributes.csv, instead of a data set")
+flags.DEFINE_string("simulators", None, "a directory of simulator SavedModels to use instead of training one")
+flags.DEFINE_float("max_rejected", None, "the largest share of unreadable pictures that is tolerated")
+flags.DEFINE_multi_string("set", [], "section.field=value: changes one setting, e.g. tagger.steps=8000")
+flags.DEFINE_multi_string("beam_args", [], "an option for Beam's runner, e.g. --beam_args=--direct_num_workers=2")
+
+
+def configure() -> PipelineConfig:
+    """The preset with what the flags change in it; ValueError for a --set that does not fit."""
+    changed = {
+        "dataset": FLAGS.dataset,
+        "images": _absolute(FLAGS.images),
+        "manual_dir": _absolute(FLAGS.manual_dir),
+        "foreign_simulators": _absolute(FLAGS.simulators),
+        "max_rejected": FLAGS.max_rejected,
+    }
+    config = presets.PRESETS[FLAGS.preset]()
+    config = dataclasses.replace(config, **{name: value for name, value in changed.items() if value is not None})
+    return overrides.apply(config, FLAGS.set)
+
+
+def _absolute(path: Optional[str]) -> Optional[str]:
+    """Steps may have another working directory; remote paths stay as they are."""
+    return os.path.abspath(path) if path and "://" not in path else path

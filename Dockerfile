@@ -14,8 +14,9 @@ COPY setup.py pyproject.toml __init__.py ./
 COPY components components
 COPY pipelines pipelines
 COPY serving serving
-RUN pip install --no-deps --no-build-isolation . && pip check && cd / && python -c "import faketagger.pipelines.pipeline"
+RUN pip install --no-deps --no-build-isolation . && pip check
 
-# From elsewhere than the sources, so that the installed package is the one that is found.
+# Away from the sources, so that the installed package is the one that is found.
 WORKDIR /
+RUN python -c "import faketagger.pipelines.pipeline"
 ENTRYPOINT ["python", "-m", "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"]

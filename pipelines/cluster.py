@@ -1,4 +1,4 @@
-"""What Vertex AI and Kubeflow have in common: flags, the checks a remote run needs, and the pipeline made ready for it."""
+"""What Vertex AI and Kubeflow have in common: flags, their checks, and the pipeline made ready for a cluster."""
 
 import dataclasses
 import os
@@ -18,7 +18,7 @@ from faketagger.pipelines.pipeline import create_pipeline
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("pipeline_root", None, "gs://…: artifacts, prepared data and checkpoints go here")
-flags.DEFINE_string("push_to", None, "gs://…: TF Serving's base path; serving/faketagger below --pipeline_root by default")
+flags.DEFINE_string("push_to", None, "gs://…: TF Serving's base path; by default below --pipeline_root")
 flags.DEFINE_string("image", None, "the container image of every step, built from the Dockerfile")
 flags.DEFINE_string("gpu_type", None, "of the training steps, as the cluster calls it: NVIDIA_TESLA_T4, nvidia.com/gpu")
 flags.DEFINE_integer("gpu_count", 1, "GPUs of each training step, 0 for none", lower_bound=0)
@@ -71,7 +71,7 @@ def pipeline_from_flags(default: Machine, *needed: str) -> tfx_pipeline.Pipeline
     changed = {name: value for name, value in changed.items() if value is not None}
     machine = dataclasses.replace(default, gpu_count=FLAGS.gpu_count, **changed)
     push_to = FLAGS.push_to or os.path.join(FLAGS.pipeline_root, "serving", "faketagger")
-    return create_cluster_pipeline(config, FLAGS.pipeline_root, push_to, machine, FLAGS.beam_args)
+    return create_cluster_pipeline(config, FLAGS.pipeline_root, push_to, FLAGS.image, machine, FLAGS.beam_args)
 
 
 def check_flags(config: PipelineConfig, *needed: str) -> None:
@@ -107,15 +107,26 @@ def check_flags(config: PipelineConfig, *needed: str) -> None:
 def _check_remote(flag: str, path: str) -> None:
     scheme = path.partition("://")[0] if "://" in path else ""
     if scheme in ("", "file", "ram"):
-        raise ValueError(f"--{flag}={path}: the cluster's machines do not see this machine's files: use a bucket, gs://…")
+        raise ValueError(f"--{flag}={path}: the cluster does not see this machine's files: use a bucket, gs://…")
     if scheme not in tf.io.gfile.get_registered_schemes():
-        raise ValueError(f"--{flag}={path}: TensorFlow, which does the reading and writing, knows no {scheme}://: use gs://…")
+        raise ValueError(f"--{flag}={path}: TensorFlow, which reads and writes there, knows no {scheme}://: use gs://…")
 
 
 def create_cluster_pipeline(
-    config: PipelineConfig, root: str, push_to: str, machine: Machine, beam_args: Optional[List[str]] = None
+    config: PipelineConfig,
+    root: str,
+    push_to: str,
+    image: str,
+    machine: Machine,
+    beam_args: Optional[List[str]] = None,
 ) -> tfx_pipeline.Pipeline:
-    """The pipeline with names that clusters take and with `machine` for its training steps; arguments as create_pipeline.
+    """The pipeline with step names that clusters take.
+
+    Args:
+      config, root, push_to: as create_pipeline's.
+      image: what the steps run in, and Beam's workers where they are on other machines.
+      machine: what the training steps ask for.
+      beam_args: options for Beam's runner; it runs inside the step's container by default.
 
     Raises:
       ValueError: a folder of photographs or simulators cannot be read from here.
@@ -127,6 +138,8 @@ def create_cluster_pipeline(
                 f"{folder}: no such folder, or not one that this machine may list, which compiling does: check its "
                 "name, and log in with `gcloud auth application-default login`"
             )
+    # Beam's own default downloads a runner; without the image TFX packs itself up for the workers, but not this package.
+    beam_args = ["--runner=FnApiRunner", f"--sdk_container_image={image}", *(beam_args or [])]
     pipeline = create_pipeline(config, root, push_to, beam_args=beam_args)
     for component in pipeline.components:
         component.with_id(_cluster_name(component.id))

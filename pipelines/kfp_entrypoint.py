@@ -23,7 +23,7 @@ def add_types(invocation: Dict[str, Any], interface: Dict[str, Any]) -> Dict[str
     declared = interface.get("artifacts", {})
     for name, listed in invocation.get("inputs", {}).get("artifacts", {}).items():
         if name not in declared:
-            raise ValueError(f"input '{name}' is not in the step's interface, which has {', '.join(declared) or 'none'}")
+            raise ValueError(f"input '{name}' is not in the step's interface: {', '.join(declared) or 'no inputs'}")
         for artifact in listed.get("artifacts", []):
             artifact["type"] = declared[name]["artifactType"]
     return invocation

@@ -19,16 +19,15 @@ def smoke() -> PipelineConfig:
         tagger=TaggerConfig(
             image_size=32,
             message_bits=5,
-            code_length=15,
+            code_length=31,
             encoder_width=8,
             decoder_width=16,
             min_psnr=24.0,
             start_psnr=16.0,
             psnr_ramp=100,
             critic=Ramp(0.0),
-            steps=500,
+            steps=600,
             batch_size=8,
-            stuck_after=500,
         ),
         evaluator=EvaluatorConfig(gate=Gate(min_fmrr=0.0, min_psnr=20.0, max_false_positives=1.0, min_pictures=4)),
     )

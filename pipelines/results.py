@@ -29,12 +29,16 @@ class RunResult:
 
     @property
     def pushed_to(self) -> str:
-        """The version's directory; empty when nothing was pushed, or what was pushed is no longer there."""
+        """The pushed version's directory; empty when nothing was pushed."""
         pushed = self.outputs.get("Pusher.pushed_model")
         if pushed is None or not pushed.custom_properties["pushed"].int_value:
             return ""
-        path = pushed.custom_properties["pushed_destination"].string_value
-        return path if os.path.exists(os.path.join(path, "saved_model.pb")) else ""
+        return pushed.custom_properties["pushed_destination"].string_value
+
+    def restore_pushed(self) -> None:
+        """Puts the pushed version back from the artifact store, if it was removed since: the Pusher may be cached."""
+        if self.pushed_to and not os.path.exists(os.path.join(self.pushed_to, "saved_model.pb")):
+            files.copy_directory(self.outputs["Pusher.pushed_model"].uri, self.pushed_to)
 
     @property
     def table(self) -> str:
@@ -42,11 +46,6 @@ class RunResult:
         evaluation = self.outputs["TagEvaluator.evaluation"]
         with open(os.path.join(evaluation.uri, evaluator_executor.TABLE_FILE), encoding="utf-8") as file:
             return file.read()
-
-    @property
-    def tagger_manifest(self) -> Dict:
-        """The pushed tagger's tagger.json."""
-        return files.read_json(os.path.join(self.pushed_to, "tagger.json"), "the manifest")
 
 
 def newest_run(store: metadata_store.MetadataStore, pipeline_name: str) -> RunResult:

@@ -1,7 +1,7 @@
-"""Compiles the pipeline for open-source Kubeflow Pipelines 2.x, and starts it there.
+r"""Compiles the pipeline for open-source Kubeflow Pipelines 2.x, and starts it there.
 
-    python pipelines/run_kubeflow.py --preset=paper --manual_dir=gs://BUCKET/archives --pipeline_root=gs://BUCKET/faketagger \
-        --image=REGISTRY/faketagger --host=http://localhost:8080 --submit
+    python pipelines/run_kubeflow.py --preset=paper --manual_dir=gs://BUCKET/archives \
+        --pipeline_root=gs://BUCKET/faketagger --image=REGISTRY/faketagger --host=http://localhost:8080 --submit
 
 With --output=FILE it only writes the compiled pipeline (YAML), which the Kubeflow Pipelines UI takes too.
 Exit status: 0 compiled, or started; 1 failed.
@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported; its start-up notes help nobody here.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported; its start-up notes help nobody.
 warnings.simplefilter("ignore")
 
 from typing import Any, Dict, Optional
@@ -94,7 +94,7 @@ def submit(
     try:
         return answer.json()["run_id"]
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{url}: the answer has no run_id: is --host Kubeflow Pipelines 2.x, past its login?") from None
+        raise ValueError(f"{url}: no run_id in the answer: is this Kubeflow Pipelines 2.x, past its login?") from None
 
 
 def _read_token(path: str) -> str:
@@ -102,7 +102,8 @@ def _read_token(path: str) -> str:
         with open(path, encoding="ascii") as file:
             return file.read(65536).strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: the token cannot be read: {getattr(error, 'strerror', None) or 'not text'}") from None
+        reason = getattr(error, "strerror", None) or "not text"
+        raise ValueError(f"{path}: the token cannot be read: {reason}") from None
 
 
 def main(_) -> int:

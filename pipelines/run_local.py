@@ -10,6 +10,7 @@ Exit status: 0 blessed and pushed, 2 not blessed, 1 failed.
 import os
 import sys
 import warnings
+from typing import List
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported; its start-up notes help nobody here.
 warnings.simplefilter("ignore")
@@ -28,6 +29,7 @@ FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(pipeline_flags)
 flags.DEFINE_string("workdir", "work", "artifacts, metadata, checkpoints and the pushed models go here")
 flags.DEFINE_bool("serve", False, "go on serving the pushed model")
+flags.DEFINE_bool("debug", False, "show TFX's log, and where a failure came from")
 flags.DEFINE_integer("port", 8500, "where --serve listens")
 
 BLESSED, FAILED, NOT_BLESSED = 0, 1, 2
@@ -37,9 +39,18 @@ def run(config: PipelineConfig, workdir: str) -> results.RunResult:
     """Runs the pipeline with everything below `workdir`; what a step raises comes through."""
     os.makedirs(workdir, exist_ok=True)
     connection = metadata.sqlite_metadata_connection_config(os.path.join(workdir, "metadata.sqlite"))
-    pipeline = create_pipeline(config, workdir, push_base_path(workdir), connection, FLAGS.beam_args)
+    pipeline = create_pipeline(config, workdir, push_base_path(workdir), connection, _beam_args())
     LocalDagRunner().run(pipeline)
-    return results.newest_run(metadata_store.MetadataStore(connection), config.name)
+    result = results.newest_run(metadata_store.MetadataStore(connection), config.name)
+    result.restore_pushed()
+    return result
+
+
+def _beam_args() -> List[str]:
+    """The user's, behind defaults for one machine."""
+    # Beam's default would try to download a runner; without a set-up file TFX packs itself anew at every step.
+    set_up = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "setup.py")
+    return ["--runner=FnApiRunner", f"--setup_file={set_up}", *FLAGS.beam_args]
 
 
 def push_base_path(workdir: str) -> str:
@@ -64,24 +75,20 @@ def report(result: results.RunResult, base_path: str) -> str:
 
 
 def main(_) -> int:
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.INFO if FLAGS.debug else logging.ERROR)
     workdir = os.path.abspath(FLAGS.workdir)
     try:
         result = run(pipeline_flags.configure(), workdir)
     except Exception as error:  # The one place where a step's failure becomes an exit status.
-        logging.debug("the pipeline failed", exc_info=True)
-        print(f"failed: {_innermost(error)}", file=sys.stderr)
+        logging.info("the pipeline failed", exc_info=True)
+        print(f"failed: {_innermost(error)}\n(--debug shows where)", file=sys.stderr)
         return FAILED
     print(report(result, push_base_path(workdir)))
     if not result.blessed:
         return NOT_BLESSED
-    if not result.pushed_to:
-        print("blessed, but the pushed version is missing: remove its folder's record by running with another --workdir", file=sys.stderr)
-        return FAILED
     if FLAGS.serve:
-        from faketagger.serving import server
-
-        server.serve_until_stopped(push_base_path(workdir), FLAGS.port)
+        program = ["-m", "faketagger.serving.server", f"--model_base_path={push_base_path(workdir)}", f"--port={FLAGS.port}"]
+        os.execv(sys.executable, [sys.executable, *program])  # In this one's place: the training's memory goes.
     return BLESSED
 
 

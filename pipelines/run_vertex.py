@@ -1,9 +1,10 @@
-"""Compiles the pipeline for Vertex AI Pipelines, and starts it there.
+r"""Compiles the pipeline for Vertex AI Pipelines, and starts it there.
 
-    python pipelines/run_vertex.py --preset=paper --manual_dir=gs://BUCKET/archives --pipeline_root=gs://BUCKET/faketagger \
+    python pipelines/run_vertex.py --preset=paper --manual_dir=gs://BUCKET/archives \
+        --pipeline_root=gs://BUCKET/faketagger \
         --image=REGION-docker.pkg.dev/PROJECT/REPOSITORY/faketagger --project=PROJECT --region=REGION --submit
 
-With --output=FILE it only writes the compiled pipeline. Credentials are those of `gcloud auth application-default login`.
+With --output=FILE it only writes the compiled pipeline. Credentials: `gcloud auth application-default login`.
 Exit status: 0 compiled, or started; 1 failed.
 """
 
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import warnings
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported; its start-up notes help nobody here.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported; its start-up notes help nobody.
 warnings.simplefilter("ignore")
 
 import json

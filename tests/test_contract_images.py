@@ -183,15 +183,15 @@ def test_a_broken_picture_does_not_reach_the_network():
         images.to_network_bytes(_file(Image.fromarray(_noise()), "JPEG")[:-200], "cut")
 
 
-@pytest.mark.parametrize("height, width", [(10, 30), (30, 10), (10, 10)])
+@pytest.mark.parametrize("height, width", [(40, 90), (90, 40), (40, 40)])
 def test_square_takes_the_centre(height, width):
     pixels = np.zeros((height, width, 3), np.uint8)
-    top, left = (height - 10) // 2, (width - 10) // 2
-    pixels[top : top + 10, left : left + 10] = RED
-    squared = images.square(pixels, 5)
-    assert squared.shape == (5, 5, 3)
-    # The filter looks a little beyond the square's edges, where there is something.
-    assert (squared[1:-1, 1:-1] == RED).all()
+    top, left = (height - 40) // 2, (width - 40) // 2
+    pixels[top : top + 40, left : left + 40] = RED
+    squared = images.square(pixels, 20)
+    assert squared.shape == (20, 20, 3)
+    # The filter looks three of the new pixels beyond the square's edges, where there is something.
+    assert (squared[3:-3, 3:-3] == RED).all()
     assert np.abs(squared.astype(int) - RED).max() < 20
 
 

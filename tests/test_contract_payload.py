@@ -139,7 +139,7 @@ def test_a_missing_or_short_key_file_is_named_with_the_way_out_and_without_its_c
     assert str(path) in str(caught.value) and "too-few-bytes" not in str(caught.value)
 
 
-@pytest.mark.parametrize("bits, length", [(5, 15), (30, 63), (30, 0), (100, 255)])
+@pytest.mark.parametrize("bits, length", [(5, 15), (30, 63), (100, 0)])
 def test_uids_of_the_whole_range_make_the_round_trip(bits, length):
     generator = payload.generator_matrix(bits, length)
     coder = payload.Payload(generator, payload.key_mask(KEY, generator.shape[1]))

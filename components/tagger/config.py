@@ -26,7 +26,7 @@ class TaggerConfig:
     batch_size: pictures a step.
     learning_rate: of Adam, decayed to a twentieth along a cosine.
     reads_below: the message loss (nats a bit) under which the decoder is said to read.
-    stuck_after: steps after which a decoder that does not read ends the training with an error.
+    stuck_after: steps after which a decoder that still reads at chance ends the training with an error.
     vgg_weights: an ImageNet weights file of Keras' VGG16 without top, for the perceptual term; without it the term is 1 − SSIM.
     black_box: names of simulators that are kept out of the training loop.
     seed: for initial weights, codewords and shuffling.

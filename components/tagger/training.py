@@ -14,6 +14,7 @@ _EPOCH_STEPS = 100  # A checkpoint, a line of progress and a point in TensorBoar
 _SMOOTHING = 0.98  # Of the running message loss that decides whether the decoder reads.
 _CHANCE = 0.693
 _NOT_YET = -1
+_BARELY_READS = 0.6  # Bit accuracy under which a training that has not come to read is given up.
 
 
 class TrainingStuck(RuntimeError):
@@ -174,7 +175,8 @@ class _StopWhenStuck(keras.callbacks.Callback):
         self._steps = steps
 
     def on_epoch_end(self, epoch, logs=None):
-        if not self.model.reads and int(self.model.optimizer.iterations) >= self._steps:
+        late = int(self.model.optimizer.iterations) >= self._steps
+        if late and not self.model.reads and logs["plain"] < _BARELY_READS:
             raise TrainingStuck(
                 f"after {int(self.model.optimizer.iterations)} steps the decoder reads plain pictures with bit accuracy "
                 f"{logs['plain']:.3f} only (0.5 is chance): try a lower learning rate or start_psnr, fewer bits, a larger "

@@ -1,0 +1,111 @@
+"""One picture that shows what happens to a tag: original, tagged, residual ×10, after each simulator, what was read.
+
+    python -m faketagger.components.evaluator.sheet --model=DIR --simulators=DIR --out=sheet.png PICTURE…
+"""
+
+import io
+from typing import List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+from absl import app, flags
+from PIL import Image, ImageDraw, ImageFont
+
+from faketagger.components.contract import files, images
+from faketagger.components.evaluator import measure
+from faketagger.components.evaluator.config import EvaluatorConfig, slice_of
+
+_CELL = 192
+_HEADING = 26
+_CAPTION = 44
+_FONT_SIZE = 15
+_GAIN = 10
+_SEED = 20
+
+
+class Cell(NamedTuple):
+    """A picture, uint8 [H, W, 3], and the lines below it."""
+
+    picture: np.ndarray
+    caption: str
+
+
+def make_sheet(model_dir: str, simulators_dir: str, pictures: Sequence[np.ndarray], slices: Sequence[str] = ()) -> bytes:
+    """Tags pictures, puts them through simulators, reads them under random keys, and draws it all.
+
+    Args:
+      model_dir: the tagger's SavedModel.
+      simulators_dir: the simulators.
+      pictures: uint8 [H, W, 3], any sizes.
+      slices: `<simulator>/<condition>`; the first condition of each simulator by default.
+
+    Returns:
+      A PNG: one row a picture.
+
+    Raises:
+      ValueError: a slice that is not there.
+    """
+    inputs = measure.read_inputs(model_dir, simulators_dir, EvaluatorConfig())
+    known = {
+        slice_of(name, condition): (name, index)
+        for name, simulator in inputs.simulators.items()
+        for index, condition in enumerate(simulator.conditions)
+    }
+    slices = slices or [slice_of(name, simulator.conditions[0]) for name, simulator in inputs.simulators.items()]
+    missing = [name for name in slices if name not in known]
+    if missing:
+        raise ValueError(f"no slice {', '.join(missing)}; there are {', '.join(known)}")
+    models = measure.Models(inputs)
+    wanted = [known[name] for name in slices]
+    rows = [_row(models, str(index), picture, wanted) for index, picture in enumerate(pictures)]
+    return _draw(["original", "tagged", f"residual ×{_GAIN}", *slices], rows)
+
+
+def _row(models: measure.Models, name: str, picture: np.ndarray, wanted: Sequence[Tuple[str, int]]) -> List[Cell]:
+    drawn = measure.draw(_SEED, [name], 0, models.generator)
+    original = images.square(picture, models.manifest.image_size)[None]
+    tagged, _ = models.encode(original, drawn.codewords)
+    difference = tagged.astype(np.float32) - original
+    residual = np.uint8(np.clip(128 + _GAIN * difference, 0, 255))
+    psnr = 20 * np.log10(255) - 10 * np.log10(np.mean(difference**2) + 1e-12)
+
+    def read(pictures: np.ndarray) -> Cell:
+        found = models.decode(pictures, drawn.masks)
+        wrong = int(np.sum(found["message"][0] != drawn.messages[0]))
+        message = "message right" if not wrong else f"{wrong} of {len(drawn.messages[0])} bits wrong"
+        return Cell(pictures[0], f"{message}\np ≤ {found['p_value'][0]:.0e}")
+
+    simulated = [models.simulate(simulator, condition, tagged)[0] for simulator, condition in wanted]
+    untagged = Cell(original[0], f"untagged\np ≤ {models.decode(original, drawn.masks)['p_value'][0]:.0e}")
+    return [untagged, read(tagged), Cell(residual[0], f"PSNR {psnr:.1f} dB"), *map(read, simulated)]
+
+
+def _draw(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bytes:
+    sheet = Image.new("RGB", (_CELL * len(headings), _HEADING + (_CELL + _CAPTION) * len(rows)), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_SIZE)
+    for column, heading in enumerate(headings):
+        pen.text((_CELL * column + 4, 4), heading, "black", font)
+    for index, row in enumerate(rows):
+        top = _HEADING + (_CELL + _CAPTION) * index
+        for column, cell in enumerate(row):
+            enlarged = Image.fromarray(cell.picture).resize((_CELL - 4, _CELL - 4), Image.Resampling.BICUBIC)
+            sheet.paste(enlarged, (_CELL * column + 2, top))
+            pen.multiline_text((_CELL * column + 4, top + _CELL - 2), cell.caption, "black", font, spacing=2)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _main(arguments: List[str]) -> None:
+    pictures = [images.load_image(path) for path in arguments[1:]]
+    if not pictures:
+        raise app.UsageError("name at least one picture")
+    wanted = flags.FLAGS
+    files.write_bytes(wanted.out, make_sheet(wanted.model, wanted.simulators, pictures, wanted.slices))
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("model", None, "the tagger's SavedModel", required=True)
+    flags.DEFINE_string("simulators", None, "a directory of simulators", required=True)
+    flags.DEFINE_string("out", None, "where the PNG goes", required=True)
+    flags.DEFINE_list("slices", [], "<simulator>/<condition>,…; by default the first condition of each simulator")
+    app.run(_main)

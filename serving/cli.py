@@ -229,14 +229,9 @@ def _key(arguments, make_default: bool) -> bytes:
 
 def _read_picture(path: str) -> bytes:
     try:
-        size = os.path.getsize(path)
-        if size == 0:
-            raise CommandError(f"{path}: the file is empty")
-        if size > images.MAX_FILE_BYTES:
-            raise CommandError(f"{path}: {size:,} bytes is over {images.MAX_FILE_BYTES:,}")
-        return _read_file(path)
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror or error}") from error
+        return images.read_file(path)
+    except images.ImageError as error:
+        raise CommandError(str(error)) from error
 
 
 def _read_file(path: str) -> bytes:

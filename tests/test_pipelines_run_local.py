@@ -126,6 +126,39 @@ def test_a_killed_training_goes_on_where_it_stopped(tmp_path):
     assert not list(checkpoints.glob("*"))
 
 
+# Runs a script, and dies where the Pusher would copy `saved_model.pb`, the last file.
+KILLED_WHILE_PUSHING = """
+import os, runpy, signal, sys
+from tfx.utils import io_utils
+io_utils.copy_file = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_killed_push_leaves_no_version_to_load_and_the_next_run_pushes_anew(first_run):
+    workdir, _ = first_run
+    before = versions(workdir)
+    # Another gate, so that the tagger is judged and pushed once more.
+    arguments = [f"--workdir={workdir}", *SMALL, "--set", "evaluator.gate.min_psnr=19"]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_WHILE_PUSHING, "pipelines/run_local.py", *arguments], cwd=ROOT, capture_output=True
+    )
+    assert killed.returncode == -signal.SIGKILL
+    (unfinished,) = set(versions(workdir)) - set(before)
+    assert not Path(workdir, "serving", "faketagger", unfinished, "saved_model.pb").exists()
+    finished = run_local(workdir, *arguments[-2:])
+    assert finished.returncode == 0, finished.stderr
+    assert states(finished.stdout)["TagEvaluator"] == "cached" and states(finished.stdout)["Pusher"] == "done"
+    newest = max(set(versions(workdir)) - {unfinished}, key=int)
+    assert newest not in before
+    running = server.start_server(str(Path(workdir, "serving", "faketagger")))
+    try:
+        assert list(running.manager.available("faketagger")) == [int(newest)]
+    finally:
+        running.stop()
+
+
 def test_a_folder_without_pictures_fails_with_a_sentence(tmp_path):
     (tmp_path / "empty").mkdir()
     failed = run_local(tmp_path / "work", f"--images={tmp_path / 'empty'}")

@@ -6,7 +6,7 @@ Paths may be local or anything that tf.io.gfile knows (gs://…): a step's artif
 import hashlib
 import json
 import os
-from typing import Any
+from typing import Any, Optional
 
 import tensorflow as tf
 
@@ -83,6 +83,17 @@ def copy_directory(source: str, target: str) -> None:
 def fingerprint(*parts: str) -> str:
     """A short stable name for what `parts` say, for directories that must be found again."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def checkpoint_directory(root: Optional[str], output_uri: str, *parts: str) -> str:
+    """Where a step keeps what outlives a killed run.
+
+    Args:
+      root: the directory for all steps; beside the step's outputs by default.
+      output_uri: of one of the step's outputs.
+      parts: what the work depends on: other parts, another directory.
+    """
+    return os.path.join(root or os.path.join(os.path.dirname(output_uri), "checkpoints"), fingerprint(*parts))
 
 
 def directory_fingerprint(directory: str) -> str:

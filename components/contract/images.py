@@ -34,7 +34,7 @@ def load_image(source: Union[str, bytes], name: str = "") -> np.ndarray:
       ImageError: missing, empty, truncated, not a picture, or too large.
     """
     name = name or (source if isinstance(source, str) else "picture")
-    data = _read_file(source, name) if isinstance(source, str) else source
+    data = read_file(source, name) if isinstance(source, str) else source
     try:
         with warnings.catch_warnings():
             # Pillow warns of large pictures and odd metadata; the size is checked below, odd metadata is harmless.
@@ -53,7 +53,9 @@ def load_image(source: Union[str, bytes], name: str = "") -> np.ndarray:
         raise ImageError(f"{name}: not a readable picture ({error or type(error).__name__})") from error
 
 
-def _read_file(path: str, name: str) -> bytes:
+def read_file(path: str, name: str = "") -> bytes:
+    """The bytes of a picture file; ImageError as load_image where it is missing, empty or too large."""
+    name = name or path
     try:
         size = os.path.getsize(path)
         if size == 0:

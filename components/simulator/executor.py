@@ -1,6 +1,5 @@
 """Runs simulator training, or takes in foreign simulators, as a TFX step."""
 
-import os
 from typing import Any, Dict, List
 
 import tensorflow as tf
@@ -25,8 +24,8 @@ class Executor(base_executor.BaseExecutor):
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         made = artifact_utils.get_single_instance(output_dict["simulators"])
         config = SimulatorConfig.from_json(exec_properties["config"])
-        root = exec_properties.get("checkpoints") or os.path.join(os.path.dirname(made.uri), "checkpoints")
-        checkpoints = os.path.join(root, files.fingerprint(exec_properties["config"], examples.uri))
+        root = exec_properties.get("checkpoints")
+        checkpoints = files.checkpoint_directory(root, made.uri, exec_properties["config"], examples.uri)
         tf.io.gfile.makedirs(made.uri)
         manifests = training.make_all(examples.uri, made.uri, config, checkpoints, exec_properties.get("foreign"))
         files.remove_directory(checkpoints)

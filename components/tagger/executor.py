@@ -1,6 +1,5 @@
 """Runs tagger training as a TFX step."""
 
-import os
 from typing import Any, Dict, List
 
 from tfx import types
@@ -28,8 +27,9 @@ class Executor(base_executor.BaseExecutor):
         model = artifact_utils.get_single_instance(output_dict["model"])
         logs = artifact_utils.get_single_instance(output_dict["model_run"])
         config = TaggerConfig.from_json(exec_properties["config"])
-        root = exec_properties.get("checkpoints") or os.path.join(os.path.dirname(model.uri), "checkpoints")
-        checkpoints = os.path.join(root, files.fingerprint(exec_properties["config"], examples.uri, simulators.uri))
+        root = exec_properties.get("checkpoints")
+        made_of = (exec_properties["config"], examples.uri, simulators.uri)
+        checkpoints = files.checkpoint_directory(root, model.uri, *made_of)
 
         in_loop = training.white_box(library.load_all(simulators.uri), config)
         trained, last = training.train(examples.uri, in_loop, config, checkpoints, logs.uri)

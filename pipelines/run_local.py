@@ -75,7 +75,8 @@ def report(result: results.RunResult, base_path: str) -> str:
 
 
 def main(_) -> int:
-    logging.set_verbosity(logging.INFO if FLAGS.debug else logging.ERROR)
+    # Failures are told below, in a sentence.
+    logging.set_verbosity(logging.INFO if FLAGS.debug else logging.FATAL)
     workdir = os.path.abspath(FLAGS.workdir)
     try:
         result = run(pipeline_flags.configure(), workdir)

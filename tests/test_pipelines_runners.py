@@ -337,7 +337,7 @@ def _run_steps(spec, folder, typed):
         arguments = [json.dumps(invocation) if each == "{{$}}" else each for each in container["args"]]
         assert container["command"][0] == "python"
         command = [sys.executable, *container["command"][1:], *arguments]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1200)
         assert done.returncode == 0, f"{name}: {done.stderr[-3000:]}"
         with open(invocation["outputs"]["outputFile"], encoding="utf-8") as file:
             made[name] = json.load(file)["artifacts"]

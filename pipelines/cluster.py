@@ -138,7 +138,7 @@ def create_cluster_pipeline(
                 f"{folder}: no such folder, or not one that this machine may list, which compiling does: check its "
                 "name, and log in with `gcloud auth application-default login`"
             )
-    # Beam's own default downloads a runner; without the image TFX packs itself up for the workers, but not this package
+    # Beam's own default downloads a runner. Where no image is named, TFX packs up itself alone for the workers.
     beam_args = ["--runner=FnApiRunner", f"--sdk_container_image={image}", *(beam_args or [])]
     pipeline = create_pipeline(config, root, push_to, beam_args=beam_args)
     for component in pipeline.components:

@@ -42,7 +42,7 @@ def demo() -> PipelineConfig:
     return PipelineConfig(
         name="faketagger-demo",
         simulator=SimulatorConfig(image_size=64, steps=800, batch_size=8),
-        tagger=TaggerConfig(image_size=64, min_psnr=33.3, psnr_ramp=1000, batch_size=8, steps=2800),
+        tagger=TaggerConfig(image_size=64, min_psnr=33.3, psnr_ramp=1400, batch_size=8, steps=3800),
         evaluator=EvaluatorConfig(
             repeats=4,
             gate=Gate(min_fmrr=0.85, ungated=("faceswap",), min_psnr=33.0, max_false_positives=0.1, min_pictures=40),

@@ -140,20 +140,20 @@ def test_a_file_over_the_limit_is_refused_unread(tmp_path):
 @pytest.mark.parametrize("read", [images.load_image, images.to_network_bytes])
 @pytest.mark.parametrize("width, height", [(60_000, 60_000), (12_000, 10_000)])
 def test_a_small_file_that_claims_a_huge_picture_is_refused_before_it_is_unpacked(monkeypatch, read, width, height):
-    def unpack(self):
-        raise AssertionError("unpacked")
-
-    monkeypatch.setattr(ImageFile.ImageFile, "load", unpack)
+    unpacked = []
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: unpacked.append(self.size))
     with pytest.raises(images.ImageError, match="^bomb: .*100,000,000 pixels"):
         read(_png_claiming(width, height), "bomb")
+    assert not unpacked
 
 
-def test_large_pictures_cause_no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for read in (images.load_image, images.to_network_bytes):
-            with pytest.raises(images.ImageError):
-                read(_png_claiming(10_000, 9_500))
+@pytest.mark.parametrize("read", [images.load_image, images.to_network_bytes])
+def test_large_pictures_cause_no_warnings(read):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(images.ImageError):
+            read(_png_claiming(10_000, 9_500))
+    assert not caught
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])

@@ -97,8 +97,9 @@ def to_network_bytes(data: bytes, name: str = "") -> bytes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # As in load_image.
             with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-                plain = image.mode == "RGB" and image.getexif().get(_EXIF_ORIENTATION, 1) == 1
-                plain = plain and "transparency" not in image.info and image.width * image.height <= MAX_PIXELS
+                plain = image.mode == "RGB" and image.width * image.height <= MAX_PIXELS
+                # The size comes first: a PNG is unpacked to find its EXIF data.
+                plain = plain and "transparency" not in image.info and image.getexif().get(_EXIF_ORIENTATION, 1) == 1
                 if plain:
                     image.load()
     except Exception:

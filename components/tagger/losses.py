@@ -54,7 +54,7 @@ def perceptual_loss(vgg_weights: Optional[str]) -> Callable[[tf.Tensor, tf.Tenso
     vgg = keras.applications.VGG16(include_top=False, weights=None)
     try:
         vgg.load_weights(vgg_weights)
-    except (OSError, ValueError, tf.errors.OpError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{vgg_weights}: not the weights of VGG16 without top: {error}") from error
     features = keras.Model(vgg.input, [vgg.get_layer(name).output for name in _VGG_LAYERS])
     features.trainable = False

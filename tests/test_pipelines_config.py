@@ -1,0 +1,139 @@
+"""Presets, what `--set` changes in them, and their way to the steps as JSON."""
+
+import dataclasses
+
+import pytest
+
+from faketagger.components.contract import payload
+from faketagger.components.evaluator.config import EvaluatorConfig
+from faketagger.components.simulator.config import SimulatorConfig
+from faketagger.components.tagger.config import TaggerConfig
+from faketagger.components.tagger.schedules import Ramp
+from faketagger.pipelines import overrides, presets
+
+DEMO = presets.demo()
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+@pytest.mark.parametrize("section, kind", [("simulator", SimulatorConfig), ("tagger", TaggerConfig), ("evaluator", EvaluatorConfig)])
+def test_every_presets_sections_make_the_round_trip_through_json(name, section, kind):
+    config = getattr(presets.PRESETS[name](), section)
+    assert kind.from_json(config.to_json()) == config
+    assert kind.from_json(config.to_json()).to_json() == config.to_json()
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_every_preset_can_say_of_a_perfectly_read_picture_that_it_is_tagged(name):
+    tagger = presets.PRESETS[name]().tagger
+    bits, code_bits = payload.generator_matrix(tagger.message_bits, tagger.code_length).shape
+    assert 2.0 ** (bits - code_bits) <= 1e-6
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_every_presets_networks_have_channels_in_whole_groups(name):
+    tagger = presets.PRESETS[name]().tagger
+    assert tagger.decoder_width % 8 == 0 and tagger.start_psnr < tagger.min_psnr
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_every_preset_has_a_name_that_clusters_accept_and_says_how_to_run_it(name):
+    preset = presets.PRESETS[name]
+    assert preset.__name__ == name
+    assert preset().name.replace("-", "").isalnum() and preset().name.islower() and len(preset().name) <= 63
+    assert "`python pipelines/run_local.py" in preset.__doc__
+
+
+def test_nothing_set_changes_nothing():
+    assert overrides.apply(DEMO, []) == DEMO
+
+
+@pytest.mark.parametrize(
+    "setting, path, value",
+    [
+        ("tagger.steps=8000", "tagger.steps", 8000),
+        ("tagger.min_psnr=36", "tagger.min_psnr", 36.0),
+        ("tagger.learning_rate=1e-4", "tagger.learning_rate", 1e-4),
+        ("tagger.level=late", "tagger.level", "late"),
+        ("tagger.critic.scale=0", "tagger.critic.scale", 0.0),
+        ("evaluator.gate.min_fmrr=0.5", "evaluator.gate.min_fmrr", 0.5),
+        ('evaluator.gate.fmrr_overrides={"plain": 0.99}', "evaluator.gate.fmrr_overrides", {"plain": 0.99}),
+        ('evaluator.gate.ungated=["faceswap", "plain"]', "evaluator.gate.ungated", ("faceswap", "plain")),
+        ("simulator.train=[]", "simulator.train", ()),
+        ("limit=50", "limit", 50),
+        ("limit=null", "limit", None),
+        ("images=a=b", "images", "a=b"),
+        ("images=", "images", ""),
+        ("tagger.vgg_weights=weights.h5", "tagger.vgg_weights", "weights.h5"),
+    ],
+)
+def test_a_setting_changes_its_field_and_no_other(setting, path, value):
+    changed = overrides.apply(DEMO, [setting])
+    *sections, field = path.split(".")
+    inside, original = changed, DEMO
+    for section in sections:
+        inside, original = getattr(inside, section), getattr(original, section)
+    found = getattr(inside, field)
+    assert found == value and type(found) is type(value)
+    undone = dataclasses.replace(inside, **{field: getattr(original, field)})
+    assert undone == original
+    for other in {each.name for each in dataclasses.fields(DEMO)} - {path.split(".")[0]}:
+        assert getattr(changed, other) == getattr(DEMO, other)
+
+
+def test_the_last_of_two_settings_of_one_field_holds():
+    assert overrides.apply(DEMO, ["limit=1", "limit=2"]).limit == 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["simulator.image_size=96", "tagger.image_size=96"],
+        ["tagger.image_size=96", "simulator.image_size=96"],
+        ['tagger.black_box=["faceswap"]', 'evaluator.black_box=["faceswap"]'],
+    ],
+)
+def test_fields_that_must_agree_can_be_changed_together(settings):
+    changed = overrides.apply(DEMO, settings)
+    assert changed != DEMO and changed.tagger.image_size == changed.simulator.image_size
+    assert changed.tagger.black_box == changed.evaluator.black_box
+
+
+def test_a_preset_is_not_changed_by_what_is_set_on_its_copy():
+    before = dataclasses.asdict(DEMO)
+    overrides.apply(DEMO, ["tagger.critic.scale=5", "limit=3"])
+    assert dataclasses.asdict(DEMO) == before
+    assert DEMO.tagger.critic == TaggerConfig().critic and isinstance(DEMO.tagger.critic, Ramp)
+
+
+@pytest.mark.parametrize(
+    "setting, said",
+    [
+        ("tagger.steps", "expected section.field=value"),
+        ("step=1", "no field 'step'; there are name, simulator"),
+        ("tagger.step=1", "no field 'step'; there are image_size"),
+        ("coder.steps=1", "no field 'coder'"),
+        ("=1", "no field ''"),
+        ("tagger.steps.more=1", "'steps' has no fields of its own"),
+        ("name.more=1", "'name' has no fields of its own"),
+        ("tagger.steps=many", "expected int, got str"),
+        ("tagger.steps=1.5", "expected int, got float"),
+        ("tagger.steps=true", "expected int, got bool"),
+        ("tagger.steps=null", "expected int, got NoneType"),
+        ("tagger.min_psnr=high", "expected float, got str"),
+        ("tagger.black_box=faceswap", "expected tuple, got str"),
+        ("tagger.level=3", "expected str, got int"),
+        ("limit=few", "expected int or null, got str"),
+        ("images=[]", "expected str or null, got list"),
+        ("tagger=8", "expected TaggerConfig, got int"),
+        ('tagger.critic={"scale": 0}', "expected Ramp, got dict"),
+        ("tagger.level=middle", "level must be one of raw, early, late"),
+        ("tagger.critic.scale=-1", "must not be negative"),
+        ("evaluator.gate.min_fmrr=2", "min_fmrr must be from 0 to 1"),
+        ("tagger.image_size=96", "one size, got 64 and 96"),
+        ('tagger.black_box=["faceswap"]', "must agree on which simulators are black-box"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_by_its_own_words(setting, said):
+    with pytest.raises(ValueError) as caught:
+        overrides.apply(DEMO, [setting])
+    assert str(caught.value).startswith(f"--set {setting}: ") and said in str(caught.value)

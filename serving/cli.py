@@ -4,6 +4,7 @@
     faketagger read out.png
 """
 
+import dataclasses
 import json
 import os
 import sys
@@ -21,6 +22,9 @@ SERVER_VARIABLE = "FAKETAGGER_SERVER"
 KEY_FILE_VARIABLE = "FAKETAGGER_KEY_FILE"
 
 OK, ERROR, USAGE, NO_TAG = 0, 1, 2, 3
+
+# The p-value of nearly every untagged picture is 1; below, the best candidate may help to find the original.
+_WORTH_A_LOOK = 0.5
 
 
 class CommandError(Exception):
@@ -151,12 +155,13 @@ def _read_one(client, path: str) -> dict:
         reading = client.read(_read_picture(path), path)
     except (PictureError, CommandError) as error:
         return {"file": path, "error": str(error)}
-    facts = {"uid": reading.uid, "tagged": reading.tagged, "p_value": reading.p_value, "score": reading.score}
-    return {"file": path, **facts}
+    return {"file": path, "uid": reading.uid, **dataclasses.asdict(reading)}
 
 
 def _sentence(finding: dict, width: int) -> str:
     found = f"UID {finding['uid']}" if finding["tagged"] else "no tag"
+    if not finding["tagged"] and finding["p_value"] < _WORTH_A_LOOK:
+        found = f"no tag for sure, perhaps UID {finding['candidate']}"
     # A float32 may round to 0, which would promise more than it can.
     chance = f"{finding['p_value']:.2g}" if finding["p_value"] > 0 else "1.5e-45"
     return f"{finding['file']:<{width}}  {found:<14}  an untagged picture scores this high with probability ≤ {chance}"

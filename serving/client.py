@@ -2,7 +2,7 @@
 
     client = TaggerClient(connect("localhost:8500"), key)   # or TaggerClient(load("models/faketagger"), key)
     png = client.tag(jpeg, uid=12345)
-    client.read(png)   # Reading(uid=12345, tagged=True, p_value=3e-15, score=…)
+    client.read(png)   # Reading(candidate=12345, tagged=True, p_value=3e-15, score=…)
 """
 
 import abc
@@ -70,16 +70,22 @@ class Reading:
     """What was read from a picture.
 
     Attributes:
-      uid: the tag; None where `tagged` is false.
+      candidate: the UID that agrees best with the picture, whether or not that means anything. After a strong
+        manipulation it is often right though `tagged` is false: good to look a photograph up by, proof of nothing.
       tagged: whether the picture carries a tag made with the key: p_value is at most the model's false positive rate.
       p_value: the probability, at most, that an untagged picture scores as high, in [0, 1] (DESIGN §4).
       score: how well the picture agrees with the tag; its scale is the model's own.
     """
 
-    uid: Optional[int]
+    candidate: int
     tagged: bool
     p_value: float
     score: float
+
+    @property
+    def uid(self) -> Optional[int]:
+        """The tag; None where `tagged` is false."""
+        return self.candidate if self.tagged else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,9 +202,8 @@ class TaggerClient:
         def ask(version: int, manifest: TaggerManifest, payload: Payload) -> Reading:
             inputs = {"image": _strings(prepared), "key_mask": np.float32(payload.mask)[np.newaxis]}
             found = self._backend.predict(signatures.READ, inputs, wanted, version)[0]
-            tagged = bool(found["tagged"][0])
-            uid = payload.uid(found["message"][0]) if tagged else None
-            return Reading(uid, tagged, float(found["p_value"][0]), float(found["score"][0]))
+            candidate, tagged = payload.uid(found["message"][0]), bool(found["tagged"][0])
+            return Reading(candidate, tagged, float(found["p_value"][0]), float(found["score"][0]))
 
         return self._ask(ask, name)
 

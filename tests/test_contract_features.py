@@ -55,9 +55,11 @@ def test_a_picture_of_another_size_is_refused():
 
 def test_a_split_is_read_in_order_and_up_to_the_limit(tmp_path):
     _write(tmp_path, "train", [_record(image_id=f"face-{number}") for number in range(3)])
-    read = lambda **limit: [  # noqa: E731
-        each[features.IMAGE_ID] for each in features.read_dataset(str(tmp_path), "train", 8, **limit).as_numpy_iterator()
-    ]
+
+    def read(**limit):
+        dataset = features.read_dataset(str(tmp_path), "train", 8, **limit)
+        return [each[features.IMAGE_ID] for each in dataset.as_numpy_iterator()]
+
     assert read() == [b"face-0", b"face-1", b"face-2"]
     assert read(limit=2) == [b"face-0", b"face-1"]
 

@@ -152,7 +152,8 @@ def test_json_makes_the_round_trip_and_refuses_what_is_no_json(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content, said", [(None, "is missing"), (b"", "not valid JSON"), (b'{"a": ', "not valid JSON"), (b"\xff\xfe\x80", "not valid")]
+    "content, said",
+    [(None, "is missing"), (b"", "not valid JSON"), (b'{"a": ', "not valid JSON"), (b"\xff\xfe\x80", "not valid")],
 )
 def test_unreadable_json_is_named_with_what_it_should_have_been(tmp_path, content, said):
     path = tmp_path / "file.json"
@@ -195,7 +196,9 @@ def test_wrong_manifests_are_refused_by_file_and_field(tmp_path, changes, said):
         manifest.read(manifest.SimulatorManifest, _changed(tmp_path, **changes))
 
 
-@pytest.mark.parametrize("content, said", [("[]", "a JSON object, found list"), ("null", "found NoneType"), ("{", "not valid JSON")])
+@pytest.mark.parametrize(
+    "content, said", [("[]", "a JSON object, found list"), ("null", "found NoneType"), ("{", "not valid JSON")]
+)
 def test_a_manifest_that_is_no_object_is_refused_by_file(tmp_path, content, said):
     (tmp_path / "tagger.json").write_text(content)
     with pytest.raises(ValueError, match=f"tagger.json: .*{said}"):

@@ -89,7 +89,9 @@ def test_half_transparent_pixels_are_mixed_with_white():
     assert np.abs(loaded[0, 0].astype(int) - [127, 177, 227]).max() <= 1
 
 
-@pytest.mark.parametrize("orientation, turns, mirrored", [(1, 0, False), (2, 0, True), (3, 2, False), (6, 3, False), (8, 1, False)])
+@pytest.mark.parametrize(
+    "orientation, turns, mirrored", [(1, 0, False), (2, 0, True), (3, 2, False), (6, 3, False), (8, 1, False)]
+)
 @pytest.mark.parametrize("format", ["PNG", "JPEG"])
 def test_exif_rotation_is_applied(format, orientation, turns, mirrored):
     pixels = np.zeros((16, 32, 3), np.uint8)

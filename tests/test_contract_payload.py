@@ -57,7 +57,13 @@ def test_codes_are_systematic(bits, length):
 
 @pytest.mark.parametrize(
     "bits, length, said",
-    [(0, 63, "at least one bit"), (-3, 0, "at least one bit"), (5, 16, "0 or one of"), (12, 15, "at most 11"), (58, 63, "57")],
+    [
+        (0, 63, "at least one bit"),
+        (-3, 0, "at least one bit"),
+        (5, 16, "0 or one of"),
+        (12, 15, "at most 11"),
+        (58, 63, "at most 57"),
+    ],
 )
 def test_codes_that_do_not_exist_are_refused(bits, length, said):
     with pytest.raises(ValueError, match=said):

@@ -15,7 +15,9 @@ DEMO = presets.demo()
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)
-@pytest.mark.parametrize("section, kind", [("simulator", SimulatorConfig), ("tagger", TaggerConfig), ("evaluator", EvaluatorConfig)])
+@pytest.mark.parametrize(
+    "section, kind", [("simulator", SimulatorConfig), ("tagger", TaggerConfig), ("evaluator", EvaluatorConfig)]
+)
 def test_every_presets_sections_make_the_round_trip_through_json(name, section, kind):
     config = getattr(presets.PRESETS[name](), section)
     assert kind.from_json(config.to_json()) == config

@@ -528,7 +528,8 @@ def test_another_key_reads_no_tag(backend):
     stranger = b"the second key of the tests"
     assert not (payload.key_mask(KEY, N) == payload.key_mask(stranger, N)).all()
     reading = client.TaggerClient(backend, stranger).read(png)
-    assert reading == client.Reading(None, False, pytest.approx(0.5), pytest.approx(1.0))
+    assert reading == client.Reading(reading.candidate, False, pytest.approx(0.5), pytest.approx(1.0))
+    assert reading.uid is None
 
 
 def test_strength_reaches_the_model(backend):
@@ -677,7 +678,8 @@ def test_read_sets_broken_pictures_aside_counts_them_and_ends_with_1(faketagger,
     assert code == cli.ERROR
     assert [it["file"] for it in findings] == ["empty.jpg", "half.jpg", "gone.jpg", "out.png", "in.jpg"]
     assert ["error" in it for it in findings] == [True, True, True, False, False]
-    assert findings[3] == {"file": "out.png", "uid": 11, "tagged": True, "p_value": pytest.approx(0.001), "score": 1.0}
+    figures = {"tagged": True, "p_value": pytest.approx(0.001), "score": 1.0}
+    assert findings[3] == {"file": "out.png", "uid": 11, "candidate": 11, **figures}
     assert findings[4]["uid"] is None and findings[4]["tagged"] is False
     assert "empty.jpg: the file is empty" in err and "gone.jpg: No such file" in err
     assert "3 of 5 pictures could not be read" in err
@@ -756,3 +758,9 @@ def test_the_program_is_quiet_and_names_an_unreachable_server(faketagger):
     assert (done.returncode, done.stdout) == (cli.ERROR, "")
     hint = "`python -m faketagger.serving.server --model_base_path=DIR` starts one"
     assert done.stderr == f"faketagger: localhost:1: no server can be reached; {hint}\n"
+
+
+@pytest.mark.parametrize("p_value, said", [(0.03, "no tag for sure, perhaps UID 7 "), (1.0, "no tag  ")])
+def test_a_likely_candidate_is_named_as_no_more_than_that(p_value, said):
+    finding = {"file": "fake.jpg", "uid": None, "candidate": 7, "tagged": False, "p_value": p_value, "score": 0.3}
+    assert f"fake.jpg  {said}" in cli._sentence(finding, 8)

@@ -1,6 +1,6 @@
 """The exported tagger on picture files as people have them, through the SavedModel and nothing else.
 
-Its networks are not trained but written down: each bit is a cosine of middle frequency, which smooth pictures do not have.
+Its networks are not trained but written down: each bit is a cosine of middle frequency, which smooth pictures lack.
 """
 
 import io
@@ -163,7 +163,8 @@ def test_strength_scales_the_residual_and_none_leaves_the_picture(tagger):
 
 
 def test_an_untagged_picture_is_not_tagged(tagger):
-    found = _read(tagger, [_file(_scene(64, 40)), _file(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8))])
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    found = _read(tagger, [_file(_scene(64, 40)), _file(noise)])
     assert not found["tagged"].any() and (found["p_value"] > 1e-4).all()
 
 

@@ -104,10 +104,11 @@ def test_a_killed_training_goes_on_where_it_stopped_and_learns_to_read(examples,
     # All of them would take most of the time to trace.
     monkeypatch.setattr(perturbation, "training_perturbations", lambda: [perturbation.GaussianNoise((0.0, 0.02))])
     started_at, fit = [], keras.Model.fit
-    note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: started_at.append(int(note.model.optimizer.iterations)))
 
     def noting_fit(self, *args, callbacks, **kwargs):
-        return fit(self, *args, callbacks=[*callbacks, note], **kwargs)
+        note = lambda *_: started_at.append(int(self.optimizer.iterations))  # noqa: E731
+        noting = keras.callbacks.LambdaCallback(on_epoch_begin=note)
+        return fit(self, *args, callbacks=[*callbacks, noting], **kwargs)
 
     monkeypatch.setattr(keras.Model, "fit", noting_fit)
     model, last = training.train(examples, [], CONFIG, checkpoints)

@@ -41,7 +41,7 @@ class TaggerConfig:
     min_psnr: float = 34.0
     start_psnr: float = 22.0
     residual: Ramp = Ramp(1.0, 0, 1000)
-    perceptual: Ramp = Ramp(0.2, 0, 1000)
+    perceptual: Ramp = Ramp(0.05, 0, 1000)
     critic: Ramp = Ramp(0.01, 500, 1000)
     message: float = 1.0
     psnr_ramp: int = 1500

@@ -126,7 +126,7 @@ def test_a_killed_training_goes_on_where_it_stopped_and_learns_to_read(examples,
 
 def test_a_decoder_at_chance_ends_the_training_in_words(examples, tmp_path, eagerly):
     config = _changed(steps=6, stuck_after=3, learning_rate=1e-9, message_bits=30)
-    with pytest.raises(training.TrainingStuck, match=r"after 3 steps .* bit accuracy 0\.\d+ only .* try a lower learning"):
+    with pytest.raises(training.TrainingStuck, match=r"after 3 steps .* bit accuracy 0\.\d+ only .* try a lower"):
         training.train(examples, [], config, str(tmp_path))
 
 

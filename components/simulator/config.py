@@ -33,6 +33,8 @@ class SimulatorConfig:
         unknown = sorted(set(self.train) - set(TRAINABLE))
         if unknown:
             raise ValueError(f"cannot train {', '.join(unknown)}; known simulators: {', '.join(TRAINABLE)}")
+        if self.width % 8 or self.width < 8:
+            raise ValueError(f"width must be a multiple of 8, for its group normalisation, got {self.width}")
         if self.image_size % 16 or self.image_size < 32:
             raise ValueError(f"image_size must be a multiple of 16 and at least 32, got {self.image_size}")
 

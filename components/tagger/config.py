@@ -63,6 +63,8 @@ class TaggerConfig:
             raise ValueError(f"level must be one of {', '.join(LEVELS)}, got '{self.level}'")
         if self.image_size % 16 or self.image_size < 32:
             raise ValueError(f"image_size must be a multiple of 16 and at least 32, got {self.image_size}")
+        if self.decoder_width % 8 or self.decoder_width < 8:
+            raise ValueError(f"decoder_width must be a multiple of 8, for its group normalisation, got {self.decoder_width}")
         if self.steps < 1 or self.batch_size < 1:
             raise ValueError(f"steps and batch_size must be at least 1, got {self.steps} and {self.batch_size}")
 

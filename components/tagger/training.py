@@ -231,11 +231,12 @@ def train(
       examples_uri: the Examples artifact, of which the train split is used.
       simulators: those in the loop; perturbations are there anyway.
       config: the settings.
-      checkpoints: a directory that outlives the process; emptied when the training is done.
+      checkpoints: a directory that outlives the process; the caller removes it once the export is done.
       logs: where TensorBoard's logs go.
 
     Returns:
-      The trained model and the last epoch's means: loss, bit accuracies (plain, perturbed, simulated), PSNR.
+      The trained model and the last epoch's means: loss, bit accuracies (plain, perturbed, simulated), PSNR; none where
+      the process was killed between its last step and the export.
 
     Raises:
       TrainingStuck: the decoder never came to read.

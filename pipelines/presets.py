@@ -23,11 +23,12 @@ def smoke() -> PipelineConfig:
             encoder_width=8,
             decoder_width=16,
             min_psnr=24.0,
-            start_psnr=16.0,
+            start_psnr=14.0,
             psnr_ramp=100,
             critic=Ramp(0.0),
             steps=600,
             batch_size=8,
+            learning_rate=1.5e-3,
         ),
         evaluator=EvaluatorConfig(gate=Gate(min_fmrr=0.0, min_psnr=20.0, max_false_positives=1.0, min_pictures=4)),
     )

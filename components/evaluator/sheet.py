@@ -17,7 +17,7 @@ from faketagger.components.evaluator.config import EvaluatorConfig, slice_of
 _CELL = 192
 _HEADING = 26
 _CAPTION = 44
-_FONT_SIZE = 15
+_FONT_SIZE = 15  # Of Pillow's own font, which has ASCII alone.
 _GAIN = 10
 _SEED = 20
 
@@ -57,7 +57,7 @@ def make_sheet(model_dir: str, simulators_dir: str, pictures: Sequence[np.ndarra
     models = measure.Models(inputs)
     wanted = [known[name] for name in slices]
     rows = [_row(models, str(index), picture, wanted) for index, picture in enumerate(pictures)]
-    return _draw(["original", "tagged", f"residual ×{_GAIN}", *slices], rows)
+    return _draw(["original", "tagged", f"residual x {_GAIN}", *slices], rows)
 
 
 def _row(models: measure.Models, name: str, picture: np.ndarray, wanted: Sequence[Tuple[str, int]]) -> List[Cell]:
@@ -72,10 +72,10 @@ def _row(models: measure.Models, name: str, picture: np.ndarray, wanted: Sequenc
         found = models.decode(pictures, drawn.masks)
         wrong = int(np.sum(found["message"][0] != drawn.messages[0]))
         message = "message right" if not wrong else f"{wrong} of {len(drawn.messages[0])} bits wrong"
-        return Cell(pictures[0], f"{message}\np ≤ {found['p_value'][0]:.0e}")
+        return Cell(pictures[0], f"{message}\np <= {found['p_value'][0]:.0e}")
 
     simulated = [models.simulate(simulator, condition, tagged)[0] for simulator, condition in wanted]
-    untagged = Cell(original[0], f"untagged\np ≤ {models.decode(original, drawn.masks)['p_value'][0]:.0e}")
+    untagged = Cell(original[0], f"untagged\np <= {models.decode(original, drawn.masks)['p_value'][0]:.0e}")
     return [untagged, read(tagged), Cell(residual[0], f"PSNR {psnr:.1f} dB"), *map(read, simulated)]
 
 

@@ -2,7 +2,8 @@
 
 The scheme of FaceSwap and DeepFaceLab (Perov et al. 2020, "DeepFaceLab", §3.2): every picture of a group is warped a
 little and restored by the group's own decoder, so the encoder keeps pose, expression and light, and the decoders the
-look of their group. Decoding a face of one group with the other's decoder swaps it.
+look of their group. Decoding a face of one group with the other's decoder swaps it. The made face is pasted back through a
+soft mask (§3.3); the `_whole` conditions leave that out and hand the decoder's whole picture on, which is harder on a tag.
 """
 
 from typing import Dict, Tuple
@@ -13,6 +14,7 @@ from tensorflow import keras
 
 from faketagger.components.simulator.addons import dense_image_warp
 from faketagger.components.simulator.config import SimulatorConfig
+from faketagger.components.simulator.face_mask import soft_face_mask
 from faketagger.components.simulator.generator import Faces, Generator
 
 _GROUP_ATTRIBUTE = "Male"
@@ -59,7 +61,7 @@ class FaceSwap(Generator):
     """
 
     FAMILY = "identity_swap"
-    CONDITIONS = ("to_group_a", "to_group_b")
+    CONDITIONS = ("to_group_a", "to_group_b", "to_group_a_whole", "to_group_b_whole")
 
     def __init__(self, image_size: int, width: int):
         super().__init__()
@@ -76,10 +78,14 @@ class FaceSwap(Generator):
         return tf.data.Dataset.zip(tuple(_endless(pictures, config) for pictures in groups))
 
     def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        """Swaps float32 [B, S, S, 3] in [0, 1] to the group `condition` [B] (0 or 1)."""
+        """Swaps float32 [B, S, S, 3] in [0, 1] as `condition` [B], an index of CONDITIONS, says."""
+        mask = tf.where((condition < 2)[:, None, None, None], soft_face_mask(images.shape[1]), 1.0)
+        return images + mask * (self._swap(images, condition % 2) - images)
+
+    def _swap(self, images: tf.Tensor, groups: tf.Tensor) -> tf.Tensor:
         latent = self.encoder(images)
         # Each decoder runs on its own part of the batch only: they are most of the work.
-        places = [tf.where(tf.equal(condition, group))[:, 0] for group in (0, 1)]
+        places = [tf.where(tf.equal(groups, group))[:, 0] for group in (0, 1)]
         # One picture more for each, dropped again: group normalisation fails on an empty batch.
         padded = [tf.gather(latent, tf.concat([place, [0]], 0)) for place in places]
         made = [decoder(part)[:-1] for decoder, part in zip(self.decoders, padded)]

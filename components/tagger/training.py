@@ -193,6 +193,7 @@ def _photographs(examples_uri: str, config: TaggerConfig) -> tf.data.Dataset:
         side = tf.random.uniform([], int(0.8 * size), size + 1, tf.int32)
         cropped = tf.image.random_crop(image, [side, side, 3])
         varied = tf.image.random_brightness(tf.image.resize(cropped, [size, size], antialias=True), 0.1)
+        varied = tf.image.random_contrast(tf.image.random_saturation(varied, 0.7, 1.3), 0.8, 1.2)
         # Rounded as a photograph is: the tagger must not learn from values that no file holds.
         return tf.round(tf.clip_by_value(varied, 0.0, 1.0) * 255.0) / 255.0
 

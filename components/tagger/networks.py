@@ -1,5 +1,6 @@
 """Encoder, decoder and critic, of plain Keras layers (so that they also run under Keras 3)."""
 
+import numpy as np
 from tensorflow import keras
 
 _MESSAGE_CHANNELS = 4
@@ -11,12 +12,20 @@ def _conv(x, channels: int, stride: int = 1):
     return keras.layers.Conv2D(channels, 3, stride, "same", activation="relu", kernel_initializer="he_normal")(x)
 
 
+def _one_bit_a_place(code_bits: int, side: int, channels: int) -> np.ndarray:
+    """The dense kernel [n, side·side·channels] that puts one codeword bit at each place, all bits equally often."""
+    bits = np.random.default_rng(0).permutation(side * side) % code_bits
+    return np.repeat(np.eye(code_bits, dtype=np.float32)[:, bits], channels, axis=1)
+
+
 def _message_planes(codeword, side: int, start: int):
     """Codeword [B, n] of ±1 as feature planes [B, side, side, c]: dense, reshaped, enlarged (StegaStamp §4.1)."""
     start = min(side, start)
     channels = max(_MESSAGE_CHANNELS, _MESSAGE_VALUES // start**2)
-    # Linear and not coarser than a quarter of the picture: otherwise the decoder takes very long to begin to read.
-    x = keras.layers.Dense(start * start * channels)(codeword)
+    # Linear, not coarser than a quarter of the picture, and each bit somewhere alone before training mixes them:
+    # otherwise the decoder takes very long to begin to read, or never does.
+    kernel = _one_bit_a_place(codeword.shape[-1], start, channels)
+    x = keras.layers.Dense(start * start * channels, kernel_initializer=keras.initializers.Constant(kernel))(codeword)
     x = keras.layers.Reshape([start, start, channels])(x)
     return keras.layers.UpSampling2D(side // start)(x) if side > start else x
 

@@ -14,6 +14,9 @@ _EPOCH_STEPS = 100  # A checkpoint, a line of progress and a point in TensorBoar
 _SMOOTHING = 0.98  # Of the running message loss that decides whether the decoder reads.
 _CHANCE = 0.693
 _NOT_YET = -1
+_FIRST_CONTRAST = 0.1  # Of the pictures at the first step, and how much more at each step that is read well enough.
+_MORE_CONTRAST = 0.01
+_HALF_READS = 0.5  # Running message loss under which pictures may have more contrast.
 _BARELY_READS = 0.6  # Bit accuracy under which a training that has not come to read is given up.
 
 
@@ -43,9 +46,10 @@ def round_to_8_bits(images: tf.Tensor) -> tf.Tensor:
 class TaggerTraining(keras.Model):
     """Encoder ▸ simulators ▸ decoder and their training step.
 
-    Training has two stages. First plain pictures alone, until the decoder reads (the running message loss falls under
-    `reads_below`): with simulators or image terms from the first step it sticks at chance. Then the simulators, and the
-    image terms rise as their schedules say.
+    Training has two stages. First plain pictures alone, nearly grey to begin with and with more contrast as they are read
+    better, until the decoder reads real ones (the running message loss falls under `reads_below`): with contrast,
+    simulators or image terms from the first step it can stick at chance. Then the simulators, and the image terms rise as
+    their schedules say.
 
     Args:
       config: sizes, schedules and weights.
@@ -65,6 +69,7 @@ class TaggerTraining(keras.Model):
         self.critic = networks.build_critic(config.image_size, config.encoder_width)
         self.critic_optimizer = keras.optimizers.Adam(config.learning_rate / 2.0, beta_1=0.5)
         self._message_loss = tf.Variable(_CHANCE, trainable=False)
+        self.contrast = tf.Variable(_FIRST_CONTRAST, trainable=False)
         self.reads_since = tf.Variable(_NOT_YET, trainable=False, dtype=tf.int64)
         names = ("loss", "plain", "perturbed", "simulated", "psnr")
         self._means = {name: keras.metrics.Mean(name) for name in names}
@@ -87,6 +92,7 @@ class TaggerTraining(keras.Model):
 
     def train_step(self, images: tf.Tensor) -> Dict[str, tf.Tensor]:
         codeword = tf.cast(tf.random.uniform([tf.shape(images)[0], self._code_bits], 0, 2, tf.int32), tf.float32)
+        images = 0.5 + self.contrast * (images - 0.5)
         variables = self.encoder.trainable_variables + self.decoder.trainable_variables
         since = self._steps_since_reading()
         with tf.GradientTape() as tape:
@@ -159,8 +165,11 @@ class TaggerTraining(keras.Model):
 
     def _note_reading(self, message: tf.Tensor) -> None:
         self._message_loss.assign(_SMOOTHING * self._message_loss + (1.0 - _SMOOTHING) * message)
-        begins = tf.logical_and(self.reads_since < 0, self._message_loss < self._config.reads_below)
+        reads = tf.logical_and(self.contrast >= 1.0, self._message_loss < self._config.reads_below)
+        begins = tf.logical_and(self.reads_since < 0, reads)
         self.reads_since.assign(tf.where(begins, self.optimizer.iterations, self.reads_since))
+        more = tf.minimum(1.0, self.contrast + _MORE_CONTRAST)
+        self.contrast.assign(tf.where(self._message_loss < _HALF_READS, more, self.contrast))
 
 
 def _accuracy(codeword: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

@@ -61,7 +61,7 @@ class FaceSwap(Generator):
     """
 
     FAMILY = "identity_swap"
-    CONDITIONS = ("to_group_a", "to_group_b", "to_group_a_whole", "to_group_b_whole")
+    conditions = ("to_group_a", "to_group_b", "to_group_a_whole", "to_group_b_whole")
 
     def __init__(self, image_size: int, width: int):
         super().__init__()
@@ -69,7 +69,7 @@ class FaceSwap(Generator):
         self.decoders = [build_decoder(image_size, width, name) for name in ("decoder_a", "decoder_b")]
 
     @classmethod
-    def build_for(cls, config: SimulatorConfig) -> "FaceSwap":
+    def build_for(cls, config: SimulatorConfig, faces: Faces) -> "FaceSwap":
         return cls(config.image_size, config.width)
 
     def batches(self, faces: Faces, config: SimulatorConfig) -> tf.data.Dataset:
@@ -78,7 +78,7 @@ class FaceSwap(Generator):
         return tf.data.Dataset.zip(tuple(_endless(pictures, config) for pictures in groups))
 
     def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        """Swaps float32 [B, S, S, 3] in [0, 1] as `condition` [B], an index of CONDITIONS, says."""
+        """Swaps float32 [B, S, S, 3] in [0, 1] as `condition` [B], an index of `conditions`, says."""
         mask = tf.where((condition < 2)[:, None, None, None], soft_face_mask(images.shape[1]), 1.0)
         return images + mask * (self._swap(images, condition % 2) - images)
 

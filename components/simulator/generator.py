@@ -43,16 +43,25 @@ class Generator(keras.Model, abc.ABC):
 
     Attributes:
       FAMILY: one of contract/manifest.py's families.
-      CONDITIONS: the names of `condition`'s values.
+      conditions: the names of `condition`'s values.
     """
 
     FAMILY: str
-    CONDITIONS: Tuple[str, ...]
+    conditions: Tuple[str, ...]
 
     @classmethod
     @abc.abstractmethod
-    def build_for(cls, config: SimulatorConfig) -> "Generator":
-        """An untrained one."""
+    def build_for(cls, config: SimulatorConfig, faces: Faces) -> "Generator":
+        """An untrained one, its weights created; `faces` says which attributes are labelled.
+
+        Raises:
+          ValueError: these faces cannot train it, and what they lack.
+        """
+
+    def compile_for(self, config: SimulatorConfig, steps: int) -> None:
+        """Sets the optimisers up, their state created, for training of `steps` steps; a critic's is added by its subclass."""
+        self.compile(decaying_adam(config.learning_rate, steps))
+        self.optimizer.build(self.trainable_variables)
 
     @abc.abstractmethod
     def batches(self, faces: Faces, config: SimulatorConfig) -> tf.data.Dataset:
@@ -61,3 +70,9 @@ class Generator(keras.Model, abc.ABC):
     @abc.abstractmethod
     def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """float32 [B, S, S, 3] in [0, 1] and int32 [B] → the same shape and range; differentiable."""
+
+
+def decaying_adam(learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
+    """Adam as GANs are trained with, its rate decayed to a twentieth along a cosine."""
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=0.05)
+    return keras.optimizers.Adam(schedule, beta_1=0.5, clipnorm=1.0)

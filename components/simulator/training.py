@@ -99,11 +99,10 @@ def _export_perturbation(directory: str, config: SimulatorConfig, eval_images: n
 def _train(
     name: str, faces: Faces, directory: str, config: SimulatorConfig, checkpoints: str, eval_images: np.ndarray
 ) -> manifest.SimulatorManifest:
-    model = GENERATORS[name].build_for(config)
+    model = GENERATORS[name].build_for(config, faces)
     epoch_steps = min(_EPOCH_STEPS, config.steps)
     epochs = -(-config.steps // epoch_steps)
-    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, epochs * epoch_steps, alpha=0.05)
-    model.compile(keras.optimizers.Adam(schedule, beta_1=0.5, clipnorm=1.0))
+    model.compile_for(config, epochs * epoch_steps)
     model.fit(
         model.batches(faces, config).prefetch(4),
         epochs=epochs,
@@ -113,7 +112,7 @@ def _train(
     described = manifest.SimulatorManifest(
         name=name,
         family=model.FAMILY,
-        conditions=list(model.CONDITIONS),
+        conditions=list(model.conditions),
         image_size=config.image_size,
         training_data=f"{len(faces.pictures)} pictures of the train split, {config.steps} steps",
         licence="that of the training pictures",

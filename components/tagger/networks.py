@@ -12,10 +12,15 @@ def _conv(x, channels: int, stride: int = 1):
     return keras.layers.Conv2D(channels, 3, stride, "same", activation="relu", kernel_initializer="he_normal")(x)
 
 
-def _one_bit_a_place(code_bits: int, side: int, channels: int) -> np.ndarray:
-    """The dense kernel [n, side·side·channels] that puts one codeword bit at each place, all bits equally often."""
-    bits = np.random.default_rng(0).permutation(side * side) % code_bits
-    return np.repeat(np.eye(code_bits, dtype=np.float32)[:, bits], channels, axis=1)
+def _one_bit_a_place(code_bits: int, places: int, channels: int) -> np.ndarray:
+    """The dense kernel [n, places·channels] that puts one codeword bit at each place, all bits equally often.
+
+    Where there are fewer places than bits, a place's channels are shared out among several.
+    """
+    values = places * channels
+    run = max(1, min(channels, values // code_bits))
+    bits = np.random.default_rng(0).permutation(-(-values // run)) % code_bits
+    return np.repeat(np.eye(code_bits, dtype=np.float32)[:, bits], run, axis=1)[:, :values]
 
 
 def _message_planes(codeword, side: int, start: int):
@@ -24,7 +29,7 @@ def _message_planes(codeword, side: int, start: int):
     channels = max(_MESSAGE_CHANNELS, _MESSAGE_VALUES // start**2)
     # Linear, not coarser than a quarter of the picture, and each bit somewhere alone before training mixes them:
     # otherwise the decoder takes very long to begin to read, or never does.
-    kernel = _one_bit_a_place(codeword.shape[-1], start, channels)
+    kernel = _one_bit_a_place(codeword.shape[-1], start * start, channels)
     x = keras.layers.Dense(start * start * channels, kernel_initializer=keras.initializers.Constant(kernel))(codeword)
     x = keras.layers.Reshape([start, start, channels])(x)
     return keras.layers.UpSampling2D(side // start)(x) if side > start else x

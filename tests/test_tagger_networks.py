@@ -201,6 +201,8 @@ def test_the_config_makes_the_round_trip_through_json():
         ({"image_size": 100}, "got 100"),
         ({"steps": 0}, "at least 1, got 0 and 16"),
         ({"batch_size": 0}, "got 4000 and 0"),
+        ({"message_bits": 12, "code_length": 15}, "at most 11 message bits"),
+        ({"code_length": 64}, "must be 0 or one of"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong, said):

@@ -135,11 +135,6 @@ def test_a_training_too_short_to_read_is_not_passed_off_as_one_that_reads(exampl
         training.train(examples, [], _changed(steps=2), str(tmp_path))
 
 
-def test_settings_without_a_code_are_refused_before_anything_is_trained(examples, tmp_path):
-    with pytest.raises(ValueError, match="at most 11 message bits"):
-        training.train(examples, [], _changed(message_bits=12, code_length=15), str(tmp_path))
-
-
 def test_examples_of_another_size_end_the_training(examples, tmp_path, eagerly):
     with pytest.raises(tf.errors.InvalidArgumentError):
         training.train(examples, [], _changed(image_size=48, steps=1), str(tmp_path))

@@ -47,16 +47,21 @@ def generator_matrix(message_bits: int, code_length: int) -> np.ndarray:
     Raises:
       ValueError: another length, or one too short for the message.
     """
-    if message_bits < 1:
-        raise ValueError(f"a message has at least one bit, got {message_bits}")
+    check_code(message_bits, code_length)
     if code_length == 0:
         return np.eye(message_bits, dtype=np.uint8)
-    if code_length not in CODE_LENGTHS:
-        raise ValueError(f"code_length must be 0 or one of {CODE_LENGTHS}, got {code_length}")
-    if _dimension(code_length, 3) < message_bits:
-        raise ValueError(f"a code of {code_length} bits holds at most {_dimension(code_length, 3)} message bits")
     flat = np.frombuffer(_bch_generator(code_length, message_bits), np.uint8)
     return flat.reshape(message_bits, -1).copy()
+
+
+def check_code(message_bits: int, code_length: int) -> None:
+    """ValueError, as generator_matrix's, where there is no such code; quick."""
+    if message_bits < 1:
+        raise ValueError(f"a message has at least one bit, got {message_bits}")
+    if code_length not in (0, *CODE_LENGTHS):
+        raise ValueError(f"code_length must be 0 or one of {CODE_LENGTHS}, got {code_length}")
+    if code_length and _dimension(code_length, 3) < message_bits:
+        raise ValueError(f"a code of {code_length} bits holds at most {_dimension(code_length, 3)} message bits")
 
 
 def key_mask(key: bytes, bits: int) -> np.ndarray:

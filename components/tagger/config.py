@@ -4,6 +4,7 @@ import dataclasses
 import json
 from typing import Optional, Tuple
 
+from faketagger.components.contract import payload
 from faketagger.components.tagger.schedules import Ramp
 
 LEVELS = ("raw", "early", "late")
@@ -59,6 +60,7 @@ class TaggerConfig:
         for name in ("residual", "perceptual", "critic"):
             value = getattr(self, name)
             object.__setattr__(self, name, Ramp(**value) if isinstance(value, dict) else value)
+        payload.check_code(self.message_bits, self.code_length)
         if self.level not in LEVELS:
             raise ValueError(f"level must be one of {', '.join(LEVELS)}, got '{self.level}'")
         if self.image_size % 16 or self.image_size < 32:

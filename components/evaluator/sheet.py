@@ -15,7 +15,7 @@ from faketagger.components.evaluator import measure
 from faketagger.components.evaluator.config import EvaluatorConfig, slice_of
 
 _CELL = 192
-_HEADING = 26
+_HEADING = 42
 _CAPTION = 44
 _FONT_SIZE = 15  # Of Pillow's own font, which has ASCII alone.
 _GAIN = 10
@@ -83,7 +83,8 @@ def _draw(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bytes:
     sheet = Image.new("RGB", (_CELL * len(headings), _HEADING + (_CELL + _CAPTION) * len(rows)), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_SIZE)
     for column, heading in enumerate(headings):
-        pen.text((_CELL * column + 4, 4), heading, "black", font)
+        # A slice's condition below its simulator: together they are wider than a cell.
+        pen.multiline_text((_CELL * column + 4, 4), heading.replace("/", "\n"), "black", font, spacing=2)
     for index, row in enumerate(rows):
         top = _HEADING + (_CELL + _CAPTION) * index
         for column, cell in enumerate(row):

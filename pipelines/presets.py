@@ -43,7 +43,7 @@ def demo() -> PipelineConfig:
     return PipelineConfig(
         name="faketagger-demo",
         simulator=SimulatorConfig(image_size=64, steps=800, batch_size=8),
-        tagger=TaggerConfig(image_size=64, min_psnr=33.1, psnr_ramp=1400, batch_size=8, steps=3000),
+        tagger=TaggerConfig(image_size=64, code_length=127, min_psnr=33.1, psnr_ramp=1400, batch_size=8, steps=3500),
         evaluator=EvaluatorConfig(
             repeats=4,
             gate=Gate(

@@ -210,7 +210,8 @@ def test_the_bound_on_psnr_goes_from_start_to_end_after_the_decoder_reads(eagerl
 
 
 def test_the_running_message_loss_decides_when_the_decoder_reads(eagerly):
-    model = _model([], reads_below=1e9)
+    model = _model([], reads_below=0.5)
+    model._message_loss.assign(0.1)
     model.optimizer.iterations.assign(40)
     model.train_step(tf.constant(PICTURES))
     assert not model.reads  # Pictures this grey are no photographs.

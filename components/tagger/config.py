@@ -26,7 +26,8 @@ class TaggerConfig:
     steps: optimiser steps in all.
     batch_size: pictures a step.
     learning_rate: of Adam, decayed to a twentieth along a cosine.
-    reads_below: the message loss (nats a bit) under which the decoder is said to read.
+    reads_below: the message loss (nats a bit) under which the decoder is said to read; over chance (0.7), there is no
+      first stage.
     stuck_after: steps after which a decoder that still reads at chance ends the training with an error.
     vgg_weights: an ImageNet weights file of Keras' VGG16 without top, for the perceptual term; without it the term is 1 − SSIM.
     black_box: names of simulators that are kept out of the training loop.

@@ -69,7 +69,7 @@ class TaggerTraining(keras.Model):
         self.critic = networks.build_critic(config.image_size, config.encoder_width)
         self.critic_optimizer = keras.optimizers.Adam(config.learning_rate / 2.0, beta_1=0.5)
         self._message_loss = tf.Variable(_CHANCE, trainable=False)
-        self.contrast = tf.Variable(_FIRST_CONTRAST, trainable=False)
+        self.contrast = tf.Variable(_FIRST_CONTRAST if config.reads_below < _CHANCE else 1.0, trainable=False)
         self.reads_since = tf.Variable(_NOT_YET, trainable=False, dtype=tf.int64)
         names = ("loss", "plain", "perturbed", "simulated", "psnr")
         self._means = {name: keras.metrics.Mean(name) for name in names}

@@ -235,7 +235,8 @@ def test_gradients_flow_through_every_condition_of_the_exported_perturbation(mad
             tape.watch(pictures)
             value = tf.reduce_mean(tf.square(simulator(pictures, tf.constant([index]))))
         gradient = tape.gradient(value, pictures)
-        assert gradient is not None and np.mean(np.asarray(gradient) != 0) > 0.9, name
+        least = 0.7 if "crop" in name else 0.9  # What is cut away has no gradient.
+        assert gradient is not None and np.mean(np.asarray(gradient) != 0) > least, name
 
 
 def test_foreign_simulators_are_taken_in_with_their_strength_measured_here(examples, directory, tmp_path):

@@ -1,123 +1,237 @@
 """The `perturbation` family: what happens to pictures on their way (DeepTag §4, FakeTagger §5.4).
 
-Each perturbation is one class with a range of strengths: drawn at random for each batch or picture in training, fixed (a
-range of one value) in evaluation. All map float32 [B, H, W, 3] in [0, 1] to the same shape and range.
+Each perturbation is one class with a range of strengths. In training they are drawn at random, for each picture where
+nothing else is said. In evaluation the range is one value, and whatever else is random becomes a function of the
+picture alone, so that two evaluations agree. All map float32 [B, H, W, 3] in [0, 1] to the same shape and range, and
+all but the real codecs are differentiable.
 """
 
 import contextlib
 import io
-from typing import Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Tuple, Union
 
 import tensorflow as tf
 
-from faketagger.components.simulator import jpeg
+from faketagger.components.simulator import draws, jpeg, light, texture, weather
 
 with contextlib.redirect_stdout(io.StringIO()):  # keras-cv announces its backend on standard output.
     import keras_cv
 
 Range = Tuple[float, float]
+Draws = Union[draws.New, draws.OfThePicture]
 
 
 class Perturbation:
     """Base: holds the range of strengths and draws from it.
 
+    A subclass names the strengths it can take in LIMITS, both included, and what it does in `_apply`.
+
     Attributes:
       strength: (lowest, highest); the unit is the subclass's.
+
+    Raises:
+      ValueError: the range is no pair of numbers, empty, or beyond LIMITS.
     """
 
-    def __init__(self, strength: Range):
-        if strength[0] > strength[1]:
-            raise ValueError(f"{type(self).__name__}: the range of strengths {strength} is empty")
-        self.strength = strength
+    LIMITS: Range = (0.0, 1.0)
+    _ONE_FOR_THE_BATCH = False
 
-    def _draw(self, shape: Sequence = ()) -> tf.Tensor:
-        return tf.random.uniform(shape, *self.strength)
+    def __init__(self, strength: Range):
+        name = type(self).__name__
+        try:
+            lowest, highest = map(float, strength)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name}: strength must be (lowest, highest), got {strength!r}") from None
+        if lowest > highest:
+            raise ValueError(f"{name}: the range of strengths {strength} is empty")
+        if not (self.LIMITS[0] <= lowest and highest <= self.LIMITS[1]):  # Written so that NaN is refused too.
+            raise ValueError(f"{name}: strengths go from {self.LIMITS[0]:g} to {self.LIMITS[1]:g}, got {strength}")
+        self.strength = (lowest, highest)
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        fixed = self.strength[0] == self.strength[1]
+        drawn = draws.OfThePicture(images) if fixed else draws.New(images)
+        shape = [] if self._ONE_FOR_THE_BATCH else [tf.shape(images)[0], 1, 1, 1]
+        strength = tf.random.uniform(shape, *self.strength)
+        return tf.ensure_shape(self._apply(images, strength, drawn), images.shape)
+
+    def _apply(self, images: tf.Tensor, strength: tf.Tensor, drawn: Draws) -> tf.Tensor:
+        """`strength` is float32 [B, 1, 1, 1], or a scalar where it is one for the batch."""
         raise NotImplementedError
 
 
 class Jpeg(Perturbation):
     """JPEG compression; strength is the quality, 1 to 100. Differentiable."""
 
-    def __call__(self, images):
-        return jpeg.differentiable_jpeg(images, self._draw([tf.shape(images)[0]]))
+    LIMITS = (1.0, 100.0)
+
+    def _apply(self, images, strength, drawn):
+        return jpeg.differentiable_jpeg(images, strength[:, 0, 0, 0])
 
 
 class RealJpeg(Perturbation):
     """JPEG compression by the real codec, for evaluation; strength as Jpeg."""
 
-    def __call__(self, images):
-        return jpeg.real_jpeg(images, self._draw([tf.shape(images)[0]]))
+    LIMITS = (1.0, 100.0)
+
+    def _apply(self, images, strength, drawn):
+        return jpeg.real_jpeg(images, strength[:, 0, 0, 0])
 
 
 class Resize(Perturbation):
-    """Shrinks with antialiasing and enlarges again; strength is the scale, 0 to 1."""
+    """Shrinks with antialiasing and enlarges again; strength is the scale, one for the batch; 1 changes nothing."""
 
-    def __call__(self, images):
+    LIMITS = (0.001, 1.0)
+    _ONE_FOR_THE_BATCH = True
+
+    def _apply(self, images, strength, drawn):
         size = tf.shape(images)[1:3]
-        small = tf.maximum(1, tf.cast(tf.round(tf.cast(size, tf.float32) * self._draw()), tf.int32))
+        small = tf.maximum(1, tf.cast(tf.round(tf.cast(size, tf.float32) * strength), tf.int32))
         shrunk = tf.image.resize(images, small, antialias=True)
-        restored = tf.image.resize(shrunk, size, method="bicubic")
-        return tf.ensure_shape(tf.clip_by_value(restored, 0.0, 1.0), images.shape)
+        return tf.clip_by_value(tf.image.resize(shrunk, size, method="bicubic"), 0.0, 1.0)
+
+
+class Crop(Perturbation):
+    """Cuts out a window at a random place and enlarges it; strength is its share of each side; 1 changes nothing.
+
+    HiDDeN's crop (Zhu et al. 2018) hands the smaller window to a decoder of any size. Ours takes one size, to which
+    whoever reads a cropped file brings it: what hurts is that the face moves and grows.
+    """
+
+    LIMITS = (0.1, 1.0)
+
+    def _apply(self, images, strength, drawn):
+        share = strength[:, :, 0, 0]
+        corner = drawn.uniform([2]) * (1.0 - share)
+        windows = tf.concat([corner, corner + share], 1)
+        count, size = tf.shape(images)[0], tf.shape(images)[1:3]
+        return tf.image.crop_and_resize(images, windows, tf.range(count), size)
 
 
 class GaussianNoise(Perturbation):
     """Adds independent noise; strength is its standard deviation for pictures in [0, 1]."""
 
-    def __call__(self, images):
-        deviation = self._draw([tf.shape(images)[0], 1, 1, 1])
-        return tf.clip_by_value(images + deviation * tf.random.normal(tf.shape(images)), 0.0, 1.0)
+    def _apply(self, images, strength, drawn):
+        return tf.clip_by_value(images + strength * drawn.normal(tf.shape(images)[1:]), 0.0, 1.0)
+
+
+class Grain(Perturbation):
+    """Adds noise as film's, grey and correlated over a pixel or two; strength is its standard deviation in mid-grey."""
+
+    def _apply(self, images, strength, drawn):
+        size = tf.shape(images)[1:3] + 2 * texture.GRAIN_REACH
+        return texture.grain(images, strength, drawn.normal(tf.concat([size, [1]], 0)))
 
 
 class GaussianBlur(Perturbation):
-    """Blurs; strength is the Gaussian's standard deviation in pixels, one for the batch, over 0."""
+    """Blurs; strength is the Gaussian's standard deviation in pixels, one for the batch."""
 
-    def __call__(self, images):
-        # Neither tensorflow-addons (Python numbers only) nor keras-cv (one picture at a time) fits a training step.
-        reach = int(round(3 * self.strength[1]))
-        places = tf.range(-reach, reach + 1, dtype=tf.float32)
-        weights = tf.nn.softmax(-tf.square(places / self._draw()) / 2.0)
-        padded = tf.pad(images, [[0, 0], [reach, reach], [reach, reach], [0, 0]], "SYMMETRIC")
-        for shape in ([-1, 1, 1, 1], [1, -1, 1, 1]):
-            kernel = tf.tile(tf.reshape(weights, shape), [1, 1, 3, 1])
-            padded = tf.nn.depthwise_conv2d(padded, kernel, [1, 1, 1, 1], "VALID")
-        return tf.ensure_shape(padded, images.shape)
+    # Neither tensorflow-addons (Python numbers only) nor keras-cv (one picture at a time) fits a training step.
+    LIMITS = (0.0, 10.0)
+    _ONE_FOR_THE_BATCH = True
+
+    def _apply(self, images, strength, drawn):
+        return texture.blur(images, strength, reach=int(round(3 * self.strength[1])))
 
 
-class _KerasCv(Perturbation):
-    """A keras-cv layer whose factor is the strength."""
-
-    def __call__(self, images):
-        return self._layer(images, training=True)
-
-
-class Brightness(_KerasCv):
+class Brightness(Perturbation):
     """Adds a constant; strength from −1 (black) to 1 (white)."""
 
-    def __init__(self, strength: Range):
-        super().__init__(strength)
-        self._layer = keras_cv.layers.RandomBrightness(factor=strength, value_range=(0, 1))
-
-
-class Contrast(_KerasCv):
-    """Scales the distance from the mean; strength f scales by 1 + f."""
+    LIMITS = (-1.0, 1.0)
 
     def __init__(self, strength: Range):
         super().__init__(strength)
-        # keras-cv draws from 1 − factor[0] to 1 + factor[1].
-        self._layer = keras_cv.layers.RandomContrast(factor=(-strength[0], strength[1]), value_range=(0, 1))
+        # Its formula, our draws: keras-cv's own generator cannot be seeded by the picture.
+        self._layer = keras_cv.layers.RandomBrightness(factor=1.0, value_range=(0, 1))
+
+    def _apply(self, images, strength, drawn):
+        return self._layer.augment_images(images, transformations=strength)
+
+
+class Contrast(Perturbation):
+    """Scales each channel's distance from its mean; strength f scales by 1 + f."""
+
+    LIMITS = (-1.0, 1.0)
+
+    def __init__(self, strength: Range):
+        super().__init__(strength)
+        self._layer = keras_cv.layers.RandomContrast(factor=1.0, value_range=(0, 1))
+
+    def _apply(self, images, strength, drawn):
+        return self._layer.augment_images(images, transformations=1.0 + strength)
+
+
+class Hue(Perturbation):
+    """Rotates hues; strength in turns of the colour circle."""
+
+    LIMITS = (-0.5, 0.5)
+
+    def _apply(self, images, strength, drawn):
+        return light.turn_colours(images, turns=strength, saturation=tf.ones_like(strength))
+
+
+class Saturation(Perturbation):
+    """Scales the distance from grey; strength f scales by 1 + f."""
+
+    LIMITS = (-1.0, 1.0)
+
+    def _apply(self, images, strength, drawn):
+        return light.turn_colours(images, turns=tf.zeros_like(strength), saturation=1.0 + strength)
+
+
+class Exposure(Perturbation):
+    """Multiplies the light; strength in stops: 1 doubles it."""
+
+    LIMITS = (-4.0, 4.0)
+
+    def _apply(self, images, strength, drawn):
+        return light.expose(images, strength)
+
+
+class Vignetting(Perturbation):
+    """Darkens towards the corners; strength is the share of its light that a corner loses."""
+
+    LIMITS = (0.0, 0.99)
+
+    def _apply(self, images, strength, drawn):
+        return light.vignette(images, strength)
+
+
+class Haze(Perturbation):
+    """Blends to a light veil, here more and there less; strength is the veil's share at mean depth.
+
+    The veil's grey level is drawn as RESIDE's is (Li et al. 2019), from 0.7 to 1.
+    """
+
+    def _apply(self, images, strength, drawn):
+        return weather.haze(images, strength, drawn.uniform([3, 3, 1], 0.5, 1.5), drawn.uniform([1, 1, 1], 0.7, 1.0))
+
+
+class Rain(Perturbation):
+    """Lightens along streaks an eighth of the height long; strength is the opacity of the brightest."""
+
+    def _apply(self, images, strength, drawn):
+        height, width = tf.shape(images)[1], tf.shape(images)[2]
+        drops = drawn.uniform(tf.stack([height + tf.maximum(height // 8, 2), width, 1]))
+        return weather.rain(images, strength, drops, drawn.uniform([1, 1, 1], -0.4, 0.4))
 
 
 def training_perturbations() -> List[Perturbation]:
-    """The ones a tagger is trained under, drawn with equal chances."""
+    """The ones a tagger is trained under: all but rain, so that evaluation has one that training has not."""
     return [
-        *[Jpeg((30.0, 95.0))] * 3,  # Nearly every picture that is shared becomes a JPEG, and it hurts most.
+        *[Jpeg((30.0, 95.0))] * 6,  # A third of the draws: nearly every picture that is shared becomes a JPEG.
         Resize((0.45, 1.0)),
+        Crop((0.85, 1.0)),
         GaussianNoise((0.0, 0.04)),
+        Grain((0.0, 0.06)),
         GaussianBlur((0.3, 1.2)),
         Brightness((-0.2, 0.2)),
         Contrast((-0.3, 0.3)),
+        Hue((-0.08, 0.08)),
+        Saturation((-0.4, 0.4)),
+        Exposure((-0.7, 0.7)),
+        Vignetting((0.0, 0.6)),
+        Haze((0.0, 0.4)),
     ]
 
 
@@ -127,17 +241,32 @@ def evaluation_perturbations() -> Dict[str, Perturbation]:
         "jpeg_75": RealJpeg((75.0, 75.0)),
         "jpeg_50": RealJpeg((50.0, 50.0)),
         "resize_0.5": Resize((0.5, 0.5)),
+        "crop_0.9": Crop((0.9, 0.9)),
         "noise_0.02": GaussianNoise((0.02, 0.02)),
+        "grain_0.03": Grain((0.03, 0.03)),
         "blur_1": GaussianBlur((1.0, 1.0)),
         "brightness_0.1": Brightness((0.1, 0.1)),
         "contrast_-0.2": Contrast((-0.2, -0.2)),
+        "hue_0.05": Hue((0.05, 0.05)),
+        "saturation_-0.3": Saturation((-0.3, -0.3)),
+        "exposure_0.5": Exposure((0.5, 0.5)),
+        "exposure_-0.5": Exposure((-0.5, -0.5)),
+        "vignetting_0.5": Vignetting((0.5, 0.5)),
+        "haze_0.3": Haze((0.3, 0.3)),
+        "rain_0.3": Rain((0.3, 0.3)),
     }
 
 
-def apply_random(perturbations: List[Perturbation], images: tf.Tensor, times: int = 2) -> tf.Tensor:
+def apply_random(
+    perturbations: List[Callable[[tf.Tensor], tf.Tensor]], images: tf.Tensor, times: int = 2
+) -> tf.Tensor:
     """Applies `times` of the perturbations, drawn anew at each call, one after the other to the whole batch."""
-    for _ in range(times):
+
+    def apply_one(step: tf.Tensor, batch: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
         chosen = tf.random.uniform([], 0, len(perturbations), tf.int32)
-        branches = [lambda perturb=perturb, batch=images: perturb(batch) for perturb in perturbations]
-        images = tf.ensure_shape(tf.switch_case(chosen, branches), images.shape)
-    return images
+        made = tf.switch_case(chosen, [lambda perturb=perturb: perturb(batch) for perturb in perturbations])
+        return step + 1, tf.ensure_shape(made, images.shape)
+
+    # A loop of TensorFlow's, so that each perturbation is traced once and not `times` times.
+    _, perturbed = tf.while_loop(lambda step, _: step < times, apply_one, (0, images), maximum_iterations=times)
+    return perturbed

@@ -22,7 +22,14 @@ class SimulatorManifest:
       image_size: the side of the pictures it takes.
       training_data: what it was trained on, for people.
       licence: under which terms it may be used.
-      strength: by condition, {"psnr": dB, "ssim": 0…1} between its input and output on eval pictures.
+      strength: by condition, {"psnr": dB, "ssim": 0…1, "face_psnr": dB, "face_ssim": 0…1} between its input and output
+        on eval pictures, over the whole picture and inside the face.
+      success: by condition of attribute editing, {"seen": 0…1, "unedited": 0…1}: the share of eval pictures in which a
+        classifier trained apart sees the attribute inverted, edited and as they were; empty where nothing was measured.
+      realism: of the other families, by condition, {"kid": …}, and under `photographs` that of two halves of real
+        pictures: a distance of feature statistics, near 0 for pictures of one kind; empty where nothing was measured.
+      training: how it was trained: {"generator": name, "settings": its constructor's arguments, "steps", "pictures",
+        "seconds", "parameters"}; empty for foreign ones.
     """
 
     name: str
@@ -32,6 +39,9 @@ class SimulatorManifest:
     training_data: str
     licence: str
     strength: Dict[str, Dict[str, float]] = dataclasses.field(default_factory=dict)
+    success: Dict[str, Dict[str, float]] = dataclasses.field(default_factory=dict)
+    realism: Dict[str, Dict[str, float]] = dataclasses.field(default_factory=dict)
+    training: Dict[str, Any] = dataclasses.field(default_factory=dict)
 
     FILE = "simulator.json"
 

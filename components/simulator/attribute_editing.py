@@ -13,7 +13,7 @@ Two things differ from the papers, both for training on two cores and some hundr
 """
 
 import abc
-from typing import Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -65,9 +65,9 @@ class AttributeEditor(Generator):
 
     def __init__(self, image_size: int, width: int, attributes: Sequence[str]):
         super().__init__()
+        self.image_size, self.width = image_size, width
         self.attributes = tuple(attributes)
         self.conditions = tuple(condition_name(each) for each in attributes)
-        self.image_size = image_size
         self.critic = build_critic(min(image_size, _CRITIC_SIDE), _CRITIC_WIDENING * width, len(attributes))
         self.patch_critic = build_patch_critic(width)
         self._excludes = exclusions(attributes)
@@ -80,6 +80,15 @@ class AttributeEditor(Generator):
         self.critic_optimizer.build(self.critic_variables)
         halves = self.image_size >= _HALF_SIDE_FROM and self.image_size % 64 == 0  # Half of it suits every generator.
         self._half_side_steps = int(_HALF_SIDE_SHARE * steps) if halves else 0
+
+    @property
+    def settings(self) -> Dict[str, Any]:
+        return {"image_size": self.image_size, "width": self.width, "attributes": list(self.attributes)}
+
+    @property
+    def networks(self) -> List[keras.Model]:
+        # The critic says what the picture shows before the edit.
+        return [self.generator, self.critic]
 
     @property
     def critic_variables(self) -> List[tf.Variable]:

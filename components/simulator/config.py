@@ -2,10 +2,10 @@
 
 import dataclasses
 import json
-from typing import Dict, Tuple
+from typing import Dict, Optional, Tuple
 
-# Trained here, by family name of contract/manifest.py; `perturbation` needs no training and is always there.
-TRAINABLE = ("faceswap",)
+# What can be trained; the perturbations need no training and are always there.
+TRAINABLE = ("faceswap", "reenactment", "stargan", "stgan", "stylegan")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,26 +13,36 @@ class SimulatorConfig:
     """Attributes:
     image_size: the side of the pictures.
     train: the simulators to train, of TRAINABLE.
+    shipped: the simulators to take from the repository as they are, by their folders' names in pretrained/simulators.
     width: channels of the first layer; the deeper ones are multiples of it.
+    depth: encoder layers of stgan, residual blocks of stargan; None for their own choice.
     steps: optimiser steps for each simulator.
     batch_size: pictures a step, from each group where there are two.
     learning_rate: of Adam.
+    judge_steps: optimiser steps for the classifier that says whether edits are seen and pictures look real.
     seed: for initial weights and shuffling.
     """
 
     image_size: int = 64
     train: Tuple[str, ...] = ("faceswap",)
+    shipped: Tuple[str, ...] = ()
     width: int = 24
+    depth: Optional[int] = None
     steps: int = 1200
     batch_size: int = 16
     learning_rate: float = 5e-4
+    judge_steps: int = 800
     seed: int = 1
 
     def __post_init__(self):
         object.__setattr__(self, "train", tuple(self.train))
+        object.__setattr__(self, "shipped", tuple(self.shipped))
         unknown = sorted(set(self.train) - set(TRAINABLE))
         if unknown:
             raise ValueError(f"cannot train {', '.join(unknown)}; known simulators: {', '.join(TRAINABLE)}")
+        twice = sorted(set(self.train) & set(self.shipped))
+        if twice:
+            raise ValueError(f"{', '.join(twice)}: either trained or shipped, not both")
         if self.width % 8 or self.width < 8:
             raise ValueError(f"width must be a multiple of 8, for its group normalisation, got {self.width}")
         if self.image_size % 16 or self.image_size < 32:

@@ -1,15 +1,16 @@
-"""Writes simulators as SavedModels with the `simulate` signature and their manifest, strength measured."""
+"""Writes simulators as SavedModels with the `simulate` signature, their manifest and their sheet of samples."""
 
 import os
-from typing import Callable, Dict
+from typing import Callable
 
-import numpy as np
 import tensorflow as tf
 
 from faketagger.components.contract import files, manifest, signatures
-from faketagger.components.simulator import library
+from faketagger.components.simulator import library, samples
+from faketagger.components.simulator.assess import Assessor
 
 SimulateFunction = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+_SAMPLES = 6  # Pictures on a sheet.
 
 
 class _Module(tf.Module):
@@ -31,51 +32,47 @@ def save(
     directory: str,
     simulate: SimulateFunction,
     described: manifest.SimulatorManifest,
-    eval_images: np.ndarray,
+    assessor: Assessor,
     tracked: object = None,
 ) -> manifest.SimulatorManifest:
-    """Writes the simulator to `directory`/<name>, checks it as a foreign one would be, and measures its strength.
+    """Writes the simulator to `directory`/<name>, checked as a foreign one would be, and assessed.
 
     Args:
       directory: where the simulators go.
       simulate: images float32 [B, H, W, 3] in [0, 1], condition int32 [B] → images.
-      described: its manifest; `strength` is filled in.
-      eval_images: float32 [N, H, W, 3] in [0, 1], the eval pictures.
-      tracked: the Keras models that `simulate` uses.
+      described: its manifest; the assessor fills in what it measures.
+      assessor: measures it and may refuse it.
+      tracked: the variables or networks that `simulate` uses.
 
     Returns:
       The manifest as written.
+
+    Raises:
+      assess.IdleSimulator: it is no test of a tag; nothing is written.
     """
-    final = os.path.join(directory, described.name)
     temporary = os.path.join(directory, f".{described.name}.part")
     files.remove_directory(temporary)
     module = _Module(simulate, described.image_size, tracked)
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
     tf.saved_model.save(module, temporary, signatures={signatures.SIMULATE: module.signature}, options=options)
+    return finish(temporary, os.path.join(directory, described.name), described, assessor)
+
+
+def finish(
+    temporary: str, final: str, described: manifest.SimulatorManifest, assessor: Assessor
+) -> manifest.SimulatorManifest:
+    """Gives an unfinished simulator directory its manifest and sheet, and then its name; as `save`."""
+    tf.io.gfile.makedirs(temporary)
     manifest.write(described, temporary)
-    described.strength = measure_strength(library.load(temporary), eval_images)
+    simulator = library.load(temporary)
+    described = assessor.assess(simulator)
     manifest.write(described, temporary)
+    files.write_bytes(os.path.join(temporary, samples.FILE), sheet(simulator, assessor))
     files.replace_directory(temporary, final)
     return described
 
 
-def measure_strength(simulator: library.Simulator, images: np.ndarray, batch: int = 32) -> Dict[str, Dict[str, float]]:
-    """By condition: mean PSNR (dB) and SSIM between input and output, both rounded to 8 bits (DESIGN §1).
-
-    Args:
-      simulator: the simulator.
-      images: float32 [N, H, W, 3] in [0, 1]; N at least 1.
-    """
-    strength = {}
-    for index, condition in enumerate(simulator.manifest.conditions):
-        psnr, ssim = [], []
-        for start in range(0, len(images), batch):
-            before = tf.round(images[start : start + batch] * 255.0)
-            after = simulator(before / 255.0, tf.fill([len(before)], index))
-            after = tf.round(tf.clip_by_value(after, 0.0, 1.0) * 255.0)
-            psnr.append(tf.image.psnr(before, after, 255.0))
-            ssim.append(tf.image.ssim(before, after, 255.0))
-        # An unchanged picture has infinite PSNR; 100 dB keeps the manifest finite and says the same.
-        psnr = np.minimum(np.concatenate(psnr), 100.0)
-        strength[condition] = {"psnr": float(np.mean(psnr)), "ssim": float(np.mean(np.concatenate(ssim)))}
-    return strength
+def sheet(simulator: library.Simulator, assessor: Assessor) -> bytes:
+    """A PNG of what the simulator makes of the assessor's first pictures."""
+    few = Assessor(assessor.faces.first(_SAMPLES))
+    return samples.draw_samples(few.faces.pictures, few.simulate_all(simulator))

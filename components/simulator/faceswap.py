@@ -6,7 +6,7 @@ look of their group. Decoding a face of one group with the other's decoder swaps
 soft mask (§3.3); the `_whole` conditions leave that out and hand the decoder's whole picture on, which is harder on a tag.
 """
 
-from typing import Dict, Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -65,8 +65,17 @@ class FaceSwap(Generator):
 
     def __init__(self, image_size: int, width: int):
         super().__init__()
+        self.image_size, self.width = image_size, width
         self.encoder = build_encoder(image_size, width)
         self.decoders = [build_decoder(image_size, width, name) for name in ("decoder_a", "decoder_b")]
+
+    @property
+    def settings(self) -> Dict[str, Any]:
+        return {"image_size": self.image_size, "width": self.width}
+
+    @property
+    def networks(self) -> List[keras.Model]:
+        return [self.encoder, *self.decoders]
 
     @classmethod
     def build_for(cls, config: SimulatorConfig, faces: Faces) -> "FaceSwap":

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,7 @@ from faketagger.components.simulator.config import SimulatorConfig
 
 @dataclasses.dataclass(frozen=True)
 class Faces:
-    """The train split.
+    """A split of the Examples.
 
     Attributes:
       pictures: float32 [N, S, S, 3] in [0, 1].
@@ -24,14 +24,18 @@ class Faces:
     pictures: np.ndarray
     attributes: np.ndarray
 
+    def first(self, count: int) -> "Faces":
+        """The first `count` of them."""
+        return Faces(self.pictures[:count], self.attributes[:count])
+
     def labels(self, attribute: str) -> np.ndarray:
         """One attribute's labels, int64 [N]."""
         return self.attributes[:, features.ATTRIBUTE_NAMES.index(attribute)]
 
 
-def read_faces(examples_uri: str, image_size: int) -> Faces:
-    """Reads the train split of an Examples artifact."""
-    examples = list(features.read_dataset(examples_uri, features.TRAIN_SPLIT, image_size).as_numpy_iterator())
+def read_faces(examples_uri: str, split: str, image_size: int, limit: Optional[int] = None) -> Faces:
+    """Reads a split of an Examples artifact; at most `limit` pictures of it."""
+    examples = list(features.read_dataset(examples_uri, split, image_size, limit).as_numpy_iterator())
     return Faces(
         np.stack([example[features.IMAGE] for example in examples]),
         np.stack([example[features.ATTRIBUTES] for example in examples]),
@@ -48,6 +52,16 @@ class Generator(keras.Model, abc.ABC):
 
     FAMILY: str
     conditions: Tuple[str, ...]
+
+    @property
+    @abc.abstractmethod
+    def settings(self) -> Dict[str, Any]:
+        """The constructor's arguments, as JSON values."""
+
+    @property
+    @abc.abstractmethod
+    def networks(self) -> List[keras.Model]:
+        """What `simulate` uses, in a fixed order: their weights are the simulator."""
 
     @classmethod
     @abc.abstractmethod

@@ -217,7 +217,7 @@ class Rain(Perturbation):
 
 
 def training_perturbations() -> List[Perturbation]:
-    """The ones a tagger is trained under: all but rain, so that evaluation has one that training has not."""
+    """The ones a tagger is trained under."""
     return [
         *[Jpeg((30.0, 95.0))] * 6,  # A third of the draws: nearly every picture that is shared becomes a JPEG.
         Resize((0.45, 1.0)),
@@ -253,8 +253,22 @@ def evaluation_perturbations() -> Dict[str, Perturbation]:
         "exposure_-0.5": Exposure((-0.5, -0.5)),
         "vignetting_0.5": Vignetting((0.5, 0.5)),
         "haze_0.3": Haze((0.3, 0.3)),
-        "rain_0.3": Rain((0.3, 0.3)),
     }
+
+
+def by_condition(perturbations: Dict[str, Perturbation]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """The function of a simulator with these conditions: pictures [B, H, W, 3], int32 [B] → pictures."""
+
+    def simulate(images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        # One condition a call is the rule, so only the branches that some picture asks for are computed.
+        result = images
+        for index, perturb in enumerate(perturbations.values()):
+            wanted = tf.equal(condition, index)
+            changed = tf.cond(tf.reduce_any(wanted), lambda perturb=perturb: perturb(images), lambda: images)
+            result = tf.where(wanted[:, None, None, None], changed, result)
+        return result
+
+    return simulate
 
 
 def apply_random(

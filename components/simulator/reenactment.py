@@ -10,7 +10,7 @@ driving video.
 Places and motions are (row, column) as shares of the picture's side; cell centres of a grid are (i + 0.5) / side.
 """
 
-from typing import Dict, Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -270,10 +270,19 @@ class Reenactment(Generator):
 
     def __init__(self, image_size: int, width: int):
         super().__init__()
+        self.image_size, self.width = image_size, width
         self.detector = build_detector(image_size, width)
         self.motion_network = build_motion_network(motion_side(image_size), width)
         self.encoder = build_encoder(image_size, width)
         self.decoder = build_decoder(image_size, width)
+
+    @property
+    def settings(self) -> Dict[str, Any]:
+        return {"image_size": self.image_size, "width": self.width}
+
+    @property
+    def networks(self) -> List[keras.Model]:
+        return [self.detector, self.motion_network, self.encoder, self.decoder]
 
     @classmethod
     def build_for(cls, config: SimulatorConfig, faces: Faces) -> "Reenactment":

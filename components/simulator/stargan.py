@@ -4,7 +4,7 @@ Choi et al. 2018, "StarGAN", CVPR. The generator's layers are those of the appen
 code, in the same order, shapes and names (`main.0`, `main.1`, …), so that weights trained there fit.
 """
 
-from typing import Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -13,6 +13,8 @@ from faketagger.components.simulator.addons import InstanceNormalization
 from faketagger.components.simulator.attribute_editing import AttributeEditor, editable_attributes
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generator import Faces
+
+_BLOCKS = 4  # What two cores can train; the paper has 6.
 
 
 class StarGAN(AttributeEditor):
@@ -32,13 +34,18 @@ class StarGAN(AttributeEditor):
     RECONSTRUCTION_WEIGHT = 10.0
     UNCHANGED_SHARE = 0.25
 
-    def __init__(self, image_size: int, width: int, attributes: Sequence[str], blocks: int = 4):
+    def __init__(self, image_size: int, width: int, attributes: Sequence[str], blocks: int = _BLOCKS):
         super().__init__(image_size, width, attributes)
+        self.blocks = blocks
         self.generator = build_generator(width, len(attributes), blocks)
+
+    @property
+    def settings(self) -> Dict[str, Any]:
+        return {**super().settings, "blocks": self.blocks}
 
     @classmethod
     def build_for(cls, config: SimulatorConfig, faces: Faces) -> "StarGAN":
-        return cls(config.image_size, config.width, editable_attributes(faces))
+        return cls(config.image_size, config.width, editable_attributes(faces), config.depth or _BLOCKS)
 
     def edit(self, images: tf.Tensor, labels: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Paints pictures float32 [B, S, S, 3] in [0, 1] with the attributes of `labels` float32 [B, A], 0 or 1."""

@@ -4,7 +4,7 @@ Liu et al. 2019, "STGAN", CVPR. Selective transfer units carry from each encoder
 leaves as it is, and remake the rest (§3.2); both see the difference of the attribute vectors, not the target (§3.1).
 """
 
-from typing import List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -35,16 +35,21 @@ class STGAN(AttributeEditor):
 
     def __init__(self, image_size: int, width: int, attributes: Sequence[str], depth: int = _PAPER_DEPTH):
         super().__init__(image_size, width, attributes)
+        self.depth = depth
         self.encoder = build_encoder(width, depth)
         self.decoder = build_decoder(width, depth, len(attributes))
         images, difference = keras.Input([None, None, 3]), keras.Input([len(attributes)])
         made = self.decoder([*self.encoder(images), difference])
         self.generator = keras.Model([images, difference], made, name="generator")
 
+    @property
+    def settings(self) -> Dict[str, Any]:
+        return {**super().settings, "depth": self.depth}
+
     @classmethod
     def build_for(cls, config: SimulatorConfig, faces: Faces) -> "STGAN":
         attributes = editable_attributes(faces)
-        return cls(config.image_size, config.width, attributes, depth_for(config.image_size))
+        return cls(config.image_size, config.width, attributes, config.depth or depth_for(config.image_size))
 
     def edit(self, images: tf.Tensor, difference: tf.Tensor) -> tf.Tensor:
         """Edits pictures float32 [B, S, S, 3] in [0, 1] by `difference` float32 [B, A]: target minus source labels."""

@@ -18,7 +18,7 @@ sees augmented pictures alone (Zhao et al. 2020), so that it cannot learn the fe
 alone a short training paints noise in place of mixed styles: their grey picture is held to the photograph's.
 """
 
-from typing import Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -148,11 +148,20 @@ class StyleGAN(Generator):
 
     def __init__(self, image_size: int, width: int):
         super().__init__()
+        self.image_size, self.width = image_size, width
         self.mapping = build_mapping(width)
         self.synthesis = build_synthesis(image_size, width)
         self.encoder = build_encoder(image_size, width)
         self.critic = build_critic(image_size, width)
         self._fixed_z = np.float32(np.random.default_rng(_SEED).normal(size=[_FIXED_Z, 8 * width]))
+
+    @property
+    def settings(self) -> Dict[str, Any]:
+        return {"image_size": self.image_size, "width": self.width}
+
+    @property
+    def networks(self) -> List[keras.Model]:
+        return [self.mapping, self.synthesis, self.encoder]
 
     @classmethod
     def build_for(cls, config: SimulatorConfig, faces: Faces) -> "StyleGAN":

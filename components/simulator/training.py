@@ -1,120 +1,164 @@
-"""Trains the simulators asked for, on Examples, and exports them; takes up again what was cut off."""
+"""Makes the simulators asked for: trains them on Examples, takes shipped or foreign ones; takes up what was cut off."""
 
+import dataclasses
 import os
-from typing import List, Optional
+import time
+from typing import List, Optional, Tuple
 
-import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features, files, manifest, signatures
-from faketagger.components.simulator import export, library, perturbation
+from faketagger.components.simulator import export, library, perturbation, shipped, unseen
+from faketagger.components.simulator.assess import Assessor
 from faketagger.components.simulator.config import SimulatorConfig
-from faketagger.components.simulator.faceswap import FaceSwap
-from faketagger.components.simulator.generator import Faces, read_faces
+from faketagger.components.simulator.generator import Faces, Generator, read_faces
+from faketagger.components.simulator.judge import learnable, train_judge
 
-# By simulator name, what config.TRAINABLE lists.
-GENERATORS = {"faceswap": FaceSwap}
 _EPOCH_STEPS = 100  # A checkpoint and a line of progress each.
-_STRENGTH_IMAGES = 64
-PERTURBATION = "perturbation"
+_ASSESSED = 64  # Eval pictures.
 
 
 def make_all(
     examples_uri: str, directory: str, config: SimulatorConfig, checkpoints: str, foreign: Optional[str] = None
 ) -> List[manifest.SimulatorManifest]:
-    """Exports `perturbation`, and trains and exports every simulator of `config` or takes in foreign ones.
+    """Exports the perturbations, and the simulators of `config` or foreign ones.
 
     Args:
-      examples_uri: the Examples artifact; trained on its train split, strength measured on its eval split.
+      examples_uri: the Examples artifact; trained on its train split, assessed on its eval split.
       directory: where the simulators go.
-      config: what to train.
+      config: what to train and what to take from the repository.
       checkpoints: a directory kept between runs, for trainings that were killed.
-      foreign: a directory of simulators to use instead of training any.
+      foreign: a directory of simulators to use instead.
 
     Returns:
       Their manifests.
 
     Raises:
       ValueError, signatures.ContractError: a foreign simulator does not keep the contract.
+      assess.IdleSimulator: one is no test of a tag.
     """
     keras.utils.set_random_seed(config.seed)
-    measured_on = features.read_dataset(examples_uri, features.EVAL_SPLIT, config.image_size, _STRENGTH_IMAGES)
-    eval_images = np.stack([example[features.IMAGE] for example in measured_on.as_numpy_iterator()])
-    made = [_export_perturbation(directory, config, eval_images)]
+    assessor = Assessor(read_faces(examples_uri, features.EVAL_SPLIT, config.image_size, _ASSESSED))
+    made = _export_perturbations(directory, config, assessor)
     if foreign:
-        return made + _take_in(foreign, directory, config, eval_images)
-    faces = read_faces(examples_uri, config.image_size)
-    for name in config.train:
-        print(f"training {name}")
-        made.append(_train(name, faces, directory, config, os.path.join(checkpoints, name), eval_images))
+        return made + _take_in(foreign, directory, config, assessor)
+    made += [_expand(name, directory, config, assessor) for name in config.shipped]
+    if config.train:
+        faces = read_faces(examples_uri, features.TRAIN_SPLIT, config.image_size)
+        assessor = with_judge(assessor, faces, config)
+        for name in config.train:
+            print(f"training {name}")
+            model, described = train(name, faces, config, os.path.join(checkpoints, name))
+            made.append(export.save(directory, model.simulate, described, assessor, tracked=model.variables))
     return made
 
 
+def _export_perturbations(
+    directory: str, config: SimulatorConfig, assessor: Assessor
+) -> List[manifest.SimulatorManifest]:
+    trained_under = perturbation.evaluation_perturbations()
+    described = manifest.SimulatorManifest(
+        name=library.PERTURBATION,
+        family="perturbation",
+        conditions=list(trained_under),
+        image_size=config.image_size,
+        training_data="none: formulas and the real JPEG codec",
+        licence="the project's own",
+    )
+    not_trained_under = dataclasses.replace(
+        described,
+        name=library.UNSEEN,
+        conditions=list(unseen.perturbations()),
+        training_data="none: formulas and the real H.264 codec",
+    )
+    temporary = os.path.join(directory, f".{library.UNSEEN}.part")
+    files.remove_directory(temporary)
+    return [
+        export.save(directory, perturbation.by_condition(trained_under), described, assessor),
+        export.finish(temporary, os.path.join(directory, library.UNSEEN), not_trained_under, assessor),
+    ]
+
+
 def _take_in(
-    foreign: str, directory: str, config: SimulatorConfig, eval_images: np.ndarray
+    foreign: str, directory: str, config: SimulatorConfig, assessor: Assessor
 ) -> List[manifest.SimulatorManifest]:
     """Checks foreign simulators, measures their strength here, and copies them beside our own."""
     taken = []
     for name in library.names(foreign):
-        if name == PERTURBATION:
+        if name in (library.PERTURBATION, library.UNSEEN):
             continue
-        simulator = library.load(os.path.join(foreign, name))
-        described = simulator.manifest
+        described = library.load(os.path.join(foreign, name)).manifest
         if described.image_size != config.image_size:
             raise signatures.ContractError(
                 f"{foreign}/{name}: expected pictures of {config.image_size}×{config.image_size}, as the pipeline's; "
                 f"found {described.image_size}×{described.image_size}"
             )
-        described.strength = export.measure_strength(simulator, eval_images)
-        files.copy_directory(os.path.join(foreign, name), os.path.join(directory, name))
-        manifest.write(described, os.path.join(directory, name))
-        taken.append(described)
+        temporary = os.path.join(directory, f".{name}.part")
+        files.copy_directory(os.path.join(foreign, name), temporary)
+        taken.append(export.finish(temporary, os.path.join(directory, name), described, assessor))
     return taken
 
 
-def _export_perturbation(directory: str, config: SimulatorConfig, eval_images: np.ndarray) -> manifest.SimulatorManifest:
-    perturbations = perturbation.evaluation_perturbations()
-
-    def simulate(images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        # One condition a call is the rule, so only the branches that some picture asks for are computed.
-        result = images
-        for index, perturb in enumerate(perturbations.values()):
-            wanted = tf.equal(condition, index)
-            changed = tf.cond(tf.reduce_any(wanted), lambda perturb=perturb: perturb(images), lambda: images)
-            result = tf.where(wanted[:, None, None, None], changed, result)
-        return result
-
-    described = manifest.SimulatorManifest(
-        name=PERTURBATION,
-        family="perturbation",
-        conditions=list(perturbations),
-        image_size=config.image_size,
-        training_data="none: formulas and the real JPEG codec",
-        licence="the project's own",
-    )
-    return export.save(directory, simulate, described, eval_images)
-
-
-def _train(
-    name: str, faces: Faces, directory: str, config: SimulatorConfig, checkpoints: str, eval_images: np.ndarray
+def _expand(
+    name: str, directory: str, config: SimulatorConfig, assessor: Assessor
 ) -> manifest.SimulatorManifest:
-    model = GENERATORS[name].build_for(config, faces)
+    """A shipped simulator as SavedModel, for pictures of the pipeline's size."""
+    source = os.path.join(shipped.DIRECTORY, name)
+    described = manifest.read(manifest.SimulatorManifest, source)
+    model = shipped.unpack(source)
+    described.image_size = config.image_size
+    return export.save(
+        directory, shipped.at_size(model, config.image_size), described, assessor, tracked=model.variables
+    )
+
+
+def with_judge(assessor: Assessor, faces: Faces, config: SimulatorConfig) -> Assessor:
+    """The assessor with a judge trained on `faces`, where they have labels enough to train one."""
+    if not learnable(faces):
+        return assessor
+    return dataclasses.replace(assessor, judge=train_judge(faces, config.judge_steps, config.seed))
+
+
+def train(
+    generator: str, faces: Faces, config: SimulatorConfig, checkpoints: str
+) -> Tuple[Generator, manifest.SimulatorManifest]:
+    """Trains one generator; a training that was killed goes on from its last checkpoint.
+
+    Args:
+      generator: of shipped.GENERATORS.
+      faces: the train split.
+      config: the settings.
+      checkpoints: a directory that outlives the process.
+
+    Returns:
+      The trained model and its manifest, without what an assessor measures.
+    """
+    model = shipped.GENERATORS[generator].build_for(config, faces)
     epoch_steps = min(_EPOCH_STEPS, config.steps)
     epochs = -(-config.steps // epoch_steps)
     model.compile_for(config, epochs * epoch_steps)
-    model.fit(
+    begun = time.monotonic()
+    history = model.fit(
         model.batches(faces, config).prefetch(4),
         epochs=epochs,
         steps_per_epoch=epoch_steps,
         callbacks=[keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False)],
     )
     described = manifest.SimulatorManifest(
-        name=name,
+        name=generator,
         family=model.FAMILY,
         conditions=list(model.conditions),
         image_size=config.image_size,
         training_data=f"{len(faces.pictures)} pictures of the train split, {config.steps} steps",
         licence="that of the training pictures",
+        training={
+            "generator": generator,
+            "settings": model.settings,
+            "pictures": len(faces.pictures),
+            **{name: getattr(config, name) for name in ("depth", "steps", "batch_size", "learning_rate", "seed")},
+            "seconds_a_step": (time.monotonic() - begun) / max(1, len(history.epoch) * epoch_steps),
+            "parameters": int(sum(tf.size(each) for network in model.networks for each in network.variables)),
+        },
     )
-    return export.save(directory, model.simulate, described, eval_images, tracked=model)
+    return model, described

@@ -4,7 +4,7 @@ The codec runs in Python: no SavedModel can hold it, as a Python function does n
 """
 
 import fractions
-from typing import Dict, List
+from typing import List
 
 import av
 import numpy as np
@@ -40,11 +40,6 @@ class H264(perturbation.Perturbation):
         inputs = [tf.stop_gradient(images), strength[:, 0, 0, 0]]
         coded = tf.numpy_function(_code_batch, inputs, tf.float32, stateful=False)
         return images + tf.stop_gradient(tf.ensure_shape(coded, images.shape) - images)
-
-
-def evaluation_perturbations() -> Dict[str, perturbation.Perturbation]:
-    """By condition name, the fixed ones that a tagger is judged on."""
-    return {"h264_23": H264((23.0, 23.0)), "h264_28": H264((28.0, 28.0))}
 
 
 def _code_batch(pictures: np.ndarray, factors: np.ndarray) -> np.ndarray:

@@ -1,0 +1,83 @@
+"""Trains one simulator for the repository: half-precision weights, manifest, model card and sheet of samples.
+
+    python -m faketagger.components.simulator --generator=stargan --examples=DIR --out=pretrained/simulators
+
+`--examples` is what the pipeline's first step leaves, below its work directory in artifacts/FaceExampleGen/examples.
+Killed, it goes on from its last checkpoint when it is called again.
+"""
+
+import dataclasses
+import os
+import tempfile
+import warnings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
+warnings.simplefilter("ignore")
+
+from absl import app, flags, logging
+from tensorflow import keras
+
+from faketagger.components.contract import features, files, manifest
+from faketagger.components.simulator import card, export, library, samples, shipped, training
+from faketagger.components.simulator.assess import Assessor
+from faketagger.components.simulator.config import TRAINABLE, SimulatorConfig
+from faketagger.components.simulator.generator import Generator, read_faces
+
+FLAGS = flags.FLAGS
+_DEFAULTS = SimulatorConfig(image_size=128)
+flags.DEFINE_enum("generator", None, TRAINABLE, "what to train", required=True)
+flags.DEFINE_string("name", None, "its name, where it is another than the generator's")
+flags.DEFINE_string("examples", None, "an Examples artifact: trained on its train split, assessed on its eval split", required=True)
+flags.DEFINE_string("shown", None, "an Examples artifact whose eval pictures may be shown on the sheet; --examples by default")
+flags.DEFINE_string("data", None, "what the pictures are, for the model card", required=True)
+flags.DEFINE_string("licence", None, "under which terms the simulator may be used", required=True)
+flags.DEFINE_string("out", None, "the directory of shipped simulators", required=True)
+flags.DEFINE_string("checkpoints", None, "kept until the end, for a training that is killed; beside --out by default")
+flags.DEFINE_integer("image_size", _DEFAULTS.image_size, "the side of the pictures")
+flags.DEFINE_integer("width", _DEFAULTS.width, "channels of the first layer")
+flags.DEFINE_integer("depth", None, "encoder layers of stgan, residual blocks of stargan")
+flags.DEFINE_integer("steps", _DEFAULTS.steps, "optimiser steps")
+flags.DEFINE_integer("batch_size", _DEFAULTS.batch_size, "pictures a step")
+flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "of Adam")
+flags.DEFINE_integer("seed", _DEFAULTS.seed, "for initial weights and shuffling")
+_SETTINGS = ("image_size", "width", "depth", "steps", "batch_size", "learning_rate", "seed")
+
+
+def main(_) -> None:
+    logging.set_verbosity(logging.ERROR)  # TensorFlow tells of every file that it writes.
+    config = SimulatorConfig(**{name: FLAGS[name].value for name in _SETTINGS})
+    name = FLAGS.name or FLAGS.generator
+    keras.utils.set_random_seed(config.seed)
+    faces = read_faces(FLAGS.examples, features.TRAIN_SPLIT, config.image_size)
+    checkpoints = os.path.join(FLAGS.checkpoints or f"{FLAGS.out}.checkpoints", name)
+    model, described = training.train(FLAGS.generator, faces, config, checkpoints)
+    described = dataclasses.replace(
+        described, name=name, licence=FLAGS.licence, training_data=f"{FLAGS.data} ({described.training_data})"
+    )
+    judged = Assessor(read_faces(FLAGS.examples, features.EVAL_SPLIT, config.image_size))
+    judged = training.with_judge(judged, faces, config)
+    shown = Assessor(read_faces(FLAGS.shown or FLAGS.examples, features.EVAL_SPLIT, config.image_size))
+    with tempfile.TemporaryDirectory() as temporary:
+        _make(model, described, judged, shown, temporary)
+        files.copy_directory(os.path.join(temporary, "packed", name), os.path.join(FLAGS.out, name))
+    files.remove_directory(checkpoints)
+
+
+def _make(
+    model: Generator, described: manifest.SimulatorManifest, judged: Assessor, shown: Assessor, directory: str
+) -> None:
+    """Packs a simulator below `directory`/packed, assessed as it will be used: with the weights as they are on disk."""
+    packed = os.path.join(directory, "packed", described.name)
+    shipped.pack(model, described, os.path.dirname(packed))
+    model = shipped.unpack(packed)
+    described = export.save(directory, model.simulate, described, judged, tracked=model.variables)
+    simulator = library.load(os.path.join(directory, described.name))
+    manifest.write(described, packed)
+    files.write_bytes(os.path.join(packed, samples.FILE), export.sheet(simulator, shown))
+    size = os.path.getsize(os.path.join(packed, shipped.WEIGHTS_FILE))
+    text = card.write(described, len(judged.faces.pictures), size)
+    files.write_bytes(os.path.join(packed, card.FILE), text.encode())
+
+
+if __name__ == "__main__":
+    app.run(main)

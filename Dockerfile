@@ -13,6 +13,7 @@ RUN pip install -r requirements.lock \
 COPY setup.py pyproject.toml __init__.py ./
 COPY components components
 COPY pipelines pipelines
+COPY pretrained pretrained
 COPY serving serving
 RUN pip install --no-deps --no-build-isolation . && pip check
 

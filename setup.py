@@ -13,7 +13,7 @@ setuptools.setup(
     packages=["faketagger"]
     + [f"faketagger.{folder}" for folder in _FOLDERS]
     + [f"faketagger.components.{name}" for name in setuptools.find_packages("components")],
-    package_data={"faketagger.serving": ["*.yaml", "*.config"]},
+    package_data={"faketagger": ["pretrained/**/*"], "faketagger.serving": ["*.yaml", "*.config"]},
     install_requires=[
         "tensorflow==2.15.1",
         "tensorflow-addons==0.23.0",
@@ -23,11 +23,13 @@ setuptools.setup(
         "tfx[kfp]==1.15.1",
         "tensorflow-serving-api==2.15.1",
         "absl-py==1.*",
+        "av==17.*",
         "galois",
         "pyarrow",
         "scipy",
         "grpcio-health-checking<1.49",
         "pillow",
+        "safetensors",
         "tqdm",
     ],
     extras_require={"test": ["pytest", "nbformat", "nbclient", "ipykernel"]},

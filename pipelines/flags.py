@@ -6,6 +6,7 @@ from typing import Optional
 
 from absl import flags
 
+from faketagger.components.simulator.config import TRAINABLE
 from faketagger.pipelines import overrides, presets
 from faketagger.pipelines.config import PipelineConfig
 
@@ -14,7 +15,8 @@ flags.DEFINE_enum("preset", "demo", sorted(presets.PRESETS), "which settings to 
 flags.DEFINE_string("dataset", None, "procedural_faces, celeb_a_hq/256, or another TFDS data set of pictures")
 flags.DEFINE_string("manual_dir", None, "where TFDS finds archives it may not download (CelebA-HQ's)")
 flags.DEFINE_string("images", None, "a folder of photographs, with an optional attributes.csv, instead of a data set")
-flags.DEFINE_string("simulators", None, "a directory of simulator SavedModels to use instead of training one")
+flags.DEFINE_string("simulators", None, "a directory of simulator SavedModels to use instead of the preset's")
+flags.DEFINE_bool("train_simulators", False, "train simulators anew instead of taking the shipped ones")
 flags.DEFINE_float("max_rejected", None, "the largest share of unreadable pictures that is tolerated")
 flags.DEFINE_multi_string("set", [], "section.field=value: changes one setting, e.g. tagger.steps=8000")
 flags.DEFINE_multi_string("beam_args", [], "an option for Beam's runner, e.g. --beam_args=--direct_num_workers=2")
@@ -31,7 +33,30 @@ def configure() -> PipelineConfig:
     }
     config = presets.PRESETS[FLAGS.preset]()
     config = dataclasses.replace(config, **{name: value for name, value in changed.items() if value is not None})
+    if FLAGS.simulators:
+        config = _for_foreign_simulators(config)
+    elif FLAGS.train_simulators:
+        config = _with_simulators_trained_anew(config)
     return overrides.apply(config, FLAGS.set)
+
+
+def _for_foreign_simulators(config: PipelineConfig) -> PipelineConfig:
+    """What a preset says of its own simulators by name means nothing for others: all train, all are gated alike."""
+    gate = dataclasses.replace(config.evaluator.gate, fmrr_overrides={}, ungated=())
+    return dataclasses.replace(
+        config,
+        tagger=dataclasses.replace(config.tagger, black_box=()),
+        evaluator=dataclasses.replace(config.evaluator, black_box=(), gate=gate),
+    )
+
+
+def _with_simulators_trained_anew(config: PipelineConfig) -> PipelineConfig:
+    """A shipped simulator that bears its generator's name gives way to one trained here; variants stay as they are."""
+    simulator = config.simulator
+    anew = tuple(name for name in simulator.shipped if name in TRAINABLE)
+    stay = tuple(name for name in simulator.shipped if name not in TRAINABLE)
+    train = tuple(dict.fromkeys((*simulator.train, *anew)))
+    return dataclasses.replace(config, simulator=dataclasses.replace(simulator, train=train, shipped=stay))
 
 
 def _absolute(path: Optional[str]) -> Optional[str]:

@@ -1,10 +1,14 @@
 """Ready settings for the pipeline. Each docstring says how to run it and what to expect."""
 
 from faketagger.components.evaluator.config import EvaluatorConfig, Gate
-from faketagger.components.simulator.config import SimulatorConfig
+from faketagger.components.simulator.config import TRAINABLE, SimulatorConfig
 from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.schedules import Ramp
 from faketagger.pipelines.config import PipelineConfig
+
+# Of pretrained/simulators: one of a family trains taggers; another attribute editor judges them alone.
+_SHIPPED = ("faceswap", "reenactment", "stargan", "stgan", "stylegan")
+_BLACK_BOX = ("stgan",)
 
 
 def smoke() -> PipelineConfig:
@@ -15,7 +19,7 @@ def smoke() -> PipelineConfig:
     return PipelineConfig(
         name="faketagger-smoke",
         limit=160,
-        simulator=SimulatorConfig(image_size=32, width=8, steps=60, batch_size=8),
+        simulator=SimulatorConfig(image_size=32, width=8, steps=60, batch_size=8, judge_steps=60),
         tagger=TaggerConfig(
             image_size=32,
             message_bits=5,
@@ -42,10 +46,19 @@ def demo() -> PipelineConfig:
     """
     return PipelineConfig(
         name="faketagger-demo",
-        simulator=SimulatorConfig(image_size=64, steps=800, batch_size=8),
-        tagger=TaggerConfig(image_size=64, code_length=127, min_psnr=33.1, psnr_ramp=1400, batch_size=8, steps=3500),
+        simulator=SimulatorConfig(image_size=64, train=(), shipped=_SHIPPED, steps=800, batch_size=8),
+        tagger=TaggerConfig(
+            image_size=64,
+            code_length=127,
+            min_psnr=33.1,
+            psnr_ramp=1400,
+            batch_size=8,
+            steps=3500,
+            black_box=_BLACK_BOX,
+        ),
         evaluator=EvaluatorConfig(
             repeats=4,
+            black_box=_BLACK_BOX,
             gate=Gate(
                 min_fmrr=0.85,
                 fmrr_overrides={"faceswap": 0.5},
@@ -66,7 +79,9 @@ def paper() -> PipelineConfig:
     return PipelineConfig(
         name="faketagger-paper",
         dataset="celeb_a_hq/256",
-        simulator=SimulatorConfig(image_size=256, width=64, steps=100_000, batch_size=16),
+        simulator=SimulatorConfig(
+            image_size=256, train=TRAINABLE, width=64, steps=100_000, batch_size=16, judge_steps=10_000
+        ),
         tagger=TaggerConfig(
             image_size=256,
             encoder_width=32,

@@ -8,7 +8,7 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 from faketagger.components.contract import files
-from faketagger.components.evaluator import executor as evaluator_executor
+from faketagger.components.evaluator.evaluate import TABLE_FILE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class RunResult:
     def table(self) -> str:
         """The evaluator's table."""
         evaluation = self.outputs["TagEvaluator.evaluation"]
-        with open(os.path.join(evaluation.uri, evaluator_executor.TABLE_FILE), encoding="utf-8") as file:
+        with open(os.path.join(evaluation.uri, TABLE_FILE), encoding="utf-8") as file:
             return file.read()
 
 

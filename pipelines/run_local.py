@@ -67,8 +67,8 @@ def report(result: results.RunResult, base_path: str) -> str:
     if result.pushed_to:
         lines.append(f"pushed: {result.pushed_to}")
         lines.append(f"serve:  python -m faketagger.serving.server --model_base_path={base_path}")
-        lines.append("tag:    faketagger tag in.jpg out.png --uid 12345")
-        lines.append("read:   faketagger read out.png")
+        lines.append("tag:    faketagger tag in.jpg out.png --uid 12345 --server localhost:8500")
+        lines.append("read:   faketagger read out.png --server localhost:8500")
     else:
         lines.append("nothing was pushed")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import os
 import sys
-from typing import Callable, List
+from typing import Callable, List, Optional
 
 from absl import app
 from absl.flags import argparse_flags
@@ -16,7 +16,7 @@ from faketagger.components.contract import images, payload
 
 # The client imports TensorFlow, which takes seconds: only the commands that need it do, where they need it.
 
-DEFAULT_SERVER = "localhost:8500"
+SHIPPED_TAGGER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "pretrained", "tagger")
 DEFAULT_KEY_FILE = "~/.config/faketagger/key"
 SERVER_VARIABLE = "FAKETAGGER_SERVER"
 KEY_FILE_VARIABLE = "FAKETAGGER_KEY_FILE"
@@ -68,8 +68,8 @@ def parse(argv: List[str]):
 
 def _add_backend_arguments(command) -> None:
     where = command.add_mutually_exclusive_group()
-    where.add_argument("--server", metavar="HOST:PORT", help=f"default: ${SERVER_VARIABLE} or {DEFAULT_SERVER}")
-    where.add_argument("--model", metavar="DIR", help="a SavedModel to run in this process, instead of a server")
+    where.add_argument("--server", metavar="HOST:PORT", help=f"a server to work through; default: ${SERVER_VARIABLE}")
+    where.add_argument("--model", metavar="DIR", help="a SavedModel to run in this process; default: the shipped tagger")
     command.add_argument("--model_name", default="faketagger", help="the served model's name")
     command.add_argument("--label", help="the version label to use, such as stable; default: the latest version")
     command.add_argument("--timeout", type=float, default=60.0, help="seconds that one call may take")
@@ -183,8 +183,8 @@ def _status(arguments) -> int:
     if arguments.json:
         print(json.dumps({"versions": [vars(it) for it in versions], **facts}, indent=2))
     else:
-        where = arguments.model or f"{arguments.model_name} on {_server(arguments)}"
-        print(where)
+        server = _server(arguments)
+        print(f"{arguments.model_name} on {server}" if server else _model(arguments))
         for it in versions:
             print(f"  version {it.version}  {it.state}  {it.error}".rstrip())
         for name, value in facts.items():
@@ -260,17 +260,23 @@ def _with_client(arguments, key: bytes, work: Callable):
 def _backend(arguments):
     from faketagger.serving.client import TaggerError, connect, load
 
-    if not arguments.model:
+    server = _server(arguments)
+    if server:
         credentials = _credentials(arguments)
-        return connect(_server(arguments), arguments.model_name, arguments.timeout, credentials, arguments.label)
+        return connect(server, arguments.model_name, arguments.timeout, credentials, arguments.label)
     try:
-        return load(arguments.model)
+        return load(_model(arguments))
     except TaggerError as error:
         raise CommandError(str(error)) from error
 
 
-def _server(arguments) -> str:
-    return arguments.server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER
+def _server(arguments) -> Optional[str]:
+    """None where the work is done in this process."""
+    return None if arguments.model else arguments.server or os.environ.get(SERVER_VARIABLE)
+
+
+def _model(arguments) -> str:
+    return arguments.model or SHIPPED_TAGGER
 
 
 def _credentials(arguments):

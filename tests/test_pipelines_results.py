@@ -4,7 +4,7 @@ import pytest
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
-from faketagger.components.evaluator import executor as evaluator_executor
+from faketagger.components.evaluator.evaluate import TABLE_FILE
 from faketagger.pipelines import results
 
 DONE, CACHED, FAILED = (
@@ -136,7 +136,7 @@ def test_nothing_is_put_back_where_nothing_was_pushed(metadata, tmp_path):
 
 def test_the_table_is_the_evaluators(metadata, tmp_path):
     (tmp_path / "evaluation").mkdir()
-    (tmp_path / "evaluation" / evaluator_executor.TABLE_FILE).write_text("FMRR ≥ 0.9", encoding="utf-8")
+    (tmp_path / "evaluation" / TABLE_FILE).write_text("FMRR ≥ 0.9", encoding="utf-8")
     metadata.run("demo", "run", _executions(str(tmp_path)))
     assert results.newest_run(metadata.store, "demo").table == "FMRR ≥ 0.9"
 

@@ -7,6 +7,7 @@ from tensorflow import keras
 
 from faketagger.components.contract import features, manifest
 from faketagger.components.simulator import attribute_editing, export, library, stargan, stgan
+from faketagger.components.simulator.assess import Assessor
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generator import Faces
 from faketagger.components.simulator.stargan import StarGAN
@@ -344,7 +345,7 @@ def test_simulating_inverts_what_the_critic_sees(trained):
 def test_an_exported_editor_makes_the_same_pictures_and_passes_gradients(trained, tmp_path):
     kind, editor, _ = trained
     described = manifest.SimulatorManifest(kind, editor.FAMILY, list(editor.conditions), SIZE, "none", "ours")
-    export.save(str(tmp_path), editor.simulate, described, _pictures(2), tracked=editor.variables)
+    export.save(str(tmp_path), editor.simulate, described, Assessor(Faces(_pictures(2), np.full([2, 40], -1))), tracked=editor.variables)
     simulator = library.load(str(tmp_path / kind))
     pictures, condition = tf.constant(_pictures(3)), tf.constant([0, 1, 2])
     with tf.GradientTape() as tape:

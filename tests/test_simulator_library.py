@@ -11,8 +11,10 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features, images, manifest, signatures
-from faketagger.components.simulator import export, library, perturbation, training
+from faketagger.components.simulator import export, library, perturbation, training, unseen
+from faketagger.components.simulator.assess import Assessor, IdleSimulator
 from faketagger.components.simulator.config import SimulatorConfig
+from faketagger.components.simulator.generator import Faces
 
 SIZE = 32
 
@@ -24,6 +26,11 @@ def _manifest(name="swap", conditions=("a", "b"), size=SIZE, strength=None):
 def _pictures(count=3, low=40, high=200):
     # The largest SSIM window is 11 pixels: real pictures are larger.
     return np.float32(np.random.default_rng(8).integers(low, high, (count, SIZE, SIZE, 3)) / 255)
+
+
+def _assessor(pictures=None):
+    pictures = _pictures() if pictures is None else pictures
+    return Assessor(Faces(pictures, np.full([len(pictures), len(features.ATTRIBUTE_NAMES)], features.UNKNOWN)))
 
 
 MIXING = np.float32([[0.5, 0.2, 0.0], [0.3, 0.6, 0.1], [0.2, 0.2, 0.9]])
@@ -44,7 +51,7 @@ def _mixing_model():
 def mixers(tmp_path_factory):
     """A directory with one simulator, `swap`, that mixes the channels."""
     directory, model = tmp_path_factory.mktemp("mixers"), _mixing_model()
-    export.save(str(directory), lambda pictures, _: model(pictures), _manifest(), _pictures(), model)
+    export.save(str(directory), lambda pictures, _: model(pictures), _manifest(), _assessor(), model)
     return directory
 
 
@@ -81,7 +88,7 @@ def test_gradients_flow_through_a_loaded_network(mixers):
 
 def test_gradients_pass_straight_through_the_real_jpeg_of_a_loaded_simulator(tmp_path):
     real_jpeg = perturbation.RealJpeg((50.0, 50.0))
-    export.save(str(tmp_path), lambda pictures, _: real_jpeg(pictures), _manifest(conditions=["q50"]), _pictures())
+    export.save(str(tmp_path), lambda pictures, _: real_jpeg(pictures), _manifest(conditions=["q50"]), _assessor())
     simulator = library.load(str(tmp_path / "swap"))
     pictures = tf.constant(_pictures())
     weights = tf.constant(np.float32(np.random.default_rng(1).normal(size=pictures.shape)))
@@ -96,10 +103,10 @@ def test_gradients_pass_straight_through_the_real_jpeg_of_a_loaded_simulator(tmp
 def test_strength_is_psnr_and_ssim_after_rounding_by_condition(tmp_path):
     def add_levels(pictures, condition):
         # 10.4 levels are 10 once the picture is saved.
-        return pictures + tf.where(condition == 1, 10.4 / 255, 0.0)[:, None, None, None]
+        return pictures + tf.where(condition == 1, 10.4 / 255, 40 / 255)[:, None, None, None]
 
-    strength = export.save(str(tmp_path), add_levels, _manifest(), _pictures()).strength
-    assert strength["a"] == {"psnr": 100.0, "ssim": pytest.approx(1.0)}
+    strength = export.save(str(tmp_path), add_levels, _manifest(), _assessor()).strength
+    assert strength["a"]["psnr"] == pytest.approx(20 * np.log10(255 / 40), abs=1e-3)
     assert strength["b"]["psnr"] == pytest.approx(20 * np.log10(255 / 10), abs=1e-3)
     assert 0.9 < strength["b"]["ssim"] < 1.0
     assert json.loads((tmp_path / "swap" / "simulator.json").read_text())["strength"] == strength
@@ -107,7 +114,7 @@ def test_strength_is_psnr_and_ssim_after_rounding_by_condition(tmp_path):
 
 def test_a_simulator_out_of_range_is_not_written_and_the_old_one_stays(directory):
     with pytest.raises(signatures.ContractError, match=r"output in \[0, 1\]"):
-        export.save(str(directory), lambda pictures, _: pictures * 255.0, _manifest(), _pictures())
+        export.save(str(directory), lambda pictures, _: pictures * 255.0, _manifest(), _assessor())
     assert library.names(str(directory)) == ["swap"]
     assert library.load(str(directory / "swap")).manifest.strength
 
@@ -196,8 +203,8 @@ def made(examples, tmp_path_factory):
 
 def test_perturbation_is_there_where_nothing_is_trained_and_its_strength_is_measured(made):
     directory, returned = made
-    (loaded,) = library.load_all(directory)
-    assert [loaded.manifest] == returned
+    loaded, seen_in_evaluation_alone = library.load_all(directory)
+    assert [loaded.manifest, seen_in_evaluation_alone.manifest] == returned
     strength = loaded.manifest.strength
     assert set(strength) == set(loaded.manifest.conditions)
     assert strength["noise_0.02"]["psnr"] == pytest.approx(20 * np.log10(1 / 0.02), abs=0.2)
@@ -243,14 +250,15 @@ def test_foreign_simulators_are_taken_in_with_their_strength_measured_here(examp
     _rewrite_manifest(directory / "swap", strength={"a": {"psnr": 1.0, "ssim": 0.0}})
     target = str(tmp_path / "made")
     returned = training.make_all(examples, target, CONFIG, str(tmp_path / "checkpoints"), str(directory))
-    assert [each.name for each in returned] == ["perturbation", "swap"]
+    assert [each.name for each in returned] == ["perturbation", "perturbation_unseen", "swap"]
     taken = library.load(os.path.join(target, "swap"))
     assert set(taken.manifest.strength) == {"a", "b"} and taken.manifest.strength["a"]["psnr"] > 10
     np.testing.assert_allclose(taken(tf.constant(_pictures(1)), tf.constant([0])), _mixed(_pictures(1)), atol=1e-5)
 
 
 def test_foreign_simulators_of_another_picture_size_are_refused(examples, tmp_path):
-    pictures = np.full([1, 48, 48, 3], 0.5, np.float32)
-    export.save(str(tmp_path / "foreign"), lambda same, _: tf.identity(same), _manifest("large", size=48), pictures)
+    grey = np.full([1, 48, 48, 3], 0.5, np.float32)
+    darker = lambda pictures, _: pictures / 2.0
+    export.save(str(tmp_path / "foreign"), darker, _manifest("large", size=48), _assessor(grey))
     with pytest.raises(signatures.ContractError, match="large: expected pictures of 32×32.*found 48×48"):
         training.make_all(examples, str(tmp_path / "made"), CONFIG, str(tmp_path / "kept"), str(tmp_path / "foreign"))

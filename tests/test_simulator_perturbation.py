@@ -8,10 +8,10 @@ import pytest
 import scipy.ndimage
 import tensorflow as tf
 
-from faketagger.components.simulator import light, perturbation, weather
+from faketagger.components.simulator import light, perturbation, unseen, weather
 
 TRAINING = {type(each).__name__: each for each in perturbation.training_perturbations()}
-EVALUATION = perturbation.evaluation_perturbations()
+EVALUATION = {**perturbation.evaluation_perturbations(), "rain_0.3": unseen.perturbations()["rain_0.3"]}
 NAMED = {**TRAINING, **EVALUATION}
 
 # By class: the strength that changes nothing, a weak one and a strong one.
@@ -56,7 +56,7 @@ def in_tf_data():
 def test_every_class_is_trained_with_or_judged_by():
     kinds = {type(each) for each in NAMED.values()}
     assert kinds == {*STRENGTHS, *JPEGS}
-    assert len(TRAINING) == len(perturbation.training_perturbations())
+    assert len(TRAINING) == len(set(perturbation.training_perturbations()))
 
 
 @pytest.mark.parametrize("mode", ["eager", "tf.data"])

@@ -10,6 +10,7 @@ from tensorflow import keras
 
 from faketagger.components.contract import images, manifest
 from faketagger.components.simulator import export, library, reenactment
+from faketagger.components.simulator.assess import Assessor
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generator import Faces
 from faketagger.components.simulator.reenactment import MOTIONS, PLACES, Reenactment
@@ -283,7 +284,8 @@ def test_the_exported_simulator_makes_the_same_and_hands_gradients_on(trained, t
     described = manifest.SimulatorManifest(
         "reenactment", model.FAMILY, list(model.conditions), SIZE, "drawn faces", "none"
     )
-    export.save(str(tmp_path), model.simulate, described, _drawn_faces(), tracked=model)
+    assessor = Assessor(Faces(_drawn_faces(), np.full([len(_drawn_faces()), 40], -1)))
+    export.save(str(tmp_path), model.simulate, described, assessor, tracked=model)
     loaded = library.load(str(tmp_path / "reenactment"))
     assert loaded.manifest.family == "reenactment" and set(loaded.manifest.strength) == set(MOTIONS)
     pictures, conditions = _every_condition()

@@ -7,6 +7,7 @@ from tensorflow import keras
 
 from faketagger.components.contract import manifest
 from faketagger.components.simulator import export, library, stylegan
+from faketagger.components.simulator.assess import Assessor
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generator import Faces
 from faketagger.components.simulator.stylegan_layers import EqualisedDense, ModulatedConvolution, NoiseInput
@@ -299,7 +300,8 @@ def test_style_mix_ignores_the_finer_offsets_and_keeps_the_coarser_and_the_code(
 
 def test_an_exported_one_makes_the_same_pictures_and_passes_gradients(model, tmp_path):
     described = manifest.SimulatorManifest("stylegan", model.FAMILY, list(model.conditions), SIZE, "none", "ours")
-    export.save(str(tmp_path), model.simulate, described, _pictures(), tracked=model)
+    assessor = Assessor(Faces(_pictures(), np.full([len(_pictures()), 40], -1)))
+    export.save(str(tmp_path), model.simulate, described, assessor, tracked=model)
     loaded = library.load(str(tmp_path / "stylegan"))
     images = tf.constant(_pictures(3))
     for condition in range(len(model.conditions)):

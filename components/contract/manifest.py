@@ -6,6 +6,10 @@ from typing import Any, Dict, List, Optional, Type, TypeVar
 
 from faketagger.components.contract import files
 
+# The simulators that are always there; no tagger is trained under the second.
+PERTURBATION = "perturbation"
+UNSEEN = "perturbation_unseen"
+
 FAMILIES = ("identity_swap", "reenactment", "attribute_editing", "entire_synthesis", "perturbation")
 
 _T = TypeVar("_T")

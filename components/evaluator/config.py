@@ -4,6 +4,8 @@ import dataclasses
 import json
 from typing import Any, Dict, Optional, Tuple
 
+from faketagger.components.contract import manifest
+
 # The slice without a simulator, and the slice of the original pictures; a simulator's is `<simulator>/<condition>`.
 PLAIN = "plain"
 UNTAGGED = "untagged"
@@ -137,6 +139,10 @@ class EvaluatorConfig:
             f"confidence must be between 0 and 1, got {self.confidence!r}",
         )
         _require(_is_count(self.repeats, 1), f"repeats must be at least 1, got {self.repeats!r}")
+
+    def is_black_box(self, simulator: str) -> bool:
+        """Whether a simulator was not in the training loop; the unseen perturbations never are."""
+        return simulator in self.black_box or simulator == manifest.UNSEEN
 
     def to_json(self) -> str:
         """One line, the same for the same values, so that TFX's cache knows it again."""

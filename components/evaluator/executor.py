@@ -3,7 +3,6 @@
 import os
 from typing import Any, Dict, List
 
-import apache_beam as beam
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.components.evaluator import executor as tfx_evaluator
@@ -11,13 +10,13 @@ from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as specs
 from tfx.utils import path_utils
 
-from faketagger.components.contract import features, files
-from faketagger.components.evaluator import gate, measure, report, summary
+from faketagger.components.contract import files
+from faketagger.components.evaluator import gate, measure
 from faketagger.components.evaluator.config import EvaluatorConfig
+from faketagger.components.evaluator.evaluate import evaluate
 
 CONFIG_KEY = "config"
 SIMULATORS_KEY = "simulators"
-TABLE_FILE = "table.txt"
 CHECKS_FILE = "checks.json"
 
 
@@ -50,18 +49,7 @@ class Executor(tfx_evaluator.Executor):
         inputs = measure.read_inputs(path_utils.serving_model_path(model.uri), simulators_dir, config)
         examples_uri = artifact_utils.get_single_uri(input_dict[specs.EXAMPLES_KEY])
         evaluation_dir = artifact_utils.get_single_uri(output_dict[specs.EVALUATION_KEY])
-        with self._make_beam_pipeline() as pipeline:
-            _ = (
-                pipeline
-                | "Files" >> beam.Create(features.example_files(examples_uri, features.EVAL_SPLIT))
-                | "Read" >> measure.ReadExamples()
-                | "Measure" >> measure.MeasureTagger(inputs, config)
-                | "Write" >> summary.WriteEvaluation(evaluation_dir, inputs, config)
-            )
-        evaluation = files.read_json(os.path.join(evaluation_dir, summary.EVALUATION_FILE), "the evaluation")
-        decision = gate.decide(evaluation, config.gate, inputs.slices)
-        table = report.format_table(evaluation, decision)
-        files.write_bytes(os.path.join(evaluation_dir, TABLE_FILE), table.encode())
+        _, decision = evaluate(self._make_beam_pipeline(), examples_uri, inputs, config, evaluation_dir)
         _bless(artifact_utils.get_single_instance(output_dict[specs.BLESSING_KEY]), model, decision, exec_properties)
 
 

@@ -216,7 +216,7 @@ def measure_batch(
                 "slice": slice_of(name, condition),
                 "simulator": name,
                 "condition": condition,
-                "black_box": name in config.black_box,
+                "black_box": config.is_black_box(name),
                 "strength_psnr": strength_psnr,
                 "strength_ssim": strength_ssim,
             }

@@ -105,7 +105,7 @@ def _origin(name: str, inputs: measure.Inputs, config: EvaluatorConfig) -> Dict[
         "simulator": simulator,
         "condition": name[len(simulator) + 1 :],
         "family": inputs.simulators[simulator].family,
-        "black_box": simulator in config.black_box,
+        "black_box": config.is_black_box(simulator),
     }
 
 

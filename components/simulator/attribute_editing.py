@@ -35,6 +35,8 @@ _HALF_SIDE_SHARE = 0.6  # Of all steps.
 _SHIFT = 1 / 16  # Largest random shift of a training picture, as a share of its side.
 _TINT = 0.15  # Largest random change of a training picture's colour channels, as a share of their values.
 
+_INTENSITY = 1.5  # Of a simulated edit, that of training being 1.
+
 Gradients = List[tf.Tensor]
 
 
@@ -184,6 +186,15 @@ class AttributeEditor(Generator):
         inverted = tf.where(chosen & (labels >= 0), 1.0 - labels, labels)
         was_set = tf.reduce_any(chosen & (inverted > 0), 1, keepdims=True)
         return tf.where(was_set & tf.gather(self._excludes, condition), 0.0, inverted)
+
+    def emphasise(self, labels: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        """As `invert`, but with half as much change again in the attribute that `condition` names.
+
+        STGAN's authors draw their samples with such an intensity. Generators as small as those trained here edit
+        timidly without it.
+        """
+        intensity = tf.one_hot(condition, len(self.attributes), _INTENSITY, 1.0)
+        return labels + intensity * (self.invert(labels, condition) - labels)
 
     def estimate_labels(self, images: tf.Tensor) -> tf.Tensor:
         """The attributes of pictures [B, S, S, 3] in [0, 1], as the critic sees them: float32 [B, A] of 0 and 1."""

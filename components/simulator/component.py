@@ -1,5 +1,6 @@
 """The simulator step: Examples ▸ a directory of simulators."""
 
+import os
 from typing import Optional
 
 from tfx.dsl.components.base import base_component, executor_spec
@@ -7,7 +8,7 @@ from tfx.types import channel, component_spec, standard_artifacts
 
 from faketagger.components.contract import files
 from faketagger.components.simulator.artifact import GanSimulators
-from faketagger.components.simulator.config import SimulatorConfig
+from faketagger.components.simulator.config import SHIPPED, SimulatorConfig
 from faketagger.components.simulator.executor import Executor
 
 
@@ -16,7 +17,7 @@ class SimulatorSpec(component_spec.ComponentSpec):
         "config": component_spec.ExecutionParameter(type=str),
         "checkpoints": component_spec.ExecutionParameter(type=str, optional=True),
         "foreign": component_spec.ExecutionParameter(type=str, optional=True),
-        "foreign_fingerprint": component_spec.ExecutionParameter(type=str, optional=True),
+        "taken_fingerprint": component_spec.ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {"examples": component_spec.ChannelParameter(type=standard_artifacts.Examples)}
     OUTPUTS = {"simulators": component_spec.ChannelParameter(type=GanSimulators)}
@@ -27,7 +28,7 @@ class SimulatorStep(base_component.BaseComponent):
 
     Args:
       examples: channel of Examples.
-      config: what to train.
+      config: what to train and what to take from the repository.
       checkpoints: a directory that outlives a run, so that a killed training goes on where it stopped.
       foreign: a directory of simulators to use instead of training any.
     """
@@ -42,13 +43,14 @@ class SimulatorStep(base_component.BaseComponent):
         checkpoints: Optional[str] = None,
         foreign: Optional[str] = None,
     ):
+        taken = [foreign] if foreign else [os.path.join(SHIPPED, name) for name in config.shipped]
         spec = SimulatorSpec(
             examples=examples,
             config=config.to_json(),
             checkpoints=checkpoints,
             foreign=foreign,
             # Part of the cache key: a changed directory is taken in anew.
-            foreign_fingerprint=files.directory_fingerprint(foreign) if foreign else None,
+            taken_fingerprint=files.fingerprint(*map(files.directory_fingerprint, taken)) if taken else None,
             simulators=channel.Channel(type=GanSimulators),
         )
         super().__init__(spec=spec)

@@ -1,4 +1,4 @@
-"""What the readers of generators made elsewhere share: what they return, size limits, and the labels of attribute editors.
+"""What the readers of generators made elsewhere share: what they return, size limits, the labels of attribute editors.
 
 An attribute editor is told which attributes the made picture shall show. A simulator gets a picture and a condition
 alone, so what the picture shows before the edit is read from it by the attribute classifier that was trained beside the
@@ -86,7 +86,7 @@ def classified_labels(logits: Callable[[tf.Tensor], tf.Tensor]) -> Labeller:
 
 
 def invert(labels: tf.Tensor, condition: tf.Tensor, attributes: Sequence[str]) -> tf.Tensor:
-    """Labels float32 [B, A] of 0 and 1 with the attribute of `condition` int32 [B] inverted; what it excludes is unset."""
+    """Labels float32 [B, A] of 0 and 1 with the attribute of `condition` [B] inverted; what it excludes is unset."""
     chosen = tf.one_hot(condition, len(attributes), True, False, dtype=tf.bool)
     inverted = tf.where(chosen, 1.0 - labels, labels)
     was_set = tf.reduce_any(chosen & (inverted > 0.0), 1, keepdims=True)

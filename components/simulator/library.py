@@ -10,8 +10,6 @@ from faketagger.components.contract import manifest, signatures
 
 # More than any generator of the papers needs (StyleGAN at 1024² has 30 M parameters, 120 MB).
 MAX_SAVED_MODEL_BYTES = 2 * 1024**3
-PERTURBATION = "perturbation"
-UNSEEN = "perturbation_unseen"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +62,7 @@ def load(directory: str) -> Simulator:
     )
     if size > MAX_SAVED_MODEL_BYTES:
         raise ValueError(f"{directory}: {size:,} bytes is over the {MAX_SAVED_MODEL_BYTES:,} a simulator may have")
-    if described.name == UNSEEN and not tf.saved_model.contains_saved_model(directory):
+    if described.name == manifest.UNSEEN and not tf.saved_model.contains_saved_model(directory):
         from faketagger.components.simulator import unseen  # Here alone: taggers are trained and served without PyAV.
 
         return Simulator(described, unseen.Model())

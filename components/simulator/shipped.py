@@ -26,7 +26,6 @@ GENERATORS = {
     "stgan": STGAN,
     "stylegan": StyleGAN,
 }
-DIRECTORY = os.path.join(os.path.dirname(__file__), "..", "..", "pretrained", "simulators")
 WEIGHTS_FILE = "weights.npz"
 _MAX_WEIGHTS_BYTES = 64 * 1024**2
 

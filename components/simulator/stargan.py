@@ -66,7 +66,7 @@ class StarGAN(AttributeEditor):
 
     def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """Edits float32 [B, S, S, 3] in [0, 1] as `condition` [B], an index of `conditions`, says."""
-        return self.edit(images, self.invert(self.estimate_labels(images), condition))
+        return self.edit(images, self.emphasise(self.estimate_labels(images), condition))
 
 
 def _as_input(labels: tf.Tensor) -> tf.Tensor:

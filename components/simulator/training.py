@@ -11,7 +11,7 @@ from tensorflow import keras
 from faketagger.components.contract import features, files, manifest, signatures
 from faketagger.components.simulator import export, library, perturbation, shipped, unseen
 from faketagger.components.simulator.assess import Assessor
-from faketagger.components.simulator.config import SimulatorConfig
+from faketagger.components.simulator.config import SHIPPED, SimulatorConfig
 from faketagger.components.simulator.generator import Faces, Generator, read_faces
 from faketagger.components.simulator.judge import learnable, train_judge
 
@@ -59,7 +59,7 @@ def _export_perturbations(
 ) -> List[manifest.SimulatorManifest]:
     trained_under = perturbation.evaluation_perturbations()
     described = manifest.SimulatorManifest(
-        name=library.PERTURBATION,
+        name=manifest.PERTURBATION,
         family="perturbation",
         conditions=list(trained_under),
         image_size=config.image_size,
@@ -68,15 +68,15 @@ def _export_perturbations(
     )
     not_trained_under = dataclasses.replace(
         described,
-        name=library.UNSEEN,
+        name=manifest.UNSEEN,
         conditions=list(unseen.perturbations()),
         training_data="none: formulas and the real H.264 codec",
     )
-    temporary = os.path.join(directory, f".{library.UNSEEN}.part")
+    temporary = os.path.join(directory, f".{manifest.UNSEEN}.part")
     files.remove_directory(temporary)
     return [
         export.save(directory, perturbation.by_condition(trained_under), described, assessor),
-        export.finish(temporary, os.path.join(directory, library.UNSEEN), not_trained_under, assessor),
+        export.finish(temporary, os.path.join(directory, manifest.UNSEEN), not_trained_under, assessor),
     ]
 
 
@@ -86,7 +86,7 @@ def _take_in(
     """Checks foreign simulators, measures their strength here, and copies them beside our own."""
     taken = []
     for name in library.names(foreign):
-        if name in (library.PERTURBATION, library.UNSEEN):
+        if name in (manifest.PERTURBATION, manifest.UNSEEN):
             continue
         described = library.load(os.path.join(foreign, name)).manifest
         if described.image_size != config.image_size:
@@ -104,7 +104,7 @@ def _expand(
     name: str, directory: str, config: SimulatorConfig, assessor: Assessor
 ) -> manifest.SimulatorManifest:
     """A shipped simulator as SavedModel, for pictures of the pipeline's size."""
-    source = os.path.join(shipped.DIRECTORY, name)
+    source = os.path.join(SHIPPED, name)
     described = manifest.read(manifest.SimulatorManifest, source)
     model = shipped.unpack(source)
     described.image_size = config.image_size

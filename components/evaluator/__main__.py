@@ -1,0 +1,92 @@
+"""Evaluates an exported tagger on a folder of photographs, without a pipeline.
+
+    python -m faketagger.components.evaluator --model=pretrained/tagger --images=DIR --out=DIR
+
+Where the folder's attributes.csv has a `split` column its `eval` rows are used, else every picture. Without `--simulators`
+the shipped ones are made for the tagger's picture size. Exit status: 0 the gate would bless it, 2 it would not, 1 failed.
+"""
+
+import dataclasses
+import os
+import sys
+import tempfile
+import warnings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
+warnings.simplefilter("ignore")
+
+import apache_beam as beam
+from absl import app, flags, logging
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from faketagger.components.contract import features, files, manifest
+from faketagger.components.evaluator import measure, report
+from faketagger.components.evaluator.config import EvaluatorConfig
+from faketagger.components.evaluator.evaluate import evaluate
+from faketagger.components.example_gen import preprocess, sources
+from faketagger.components.simulator import library, training
+from faketagger.components.simulator.config import SHIPPED, SimulatorConfig
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("model", None, "the tagger's SavedModel directory", required=True)
+flags.DEFINE_string("images", None, "a folder of photographs, with an optional attributes.csv", required=True)
+flags.DEFINE_string("simulators", None, "a directory of simulator SavedModels; by default the shipped ones")
+flags.DEFINE_string("out", None, "where evaluation.json, rows-*.parquet, table.txt and table.md are written", required=True)
+flags.DEFINE_list("black_box", [], "the simulators that the tagger was not trained through")
+flags.DEFINE_integer("repeats", 1, "how many UIDs each picture is tagged with")
+flags.DEFINE_string("config", None, "an EvaluatorConfig as JSON: gate, seed, limit, …; black_box and repeats go before it")
+flags.DEFINE_multi_string("beam_args", [], "an option for Beam's runner")
+
+PASSED, FAILED, NOT_PASSED = 0, 1, 2
+
+
+def main(_) -> int:
+    logging.set_verbosity(logging.FATAL)  # Failures are told below, in a sentence.
+    try:
+        return _evaluate()
+    except (ValueError, OSError) as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _evaluate() -> int:
+    config = EvaluatorConfig.from_json(FLAGS.config) if FLAGS.config else EvaluatorConfig()
+    config = dataclasses.replace(config, black_box=tuple(FLAGS.black_box), repeats=FLAGS.repeats)
+    image_size = manifest.read(manifest.TaggerManifest, FLAGS.model).image_size
+    with tempfile.TemporaryDirectory() as temporary:
+        examples = os.path.join(temporary, "examples")
+        _read_photographs(examples, image_size)
+        simulators = FLAGS.simulators or _shipped(examples, os.path.join(temporary, "simulators"), image_size)
+        inputs = measure.read_inputs(FLAGS.model, simulators, config)
+        evaluation, decision = evaluate(_pipeline(), examples, inputs, config, FLAGS.out)
+    files.write_bytes(os.path.join(FLAGS.out, "table.md"), report.format_markdown(evaluation, decision).encode())
+    print(report.format_table(evaluation, decision))
+    return PASSED if decision.blessed else NOT_PASSED
+
+
+def _pipeline() -> beam.Pipeline:
+    return beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner", *FLAGS.beam_args]))
+
+
+def _read_photographs(examples: str, image_size: int) -> None:
+    """Writes them as Examples; raises ValueError where not one is in the eval split."""
+    with _pipeline() as pipeline:
+        preprocess.write_examples(pipeline, sources.ReadFolder(FLAGS.images, None), examples, image_size, eval_percent=100)
+    counts = preprocess.read_counts(examples)
+    if counts[preprocess.REJECTED]:
+        listed = os.path.join(FLAGS.out, preprocess.REJECTED_FILE)
+        with open(os.path.join(examples, preprocess.REJECTED_FILE), "rb") as file:
+            files.write_bytes(listed, file.read())
+        print(f"{counts[preprocess.REJECTED]} pictures could not be read and are left out: {listed}", file=sys.stderr)
+    if not counts[features.EVAL_SPLIT]:
+        raise ValueError(f"{FLAGS.images}: no readable picture of the eval split")
+
+
+def _shipped(examples: str, directory: str, image_size: int) -> str:
+    config = SimulatorConfig(image_size=image_size, train=(), shipped=tuple(library.names(SHIPPED)))
+    training.make_all(examples, directory, config, checkpoints="")
+    return directory
+
+
+if __name__ == "__main__":
+    app.run(main)

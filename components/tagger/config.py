@@ -31,6 +31,8 @@ class TaggerConfig:
     stuck_after: steps after which a decoder that still reads at chance ends the training with an error.
     vgg_weights: an ImageNet weights file of Keras' VGG16 without top, for the perceptual term; without it the term is 1 − SSIM.
     black_box: names of simulators that are kept out of the training loop.
+    start_from: the SavedModel of a tagger whose networks are of these sizes, to go on from instead of from the beginning:
+      it reads already, so there is no first stage.
     seed: for initial weights, codewords and shuffling.
     """
 
@@ -54,6 +56,7 @@ class TaggerConfig:
     stuck_after: int = 1500
     vgg_weights: Optional[str] = None
     black_box: Tuple[str, ...] = ()
+    start_from: Optional[str] = None
     seed: int = 1
 
     def __post_init__(self):

@@ -68,9 +68,10 @@ class TaggerTraining(keras.Model):
         self.decoder = networks.build_decoder(config.image_size, code_bits, config.decoder_width)
         self.critic = networks.build_critic(config.image_size, config.encoder_width)
         self.critic_optimizer = keras.optimizers.Adam(config.learning_rate / 2.0, beta_1=0.5)
+        has_first_stage = config.reads_below < _CHANCE and not config.start_from
         self._message_loss = tf.Variable(_CHANCE, trainable=False)
-        self.contrast = tf.Variable(_FIRST_CONTRAST if config.reads_below < _CHANCE else 1.0, trainable=False)
-        self.reads_since = tf.Variable(_NOT_YET, trainable=False, dtype=tf.int64)
+        self.contrast = tf.Variable(_FIRST_CONTRAST if has_first_stage else 1.0, trainable=False)
+        self.reads_since = tf.Variable(_NOT_YET if has_first_stage else 0, trainable=False, dtype=tf.int64)
         names = ("loss", "plain", "perturbed", "simulated", "psnr")
         self._means = {name: keras.metrics.Mean(name) for name in names}
 
@@ -228,6 +229,23 @@ def white_box(simulators: List[library.Simulator], config: TaggerConfig) -> List
     ]
 
 
+def _load_networks(model: TaggerTraining, directory: str) -> None:
+    """Gives the model's networks the weights of an exported tagger's; ValueError where it has others."""
+    try:
+        exported = tf.saved_model.load(directory)
+        given = [*exported.encoder.variables, *exported.decoder.variables]
+    except (OSError, AttributeError, tf.errors.OpError) as error:
+        raise ValueError(f"start_from: {directory}: not an exported tagger: {error}") from error
+    wanted = [*model.encoder.variables, *model.decoder.variables]
+    if [each.shape for each in given] != [each.shape for each in wanted]:
+        raise ValueError(
+            f"start_from: {directory}: its networks are of other sizes: train with its image_size, code_length, level and "
+            "widths"
+        )
+    for variable, value in zip(wanted, given):
+        variable.assign(value)
+
+
 def train(
     examples_uri: str,
     simulators: List[library.Simulator],
@@ -257,6 +275,8 @@ def train(
     epoch_steps = min(_EPOCH_STEPS, config.steps)
     epochs = -(-config.steps // epoch_steps)
     model.compile_for(epochs * epoch_steps)
+    if config.start_from:
+        _load_networks(model, config.start_from)
     tf.io.gfile.makedirs(checkpoints)
     callbacks = [
         keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False),

@@ -2,6 +2,8 @@
 
     faketagger tag in.jpg out.png --uid 12345
     faketagger read out.png
+
+By the shipped tagger, in this process, unless --model names another or --server a server.
 """
 
 import dataclasses

@@ -3,12 +3,15 @@
 import dataclasses
 
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
 from faketagger.components.contract import payload
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.schedules import Ramp
+from faketagger.pipelines import flags as pipeline_flags
 from faketagger.pipelines import overrides, presets
 
 DEMO = presets.demo()
@@ -139,3 +142,29 @@ def test_a_setting_that_cannot_be_is_refused_by_its_own_words(setting, said):
     with pytest.raises(ValueError) as caught:
         overrides.apply(DEMO, [setting])
     assert str(caught.value).startswith(f"--set {setting}: ") and said in str(caught.value)
+
+
+def _configured(**given):
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver(**given):
+        return pipeline_flags.configure()
+
+
+def test_the_demo_takes_shipped_simulators_and_keeps_one_of_them_as_judge():
+    assert set(DEMO.simulator.shipped) > set(DEMO.tagger.black_box) and DEMO.simulator.train == ()
+    assert _configured() == DEMO
+
+
+def test_simulators_are_trained_anew_when_asked_for():
+    config = _configured(train_simulators=True)
+    assert config.simulator.train == DEMO.simulator.shipped and config.simulator.shipped == ()
+    assert config.tagger.black_box == DEMO.tagger.black_box
+
+
+def test_foreign_simulators_are_all_in_the_loop_and_all_gated():
+    config = _configured(simulators="elsewhere")
+    assert config.foreign_simulators.endswith("/elsewhere")
+    assert config.tagger.black_box == config.evaluator.black_box == ()
+    assert config.evaluator.gate.gates("anything/at_all") and not config.evaluator.gate.fmrr_overrides
+    assert _configured(simulators="elsewhere", set=['tagger.black_box=["a"]', 'evaluator.black_box=["a"]']).tagger.black_box == ("a",)

@@ -2,13 +2,15 @@
 
 import dataclasses
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from faketagger.components.contract import manifest
-from faketagger.components.simulator import card, shipped
+from faketagger.components.contract import features, images, manifest
+from faketagger.components.simulator import card, export, shipped
 from faketagger.components.simulator.config import SHIPPED, TRAINABLE
 from faketagger.components.simulator.faceswap import FaceSwap
 from faketagger.components.simulator.stargan import StarGAN
@@ -63,7 +65,7 @@ def test_at_another_size_a_simulator_works_at_its_own():
     model = FaceSwap(SIZE, 8)
     smooth = tf.image.resize(_pictures()[:, :4, :4], [48, 48], "bicubic")
     smooth = tf.clip_by_value(smooth, 0.0, 1.0)
-    made = shipped.at_size(model, 48)(smooth, tf.constant([2, 3]))
+    made = export.resized(model.simulate, SIZE, 48)(smooth, tf.constant([2, 3]))
     assert made.shape == smooth.shape and 0.0 <= np.min(made) and np.max(made) <= 1.0
     at_its_own = model.simulate(tf.image.resize(smooth, [SIZE, SIZE], "bicubic", antialias=True), tf.constant([2, 3]))
     assert np.abs(tf.image.resize(made, [SIZE, SIZE], "bicubic", antialias=True) - at_its_own).mean() < 0.03
@@ -110,6 +112,39 @@ def test_the_card_names_the_command_and_the_figures():
     assert "--depth" not in text and "2 minutes of training" in text and "1.5 MB" in text
     assert "| gender | 20.0 | 0.700 | 18.0 | 0.600 | 0.81 | 0.07 |" in text
     assert "| happy | 20.0 | 0.700 | 18.0 | 0.600 | - | - |" in text
+
+
+@pytest.fixture
+def examples(tmp_path):
+    """An Examples artifact of blurred noise; half of the pictures smile."""
+    random = np.random.default_rng(7)
+    for split, count in ((features.TRAIN_SPLIT, 20), (features.EVAL_SPLIT, 4)):
+        folder = tmp_path / "examples" / f"Split-{split}"
+        folder.mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
+            for number in range(count):
+                picture = tf.image.resize(random.uniform(0.1, 0.9, (1, 6, 6, 3)), [SIZE, SIZE], "bicubic")[0].numpy()
+                labels = features.attributes_from({"Smiling": number % 2})
+                png = images.encode_png(images.to_uint8(picture))
+                example = features.make_example(png, f"{split}{number}", "noise", labels, SIZE, SIZE)
+                writer.write(example.SerializeToString())
+    return str(tmp_path / "examples")
+
+
+@pytest.mark.slow
+def test_the_command_leaves_a_simulator_that_can_be_unpacked_with_its_card_and_sheet(examples, tmp_path):
+    command = [sys.executable, "-m", "faketagger.components.simulator", "--generator=faceswap", f"--examples={examples}"]
+    command += [f"--out={tmp_path}/out", "--name=swap_2", "--data=noise", "--licence=ours", f"--image_size={SIZE}"]
+    command += ["--width=8", "--steps=2", "--batch_size=2", "--judge_steps=2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert sorted(os.listdir(tmp_path / "out" / "swap_2")) == ["README.md", "samples.png", "simulator.json", "weights.npz"]
+    described = manifest.read(manifest.SimulatorManifest, str(tmp_path / "out" / "swap_2"))
+    assert described.training["steps"] == 2 and described.training_data.startswith("noise (20 pictures")
+    assert set(described.realism) == {"photographs", *described.conditions}
+    made = shipped.unpack(str(tmp_path / "out" / "swap_2")).simulate(_pictures(), tf.constant([2, 3]))
+    assert made.shape == _pictures().shape
+    assert not os.path.exists(f"{tmp_path}/out.checkpoints/swap_2")
 
 
 SHIPPED_NAMES = sorted(os.listdir(SHIPPED)) if os.path.isdir(SHIPPED) else []

@@ -13,7 +13,7 @@ from tensorflow import keras
 
 from faketagger.components.contract import features, images, manifest
 from faketagger.components.simulator import library, perturbation
-from faketagger.components.tagger import training
+from faketagger.components.tagger import export, training
 from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.schedules import Ramp
 
@@ -122,6 +122,29 @@ def test_a_killed_training_goes_on_where_it_stopped_and_learns_to_read(examples,
     for kept, restored in zip(model.get_weights(), again.get_weights()):
         np.testing.assert_array_equal(kept, restored)
     assert again.reads
+
+
+def test_a_training_goes_on_from_an_exported_tagger_without_a_first_stage(examples, tmp_path, eagerly):
+    begun, _ = training.train(examples, [], _changed(steps=1, reads_below=9.0), str(tmp_path / "first"))
+    export.save(begun.encoder, begun.decoder, CONFIG, {}, str(tmp_path / "tagger"))
+    config = _changed(steps=1, start_from=str(tmp_path / "tagger"), learning_rate=1e-12, seed=2)
+    went_on, _ = training.train(examples, [], config, str(tmp_path / "second"))
+    assert went_on.reads and float(went_on.contrast) == 1.0
+    for mine, given in zip(went_on.decoder.get_weights(), begun.decoder.get_weights()):
+        np.testing.assert_allclose(mine, given, atol=1e-6)
+    assert np.abs(went_on.decoder.get_weights()[0]).sum() > 0
+
+
+@pytest.mark.parametrize("wrong", ["missing", "other sizes"])
+def test_what_no_training_can_go_on_from_is_refused(examples, tmp_path, eagerly, wrong):
+    directory = str(tmp_path / "tagger")
+    if wrong == "other sizes":
+        other = _changed(decoder_width=8)
+        model = training.TaggerTraining(other, 8, [])
+        export.save(model.encoder, model.decoder, other, {}, directory)
+    said = "not an exported tagger" if wrong == "missing" else "its networks are of other sizes"
+    with pytest.raises(ValueError, match=f"start_from: {directory}: {said}"):
+        training.train(examples, [], _changed(steps=1, start_from=directory), str(tmp_path / "kept"))
 
 
 def test_a_decoder_at_chance_ends_the_training_in_words(examples, tmp_path, eagerly):

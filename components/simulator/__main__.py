@@ -39,8 +39,9 @@ flags.DEFINE_integer("depth", None, "encoder layers of stgan, residual blocks of
 flags.DEFINE_integer("steps", _DEFAULTS.steps, "optimiser steps")
 flags.DEFINE_integer("batch_size", _DEFAULTS.batch_size, "pictures a step")
 flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "of Adam")
+flags.DEFINE_integer("judge_steps", _DEFAULTS.judge_steps, "optimiser steps for the classifier that judges it")
 flags.DEFINE_integer("seed", _DEFAULTS.seed, "for initial weights and shuffling")
-_SETTINGS = ("image_size", "width", "depth", "steps", "batch_size", "learning_rate", "seed")
+_SETTINGS = ("image_size", "width", "depth", "steps", "batch_size", "learning_rate", "judge_steps", "seed")
 
 
 def main(_) -> None:

@@ -159,7 +159,7 @@ def adapt(arguments) -> manifest.SimulatorManifest:
     )
     assessor = _assessor(arguments, image_size)
     check_runs(read, model_size, arguments.model)
-    return export.save(arguments.out, at_size(read, model_size, image_size), described, assessor, tracked=read.tracked)
+    return export.save(arguments.out, export.resized(read.simulate, model_size, image_size), described, assessor, tracked=read.tracked)
 
 
 def kind_of(path: str) -> str:
@@ -213,21 +213,6 @@ def _sizes(read: foreign.Foreign, arguments) -> Tuple[int, int]:
     if not MIN_IMAGE_SIZE <= image_size <= MAX_IMAGE_SIZE:
         raise ValueError(f"--image_size: expected {MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE}, got {image_size}")
     return model_size, image_size
-
-
-def at_size(read: foreign.Foreign, model_size: int, image_size: int) -> export.SimulateFunction:
-    """The generator for pictures of `image_size`, resized to `model_size` and back; its output is clipped to [0, 1]."""
-
-    def resize(pictures: tf.Tensor, size: int) -> tf.Tensor:
-        if pictures.shape[1:3] != [size, size]:
-            pictures = tf.image.resize(pictures, [size, size], "bicubic", antialias=True)
-        return tf.clip_by_value(pictures, 0.0, 1.0)
-
-    def simulate(pictures: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        made = read.simulate(resize(pictures, model_size), condition)
-        return tf.ensure_shape(resize(made, image_size), [None, image_size, image_size, 3])
-
-    return simulate
 
 
 def check_runs(read: foreign.Foreign, model_size: int, where: str) -> None:

@@ -28,6 +28,21 @@ class _Module(tf.Module):
         )
 
 
+def resized(simulate: SimulateFunction, own_size: int, image_size: int) -> SimulateFunction:
+    """`simulate`, which takes pictures of side `own_size`, for those of `image_size`: resized there and back, clipped."""
+
+    def resize(pictures: tf.Tensor, size: int) -> tf.Tensor:
+        if pictures.shape[1:3] != [size, size]:
+            pictures = tf.image.resize(pictures, [size, size], "bicubic", antialias=True)
+        return tf.clip_by_value(pictures, 0.0, 1.0)
+
+    def at_image_size(pictures: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        made = resize(simulate(resize(pictures, own_size), condition), image_size)
+        return tf.ensure_shape(made, [None, image_size, image_size, 3])
+
+    return at_image_size
+
+
 def save(
     directory: str,
     simulate: SimulateFunction,

@@ -48,10 +48,12 @@ class Generator(keras.Model, abc.ABC):
     Attributes:
       FAMILY: one of contract/manifest.py's families.
       conditions: the names of `condition`'s values.
+      image_size: the side of its pictures.
     """
 
     FAMILY: str
     conditions: Tuple[str, ...]
+    image_size: int
 
     @property
     @abc.abstractmethod

@@ -5,7 +5,7 @@ A SavedModel of them would be ten times as large; the simulator step makes it fr
 
 import os
 import zipfile
-from typing import Callable, List
+from typing import List
 
 import numpy as np
 import tensorflow as tf
@@ -59,18 +59,6 @@ def unpack(directory: str) -> Generator:
     for variable, values in zip(variables, _read_weights(path, [tuple(each.shape) for each in variables])):
         variable.assign(values)
     return model
-
-
-def at_size(model: Generator, image_size: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The generator's `simulate` for pictures of another side than its own, resized there and back."""
-    own = model.settings["image_size"]
-    if own == image_size:
-        return model.simulate
-
-    def resize(images: tf.Tensor, size: int) -> tf.Tensor:
-        return tf.clip_by_value(tf.image.resize(images, [size, size], "bicubic", antialias=True), 0.0, 1.0)
-
-    return lambda images, condition: resize(model.simulate(resize(images, own), condition), image_size)
 
 
 def _variables(model: Generator) -> List[tf.Variable]:

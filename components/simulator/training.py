@@ -108,9 +108,8 @@ def _expand(
     described = manifest.read(manifest.SimulatorManifest, source)
     model = shipped.unpack(source)
     described.image_size = config.image_size
-    return export.save(
-        directory, shipped.at_size(model, config.image_size), described, assessor, tracked=model.variables
-    )
+    simulate = export.resized(model.simulate, model.image_size, config.image_size)
+    return export.save(directory, simulate, described, assessor, tracked=model.variables)
 
 
 def with_judge(assessor: Assessor, faces: Faces, config: SimulatorConfig) -> Assessor:

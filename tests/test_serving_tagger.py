@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from faketagger.components.contract import images, manifest, payload
+from faketagger.components.example_gen import face_drawing
 from faketagger.serving import cli, client, servable
 from faketagger.serving.server import start_server
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -764,3 +765,17 @@ def test_the_program_is_quiet_and_names_an_unreachable_server(faketagger):
 def test_a_likely_candidate_is_named_as_no_more_than_that(p_value, said):
     finding = {"file": "fake.jpg", "uid": None, "candidate": 7, "tagged": False, "p_value": p_value, "score": 0.3}
     assert f"fake.jpg  {said}" in cli._sentence(finding, 8)
+
+
+def test_the_shipped_tagger_works_at_once_without_a_server(faketagger):
+    face = face_drawing.draw(face_drawing.sample_traits(3, 1), 200)
+    Image.fromarray(face).save("face.png")
+    assert faketagger("tag", "face.png", "tagged.png", "--uid", "123456789")[0] == 0
+    code, out, err = faketagger("read", "tagged.png")
+    assert (code, err) == (0, "") and out.startswith("tagged.png  UID 123456789 ")
+    Image.open("tagged.png").save("shared.jpg", quality=75)
+    assert json.loads(faketagger("read", "shared.jpg", "--json")[1])[0]["candidate"] == 123456789
+    assert faketagger("read", "face.png")[0] == cli.NO_TAG
+    assert images.load_image("tagged.png").shape == face.shape
+    root_mean_square = np.sqrt(np.mean(np.square(np.float64(images.load_image("tagged.png")) - face)))
+    assert 20 * np.log10(255 / root_mean_square) > 29

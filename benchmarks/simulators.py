@@ -19,9 +19,8 @@ import tensorflow as tf
 from absl import app, flags, logging
 from tqdm import tqdm
 
-from faketagger.components.contract import features, manifest
+from faketagger.components.contract import features, manifest, pretrained
 from faketagger.components.simulator import assess, export, library, shipped
-from faketagger.components.simulator.config import SHIPPED
 from faketagger.components.simulator.generator import read_faces
 
 FLAGS = flags.FLAGS
@@ -37,11 +36,11 @@ _CALLS = 5
 def main(_) -> None:
     logging.set_verbosity(logging.ERROR)
     print("| " + " | ".join(_COLUMNS) + " |\n" + "|---" * len(_COLUMNS) + "|")
-    for name in tqdm(library.names(SHIPPED), desc="simulators"):
-        described = manifest.read(manifest.SimulatorManifest, os.path.join(SHIPPED, name))
+    for name in tqdm(library.names(pretrained.SIMULATORS), desc="simulators"):
+        described = manifest.read(manifest.SimulatorManifest, os.path.join(pretrained.SIMULATORS, name))
         pictures = read_faces(FLAGS.examples, features.EVAL_SPLIT, described.image_size, _BATCH)
         with tempfile.TemporaryDirectory() as directory:
-            model = shipped.unpack(os.path.join(SHIPPED, name))
+            model = shipped.unpack(os.path.join(pretrained.SIMULATORS, name))
             export.save(directory, model.simulate, described, assess.Assessor(pictures), tracked=model.variables)
             simulator = library.load(os.path.join(directory, name))
             print("| " + " | ".join(_row(described, simulator, pictures.pictures)) + " |", flush=True)
@@ -49,7 +48,7 @@ def main(_) -> None:
 
 def _row(described: manifest.SimulatorManifest, simulator: library.Simulator, pictures: np.ndarray) -> List[str]:
     trained, strengths = described.training, described.strength.values()
-    size = os.path.getsize(os.path.join(SHIPPED, described.name, shipped.WEIGHTS_FILE))
+    size = os.path.getsize(os.path.join(pretrained.SIMULATORS, described.name, shipped.WEIGHTS_FILE))
     return [
         described.name,
         described.family,

@@ -14,11 +14,10 @@ from typing import Callable, List, Optional
 
 from absl import app
 from absl.flags import argparse_flags
-from faketagger.components.contract import images, payload
+from faketagger.components.contract import images, payload, pretrained
 
 # The client imports TensorFlow, which takes seconds: only the commands that need it do, where they need it.
 
-SHIPPED_TAGGER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "pretrained", "tagger")
 DEFAULT_KEY_FILE = "~/.config/faketagger/key"
 SERVER_VARIABLE = "FAKETAGGER_SERVER"
 KEY_FILE_VARIABLE = "FAKETAGGER_KEY_FILE"
@@ -278,7 +277,7 @@ def _server(arguments) -> Optional[str]:
 
 
 def _model(arguments) -> str:
-    return arguments.model or SHIPPED_TAGGER
+    return arguments.model or pretrained.TAGGER
 
 
 def _credentials(arguments):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from faketagger.components.contract import features, images, manifest
+from faketagger.components.contract import features, images, manifest, pretrained
 from faketagger.components.simulator import card, export, shipped
-from faketagger.components.simulator.config import SHIPPED, TRAINABLE
+from faketagger.components.simulator.config import TRAINABLE
 from faketagger.components.simulator.faceswap import FaceSwap
 from faketagger.components.simulator.stargan import StarGAN
 
@@ -147,12 +147,12 @@ def test_the_command_leaves_a_simulator_that_can_be_unpacked_with_its_card_and_s
     assert not os.path.exists(f"{tmp_path}/out.checkpoints/swap_2")
 
 
-SHIPPED_NAMES = sorted(os.listdir(SHIPPED)) if os.path.isdir(SHIPPED) else []
+SHIPPED_NAMES = sorted(os.listdir(pretrained.SIMULATORS))
 
 
 @pytest.mark.parametrize("name", SHIPPED_NAMES)
 def test_what_the_repository_ships_is_whole_small_and_does_something(name):
-    directory = os.path.join(SHIPPED, name)
+    directory = os.path.join(pretrained.SIMULATORS, name)
     described = manifest.read(manifest.SimulatorManifest, directory)
     assert described.name == name and described.licence and described.training_data
     assert os.path.getsize(os.path.join(directory, shipped.WEIGHTS_FILE)) <= 6_000_000
@@ -164,5 +164,5 @@ def test_what_the_repository_ships_is_whole_small_and_does_something(name):
 
 
 def test_the_repository_ships_every_family():
-    families = {manifest.read(manifest.SimulatorManifest, os.path.join(SHIPPED, name)).family for name in SHIPPED_NAMES}
+    families = {manifest.read(manifest.SimulatorManifest, os.path.join(pretrained.SIMULATORS, name)).family for name in SHIPPED_NAMES}
     assert families == set(manifest.FAMILIES) - {"perturbation"}

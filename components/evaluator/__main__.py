@@ -19,13 +19,13 @@ import apache_beam as beam
 from absl import app, flags, logging
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from faketagger.components.contract import features, files, manifest
+from faketagger.components.contract import features, files, manifest, pretrained
 from faketagger.components.evaluator import measure, report
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.evaluate import evaluate
 from faketagger.components.example_gen import preprocess, sources
 from faketagger.components.simulator import library, training
-from faketagger.components.simulator.config import SHIPPED, SimulatorConfig
+from faketagger.components.simulator.config import SimulatorConfig
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "the tagger's SavedModel directory", required=True)
@@ -83,7 +83,7 @@ def _read_photographs(examples: str, image_size: int) -> None:
 
 
 def _shipped(examples: str, directory: str, image_size: int) -> str:
-    config = SimulatorConfig(image_size=image_size, train=(), shipped=tuple(library.names(SHIPPED)))
+    config = SimulatorConfig(image_size=image_size, train=(), shipped=tuple(library.names(pretrained.SIMULATORS)))
     training.make_all(examples, directory, config, checkpoints="")
     return directory
 

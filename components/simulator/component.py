@@ -6,9 +6,9 @@ from typing import Optional
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel, component_spec, standard_artifacts
 
-from faketagger.components.contract import files
+from faketagger.components.contract import files, pretrained
 from faketagger.components.simulator.artifact import GanSimulators
-from faketagger.components.simulator.config import SHIPPED, SimulatorConfig
+from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.executor import Executor
 
 
@@ -43,7 +43,7 @@ class SimulatorStep(base_component.BaseComponent):
         checkpoints: Optional[str] = None,
         foreign: Optional[str] = None,
     ):
-        taken = [foreign] if foreign else [os.path.join(SHIPPED, name) for name in config.shipped]
+        taken = [foreign] if foreign else [os.path.join(pretrained.SIMULATORS, name) for name in config.shipped]
         spec = SimulatorSpec(
             examples=examples,
             config=config.to_json(),

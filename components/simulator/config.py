@@ -2,14 +2,10 @@
 
 import dataclasses
 import json
-import os
 from typing import Dict, Optional, Tuple
 
 # What can be trained; the perturbations need no training and are always there.
 TRAINABLE = ("faceswap", "reenactment", "stargan", "stgan", "stylegan")
-
-# Where the repository's trained simulators are.
-SHIPPED = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "pretrained", "simulators"))
 
 
 @dataclasses.dataclass(frozen=True)

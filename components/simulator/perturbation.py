@@ -101,11 +101,18 @@ class Crop(Perturbation):
     LIMITS = (0.1, 1.0)
 
     def _apply(self, images, strength, drawn):
-        share = strength[:, :, 0, 0]
-        corner = drawn.uniform([2]) * (1.0 - share)
-        windows = tf.concat([corner, corner + share], 1)
-        count, size = tf.shape(images)[0], tf.shape(images)[1:3]
-        return tf.image.crop_and_resize(images, windows, tf.range(count), size)
+        share = strength[:, 0, 0, 0]
+        size = tf.shape(images)[1:3]
+        top, left = tf.unstack(drawn.uniform([2]) * (1.0 - share)[:, None] * tf.cast(size - 1, tf.float32), axis=1)
+        none = tf.zeros_like(share)
+        # Not tf.image.crop_and_resize, of which TensorFlow's optimiser warns in every graph.
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=images,
+            transforms=tf.stack([share, none, left, none, share, top, none, none], 1),
+            output_shape=size,
+            fill_value=0.0,
+            interpolation="BILINEAR",
+        )
 
 
 class GaussianNoise(Perturbation):

@@ -8,10 +8,10 @@ from typing import List, Optional, Tuple
 import tensorflow as tf
 from tensorflow import keras
 
-from faketagger.components.contract import features, files, manifest, signatures
+from faketagger.components.contract import features, files, manifest, pretrained, signatures
 from faketagger.components.simulator import export, library, perturbation, shipped, unseen
 from faketagger.components.simulator.assess import Assessor
-from faketagger.components.simulator.config import SHIPPED, SimulatorConfig
+from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generator import Faces, Generator, read_faces
 from faketagger.components.simulator.judge import learnable, train_judge
 
@@ -104,7 +104,7 @@ def _expand(
     name: str, directory: str, config: SimulatorConfig, assessor: Assessor
 ) -> manifest.SimulatorManifest:
     """A shipped simulator as SavedModel, for pictures of the pipeline's size."""
-    source = os.path.join(SHIPPED, name)
+    source = os.path.join(pretrained.SIMULATORS, name)
     described = manifest.read(manifest.SimulatorManifest, source)
     model = shipped.unpack(source)
     described.image_size = config.image_size

@@ -5,6 +5,7 @@ from typing import Optional
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel, component_spec, standard_artifacts
 
+from faketagger.components.contract import files, pretrained
 from faketagger.components.simulator.artifact import GanSimulators
 from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.executor import Executor
@@ -14,6 +15,7 @@ class TaggerSpec(component_spec.ComponentSpec):
     PARAMETERS = {
         "config": component_spec.ExecutionParameter(type=str),
         "checkpoints": component_spec.ExecutionParameter(type=str, optional=True),
+        "shipped_fingerprint": component_spec.ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
@@ -50,6 +52,8 @@ class TaggerStep(base_component.BaseComponent):
             simulators=simulators,
             config=config.to_json(),
             checkpoints=checkpoints,
+            # Part of the cache key: a changed tagger is gone on from anew.
+            shipped_fingerprint=files.directory_fingerprint(pretrained.TAGGER) if config.start_from == "shipped" else None,
             model=channel.Channel(type=standard_artifacts.Model),
             model_run=channel.Channel(type=standard_artifacts.ModelRun),
         )

@@ -31,8 +31,8 @@ class TaggerConfig:
     stuck_after: steps after which a decoder that still reads at chance ends the training with an error.
     vgg_weights: an ImageNet weights file of Keras' VGG16 without top, for the perceptual term; without it the term is 1 − SSIM.
     black_box: names of simulators that are kept out of the training loop.
-    start_from: the SavedModel of a tagger whose networks are of these sizes, to go on from instead of from the beginning:
-      it reads already, so there is no first stage.
+    start_from: the SavedModel of a tagger to go on from, with networks of these sizes, or `shipped` for the
+      repository's; it reads already, so there is no first stage.
     seed: for initial weights, codewords and shuffling.
     """
 

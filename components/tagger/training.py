@@ -5,7 +5,7 @@ from typing import Dict, List, Optional, Tuple
 import tensorflow as tf
 from tensorflow import keras
 
-from faketagger.components.contract import features, payload
+from faketagger.components.contract import features, payload, pretrained
 from faketagger.components.simulator import library, perturbation
 from faketagger.components.tagger import losses, networks
 from faketagger.components.tagger.config import TaggerConfig
@@ -276,7 +276,7 @@ def train(
     epochs = -(-config.steps // epoch_steps)
     model.compile_for(epochs * epoch_steps)
     if config.start_from:
-        _load_networks(model, config.start_from)
+        _load_networks(model, pretrained.TAGGER if config.start_from == "shipped" else config.start_from)
     tf.io.gfile.makedirs(checkpoints)
     callbacks = [
         keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False),

@@ -107,7 +107,7 @@ def test_a_preset_is_not_changed_by_what_is_set_on_its_copy():
     before = dataclasses.asdict(DEMO)
     overrides.apply(DEMO, ["tagger.critic.scale=5", "limit=3"])
     assert dataclasses.asdict(DEMO) == before
-    assert DEMO.tagger.critic == TaggerConfig().critic and isinstance(DEMO.tagger.critic, Ramp)
+    assert DEMO.tagger.critic == presets.demo().tagger.critic and isinstance(DEMO.tagger.critic, Ramp)
 
 
 @pytest.mark.parametrize(

@@ -167,4 +167,5 @@ def test_foreign_simulators_are_all_in_the_loop_and_all_gated():
     assert config.foreign_simulators.endswith("/elsewhere")
     assert config.tagger.black_box == config.evaluator.black_box == ()
     assert config.evaluator.gate.gates("anything/at_all") and not config.evaluator.gate.fmrr_overrides
-    assert _configured(simulators="elsewhere", set=['tagger.black_box=["a"]', 'evaluator.black_box=["a"]']).tagger.black_box == ("a",)
+    settings = ['tagger.black_box=["a"]', 'evaluator.black_box=["a"]']
+    assert _configured(simulators="elsewhere", set=settings).tagger.black_box == ("a",)

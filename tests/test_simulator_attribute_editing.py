@@ -346,7 +346,8 @@ def test_simulating_inverts_what_the_critic_sees(trained):
 def test_an_exported_editor_makes_the_same_pictures_and_passes_gradients(trained, tmp_path):
     kind, editor, _ = trained
     described = manifest.SimulatorManifest(kind, editor.FAMILY, list(editor.conditions), SIZE, "none", "ours")
-    export.save(str(tmp_path), editor.simulate, described, Assessor(Faces(_pictures(2), np.full([2, 40], -1))), tracked=editor.variables)
+    assessor = Assessor(Faces(_pictures(2), np.full([2, 40], -1)))
+    export.save(str(tmp_path), editor.simulate, described, assessor, tracked=editor.variables)
     simulator = library.load(str(tmp_path / kind))
     pictures, condition = tf.constant(_pictures(3)), tf.constant([0, 1, 2])
     with tf.GradientTape() as tape:

@@ -164,5 +164,6 @@ def test_what_the_repository_ships_is_whole_small_and_does_something(name):
 
 
 def test_the_repository_ships_every_family():
-    families = {manifest.read(manifest.SimulatorManifest, os.path.join(pretrained.SIMULATORS, name)).family for name in SHIPPED_NAMES}
+    directories = [os.path.join(pretrained.SIMULATORS, name) for name in SHIPPED_NAMES]
+    families = {manifest.read(manifest.SimulatorManifest, each).family for each in directories}
     assert families == set(manifest.FAMILIES) - {"perturbation"}

@@ -159,7 +159,8 @@ def adapt(arguments) -> manifest.SimulatorManifest:
     )
     assessor = _assessor(arguments, image_size)
     check_runs(read, model_size, arguments.model)
-    return export.save(arguments.out, export.resized(read.simulate, model_size, image_size), described, assessor, tracked=read.tracked)
+    simulate = export.resized(read.simulate, model_size, image_size)
+    return export.save(arguments.out, simulate, described, assessor, tracked=read.tracked)
 
 
 def kind_of(path: str) -> str:

@@ -73,8 +73,8 @@ def _table(described: manifest.SimulatorManifest) -> List[str]:
 
 def _row(described: manifest.SimulatorManifest, condition: str) -> List[str]:
     strength = described.strength[condition]
-    cells = [condition]
-    cells += [f"{strength[name]:.{digits}f}" for name, digits in (("psnr", 1), ("ssim", 3), ("face_psnr", 1), ("face_ssim", 3))]
+    digits = {"psnr": 1, "ssim": 3, "face_psnr": 1, "face_ssim": 3}
+    cells = [condition, *(f"{strength[name]:.{count}f}" for name, count in digits.items())]
     if described.success:
         found: Dict[str, float] = described.success.get(condition, {})
         cells += [f"{found[name]:.2f}" if found else "-" for name in ("seen", "unedited")]

@@ -228,7 +228,7 @@ def training_perturbations() -> List[Perturbation]:
     return [
         *[Jpeg((30.0, 95.0))] * 6,  # A third of the draws: nearly every picture that is shared becomes a JPEG.
         Resize((0.45, 1.0)),
-        Crop((0.85, 1.0)),
+        *[Crop((0.85, 1.0))] * 3,  # The hardest to learn: everything else leaves each pixel where it was.
         GaussianNoise((0.0, 0.04)),
         Grain((0.0, 0.06)),
         GaussianBlur((0.3, 1.2)),

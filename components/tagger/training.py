@@ -9,6 +9,7 @@ from faketagger.components.contract import features, payload, pretrained
 from faketagger.components.simulator import library, perturbation
 from faketagger.components.tagger import losses, networks
 from faketagger.components.tagger.config import TaggerConfig
+from faketagger.components.tagger.hard_draws import HardDraws
 
 _EPOCH_STEPS = 100  # A checkpoint, a line of progress and a point in TensorBoard each.
 _SMOOTHING = 0.98  # Of the running message loss that decides whether the decoder reads.
@@ -62,6 +63,7 @@ class TaggerTraining(keras.Model):
         self._config = config
         self._code_bits = code_bits
         self._simulators = simulators
+        self._draws = HardDraws([len(each.manifest.conditions) for each in simulators]) if simulators else None
         self._perturbations = perturbation.training_perturbations()
         self._perceptual = losses.perceptual_loss(config.vgg_weights)
         self.encoder = networks.build_encoder(config.image_size, code_bits, config.level, config.encoder_width)
@@ -130,22 +132,19 @@ class TaggerTraining(keras.Model):
         saved = round_to_8_bits(tagged)
         seen = [saved, perturbation.apply_random(self._perturbations, saved)]
         if self._simulators:
-            seen.append(round_to_8_bits(tf.clip_by_value(self._simulate(saved), 0.0, 1.0)))
+            simulator, condition = self._draws.draw(tf.shape(saved)[0])
+            made = self._simulate(saved, simulator, condition)
+            seen.append(round_to_8_bits(tf.clip_by_value(made, 0.0, 1.0)))
         logits = tf.split(self.decoder(tf.concat(seen, 0), training=True), len(seen))
         accuracies = [_accuracy(codeword, each) for each in logits]
+        if self._simulators:
+            self._draws.note(simulator, condition, 1.0 - _accuracy(codeword, logits[-1], axis=1))
         message = tf.add_n([losses.message_loss(codeword, each) for each in logits]) / len(logits)
         return message, tf.stack(accuracies if self._simulators else accuracies + [0.5])
 
-    def _simulate(self, images: tf.Tensor) -> tf.Tensor:
-        """One of the simulators, drawn anew at each step, under a condition drawn for each picture."""
-
-        def run(simulator: library.Simulator) -> tf.Tensor:
-            conditions = len(simulator.manifest.conditions)
-            return simulator(images, tf.random.uniform([tf.shape(images)[0]], 0, conditions, tf.int32))
-
-        chosen = tf.random.uniform([], 0, len(self._simulators), tf.int32)
-        made = tf.switch_case(chosen, [lambda simulator=simulator: run(simulator) for simulator in self._simulators])
-        return tf.ensure_shape(made, images.shape)
+    def _simulate(self, images: tf.Tensor, simulator: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        branches = [lambda each=each: each(images, condition) for each in self._simulators]
+        return tf.ensure_shape(tf.switch_case(simulator, branches), images.shape)
 
     def _image_terms(self, images: tf.Tensor, tagged: tf.Tensor, since: tf.Tensor) -> tf.Tensor:
         config = self._config
@@ -173,8 +172,8 @@ class TaggerTraining(keras.Model):
         self.contrast.assign(tf.where(self._message_loss < _HALF_READS, more, self.contrast))
 
 
-def _accuracy(codeword: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(tf.cast(tf.equal(logits > 0, codeword > 0.5), tf.float32))
+def _accuracy(codeword: tf.Tensor, logits: tf.Tensor, axis: Optional[int] = None) -> tf.Tensor:
+    return tf.reduce_mean(tf.cast(tf.equal(logits > 0, codeword > 0.5), tf.float32), axis)
 
 
 class _StopWhenStuck(keras.callbacks.Callback):

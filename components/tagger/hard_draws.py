@@ -1,0 +1,46 @@
+"""Which simulator and which conditions a training step takes: what is read badly comes more often."""
+
+from typing import Sequence, Tuple
+
+import tensorflow as tf
+
+_CHANCE = 0.5
+_FLOOR = 0.03  # Added to every bit error rate, so that what is read well is not forgotten.
+_SMOOTHING = 0.9
+
+
+class HardDraws(tf.Module):
+    """Keeps the running bit error rate of every condition and draws in proportion to it.
+
+    A simulator counts as its hardest condition does: were it the mean, one hard condition among many easy ones would
+    hardly be met. (Shrivastava et al. 2016, "Training Region-based Object Detectors with Online Hard Example Mining",
+    take the hard examples of each batch; here all of a batch goes through one simulator.)
+
+    Args:
+      conditions: how many conditions each simulator has.
+    """
+
+    def __init__(self, conditions: Sequence[int]):
+        super().__init__()
+        # Where a simulator has fewer conditions than another, nothing is ever drawn.
+        self._exists = tf.sequence_mask(conditions, dtype=tf.float32)
+        self.bit_errors = tf.Variable(_CHANCE * self._exists, trainable=False)
+
+    def draw(self, pictures: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        """A simulator, int32 [], for a whole batch, and a condition for each of its `pictures`, int32 [B]."""
+        weights = (self.bit_errors + _FLOOR) * self._exists
+        simulator = _one_of(tf.reduce_max(weights, 1), 1)[0]
+        return simulator, _one_of(weights[simulator], pictures)
+
+    def note(self, simulator: tf.Tensor, condition: tf.Tensor, bit_errors: tf.Tensor) -> None:
+        """Takes up how a batch was read: draw's int32 [] and [B], and each picture's bit error rate [B]."""
+        count = self.bit_errors.shape[1]
+        drawn = tf.math.unsorted_segment_sum(tf.ones_like(bit_errors), condition, count) > 0
+        found = tf.math.unsorted_segment_mean(bit_errors, condition, count)
+        old = self.bit_errors[simulator]
+        new = tf.where(drawn, _SMOOTHING * old + (1.0 - _SMOOTHING) * found, old)
+        self.bit_errors.scatter_update(tf.IndexedSlices(new, simulator))
+
+
+def _one_of(weights: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
+    return tf.random.categorical(tf.math.log(weights)[None], times, tf.int32)[0]

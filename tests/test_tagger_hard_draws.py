@@ -1,0 +1,52 @@
+"""What is drawn for a training step: the badly read more often, the well read still."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from faketagger.components.tagger.hard_draws import HardDraws
+
+
+def _shares(draws: HardDraws, times: int = 400):
+    simulators, conditions = zip(*(draws.draw(tf.constant(8)) for _ in range(times)))
+    first = np.mean(np.array(simulators) == 0)
+    of_first = np.concatenate([each for each, simulator in zip(conditions, simulators) if simulator == 0])
+    return first, np.bincount(of_first, minlength=3) / len(of_first)
+
+
+def test_before_anything_is_read_simulators_and_conditions_are_drawn_alike():
+    tf.random.set_seed(1)
+    first, of_first = _shares(HardDraws([2, 3]))
+    assert first == pytest.approx(0.5, abs=0.08)
+    assert of_first == pytest.approx([0.5, 0.5, 0.0], abs=0.05)
+
+
+def test_what_is_read_badly_comes_in_proportion_to_its_bit_errors():
+    tf.random.set_seed(1)
+    draws = HardDraws([2, 3])
+    draws.bit_errors.assign([[0.27, 0.07, 0.0], [0.03, 0.12, 0.0]])
+    first, of_first = _shares(draws)
+    # 0.30 against 0.15 with the floor; inside the first simulator 0.30 against 0.10.
+    assert first == pytest.approx(2 / 3, abs=0.08)
+    assert of_first == pytest.approx([0.75, 0.25, 0.0], abs=0.05)
+
+
+def test_running_bit_errors_move_a_tenth_of_the_way_where_something_was_drawn():
+    draws = HardDraws([2, 2])
+    draws.note(tf.constant(1), tf.constant([1, 1]), tf.constant([0.1, 0.3]))
+    assert draws.bit_errors.numpy() == pytest.approx(np.array([[0.5, 0.5], [0.5, 0.47]]))
+
+
+def test_draws_and_notes_work_inside_a_graph():
+    draws = HardDraws([1, 4])
+
+    @tf.function
+    def step():
+        simulator, condition = draws.draw(tf.constant(6))
+        draws.note(simulator, condition, tf.zeros([6]))
+        return simulator, condition
+
+    for _ in range(300):
+        simulator, condition = step()
+        assert condition.shape == [6] and (simulator == 1 or not np.any(condition))
+    assert np.max(draws.bit_errors) < 0.1

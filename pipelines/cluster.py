@@ -33,18 +33,20 @@ ResourceSpec = pipeline_spec_pb2.PipelineDeploymentConfig.PipelineContainerSpec.
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """What each training step asks the cluster for.
+    """What each training step asks the cluster for, and what the cluster can do.
 
     Attributes:
       gpu_type: the cluster's name for it.
       gpu_count: 0 for none.
       cpus, memory_gb: None for the cluster's default.
+      has_resolvers: whether it can look up the newest blessed tagger.
     """
 
     gpu_type: str
     gpu_count: int = 1
     cpus: Optional[float] = None
     memory_gb: Optional[float] = None
+    has_resolvers: bool = True
 
     def to_resources(self) -> ResourceSpec:
         """As TFX's v2 runner takes it."""
@@ -125,7 +127,7 @@ def create_cluster_pipeline(
     Args:
       config, root, push_to: as create_pipeline's.
       image: what the steps run in, and Beam's workers where they are on other machines.
-      machine: what the training steps ask for.
+      machine: what the training steps ask for, and what the cluster can do.
       beam_args: options for Beam's runner; it runs inside the step's container by default.
 
     Raises:
@@ -140,7 +142,7 @@ def create_cluster_pipeline(
             )
     # Beam's own default downloads a runner. Where no image is named, TFX packs up itself alone for the workers.
     beam_args = ["--runner=FnApiRunner", f"--sdk_container_image={image}", *(beam_args or [])]
-    pipeline = create_pipeline(config, root, push_to, beam_args=beam_args)
+    pipeline = create_pipeline(config, root, push_to, beam_args=beam_args, compare_newest=machine.has_resolvers)
     for component in pipeline.components:
         component.with_id(_cluster_name(component.id))
         if isinstance(component, (SimulatorStep, TaggerStep)):

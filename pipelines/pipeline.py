@@ -3,7 +3,11 @@
 import os
 from typing import List, Optional
 
+from tfx import types
+from tfx.dsl.components.common import resolver
+from tfx.dsl.input_resolution.strategies import latest_blessed_model_strategy
 from tfx.orchestration import pipeline as tfx_pipeline
+from tfx.types import standard_artifacts
 
 from faketagger.components.evaluator.component import TagEvaluator
 from faketagger.components.example_gen.component import FaceExampleGen
@@ -12,6 +16,8 @@ from faketagger.components.simulator.component import SimulatorStep
 from faketagger.components.tagger.component import TaggerStep
 from faketagger.pipelines.config import PipelineConfig
 
+NEWEST_BLESSED = "NewestBlessed"  # The step that looks up which tagger was blessed last.
+
 
 def create_pipeline(
     config: PipelineConfig,
@@ -19,6 +25,7 @@ def create_pipeline(
     push_to: str,
     metadata_connection_config=None,
     beam_args: Optional[List[str]] = None,
+    compare_newest: bool = True,
 ) -> tfx_pipeline.Pipeline:
     """Wires the steps.
 
@@ -28,6 +35,8 @@ def create_pipeline(
       push_to: TF Serving's base path.
       metadata_connection_config: of the metadata store, for runners that need one.
       beam_args: pipeline options for Beam's runners, as on its command line.
+      compare_newest: whether the gate also holds the tagger against the newest blessed one; not every runner can look it
+        up.
     """
     examples = FaceExampleGen(
         dataset=config.dataset,
@@ -52,18 +61,28 @@ def create_pipeline(
         config=config.tagger,
         checkpoints=checkpoints,
     )
+    newest = [_newest_blessed()] if compare_newest else []
     evaluator = TagEvaluator(
         examples=examples.outputs["examples"],
         model=tagger.outputs["model"],
         simulators=simulators.outputs["simulators"],
         config=config.evaluator,
+        baseline_model=newest[0].outputs["model"] if newest else None,
     )
     pusher = make_pusher(tagger.outputs["model"], evaluator.outputs["blessing"], push_to)
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=os.path.join(root, "artifacts"),
-        components=[examples, simulators, tagger, evaluator, pusher],
+        components=[examples, simulators, tagger, *newest, evaluator, pusher],
         enable_cache=True,
         metadata_connection_config=metadata_connection_config,
         beam_pipeline_args=beam_args or [],
     )
+
+
+def _newest_blessed() -> resolver.Resolver:
+    return resolver.Resolver(
+        strategy_class=latest_blessed_model_strategy.LatestBlessedModelStrategy,
+        model=types.Channel(type=standard_artifacts.Model),
+        model_blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+    ).with_id(NEWEST_BLESSED)

@@ -35,7 +35,11 @@ def smoke() -> PipelineConfig:
             learning_rate=5e-4,
             reads_below=0.25,
         ),
-        evaluator=EvaluatorConfig(gate=Gate(min_fmrr=0.0, min_psnr=20.0, max_false_positives=1.0, min_pictures=4)),
+        evaluator=EvaluatorConfig(
+            gate=Gate(min_fmrr=0.0, min_psnr=20.0, max_false_positives=1.0, min_pictures=4),
+            sweeps={"jpeg": (50.0, 95.0)},
+            after=(),
+        ),
     )
 
 

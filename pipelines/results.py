@@ -10,6 +10,8 @@ from ml_metadata.proto import metadata_store_pb2
 from faketagger.components.contract import files
 from faketagger.components.evaluator.evaluate import TABLE_FILE
 
+_LOOKUP = "Resolver"  # Looks something up in the store, and is no work that was done or reused.
+
 
 @dataclasses.dataclass(frozen=True)
 class RunResult:
@@ -55,6 +57,8 @@ def newest_run(store: metadata_store.MetadataStore, pipeline_name: str) -> RunRe
     steps, outputs = {}, {}
     for execution in sorted(executions, key=lambda execution: execution.id):
         step = execution.type.rpartition(".")[2]
+        if step == _LOOKUP:
+            continue
         state = metadata_store_pb2.Execution.State.Name(execution.last_known_state).lower()
         steps[step] = states.get(execution.last_known_state, state)
         events = [

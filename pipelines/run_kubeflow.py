@@ -33,8 +33,8 @@ flags.DEFINE_string("host", None, "where Kubeflow Pipelines answers, e.g. http:/
 flags.DEFINE_string("token_file", None, "a file with the bearer token that --host asks for")
 flags.DEFINE_string("experiment_id", None, "the experiment to run in; the server's default one when not given")
 
-# By the name of the Kubernetes resource; CPUs and memory are left to the cluster.
-MACHINE = cluster.Machine(gpu_type="nvidia.com/gpu")
+# By the name of the Kubernetes resource; CPUs and memory are left to the cluster. Kubeflow 2.x runs no resolvers.
+MACHINE = cluster.Machine(gpu_type="nvidia.com/gpu", has_resolvers=False)
 
 _ENTRYPOINT = ["python", "-m", "faketagger.pipelines.kfp_entrypoint"]
 _TIMEOUT_SECONDS = 60

@@ -6,14 +6,13 @@ import json
 import os
 import shutil
 
-import apache_beam as beam
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 import tensorflow as tf
 
 from faketagger.components.contract import features, files, images, manifest, payload
-from faketagger.components.evaluator import measure, summary
+from faketagger.components.evaluator import measure, models, parts, rows, slices, summary
 from faketagger.components.evaluator.config import EvaluatorConfig, Gate
 
 SIZE = 30
@@ -42,7 +41,8 @@ def _spec(*shape, dtype=tf.float32):
 class StubTagger(tf.Module):
     """Adds ±8 levels of blue in blocks.
 
-    `flaw`: `loud` (four times as much), `paranoid` (all is tagged), `nan` (tagged pictures), `nan-logits`.
+    `flaw`: `loud` (four times as much), `paranoid` (all is tagged), `nan` (tagged pictures), `nan-logits`, `forgetful`
+    (messages whose first bit is 1 are lost); `twin` has none.
     """
 
     def __init__(self, flaw=None):
@@ -68,8 +68,28 @@ class StubTagger(tf.Module):
         )
         tagged = tf.ones_like(p_value, tf.bool) if self._flaw == "paranoid" else p_value <= 1e-4
         message = tf.cast(votes > 1.5, tf.int32)
+        message = message * (1 - message[:, :1]) if self._flaw == "forgetful" else message
         logits = logits / 0.0 * 0.0 if self._flaw == "nan-logits" else logits
         return {"message": message, "score": unanimous, "p_value": p_value, "tagged": tagged, "logits": logits}
+
+    @tf.function(input_signature=[_spec(dtype=tf.string), _spec(CODE_BITS), _spec()])
+    def tag(self, image, codeword, strength):
+        pictures = _decoded(image)
+        small = tf.image.resize(pictures, [SIZE, SIZE], method="area")
+        added = self.encode(small, codeword, strength)["images"] - small
+        made = pictures + tf.repeat(tf.repeat(added, 2, 1), 2, 2)
+        levels = tf.cast(tf.round(tf.clip_by_value(made, 0.0, 1.0) * 255), tf.uint8)
+        return {"image": tf.map_fn(tf.io.encode_png, levels, fn_output_signature=tf.string)}
+
+    @tf.function(input_signature=[_spec(dtype=tf.string), _spec(CODE_BITS)])
+    def read(self, image, key_mask):
+        return self.decode(tf.image.resize(_decoded(image), [SIZE, SIZE], method="area"), key_mask)
+
+
+def _decoded(files):
+    """PNGs of twice the networks' side as float32 [B, 2·S, 2·S, 3]."""
+    decoded = tf.map_fn(lambda png: tf.io.decode_png(png, channels=3), files, fn_output_signature=tf.uint8)
+    return tf.ensure_shape(tf.cast(decoded, tf.float32) / 255.0, [None, 2 * SIZE, 2 * SIZE, 3])
 
 
 class StubSimulator(tf.Module):
@@ -78,24 +98,28 @@ class StubSimulator(tf.Module):
     def __init__(self, copy):
         self._grey = tf.constant([0.0, 0.0] if copy else [0.5, 1.0])
 
-    @tf.function(input_signature=[_spec(SIZE, SIZE, 3), _spec(dtype=tf.int32)])
+    @tf.function
     def simulate(self, images, condition):
         share = tf.gather(self._grey, condition)[:, None, None, None]
         return {"images": images * (1 - share) + 0.5 * share}
 
 
-def _save_tagger(directory, flaw=None):
+def _save_tagger(directory, flaw=None, files_too=False):
     module = StubTagger(flaw)
-    tf.saved_model.save(module, directory, signatures={"encode": module.encode, "decode": module.decode})
+    signatures = {"encode": module.encode, "decode": module.decode}
+    signatures.update({"tag": module.tag, "read": module.read} if files_too else {})
+    tf.saved_model.save(module, directory, signatures=signatures)
     rows = payload.generator_to_hex(GENERATOR)
     manifest.write(manifest.TaggerManifest(MESSAGE_BITS, CODE_BITS, rows, SIZE, 1.0, 1e-4), directory)
 
 
-def _save_simulator(root, name, family, conditions, copy):
+def _save_simulator(root, name, family, conditions, copy, size=SIZE):
     module = StubSimulator(copy)
     directory = os.path.join(root, name)
-    tf.saved_model.save(module, directory, signatures={"simulate": module.simulate})
-    manifest.write(manifest.SimulatorManifest(name, family, conditions, SIZE, "none", "none"), directory)
+    takes = {"images": _spec(size, size, 3), "condition": _spec(dtype=tf.int32)}
+    signature = module.simulate.get_concrete_function(**takes)
+    tf.saved_model.save(module, directory, signatures={"simulate": signature})
+    manifest.write(manifest.SimulatorManifest(name, family, conditions, size, "none", "none"), directory)
 
 
 def _picture(index):
@@ -128,7 +152,7 @@ def _write_examples(uri, records):
 def stubs(tmp_path_factory):
     """A directory with the Model artifacts `good` and those named after a flaw, `simulators` and `examples`."""
     root = str(tmp_path_factory.mktemp("stubs"))
-    for name in ("good", "loud", "paranoid", "nan", "nan-logits"):
+    for name in ("good", "twin", "forgetful", "loud", "paranoid", "nan", "nan-logits"):
         _save_tagger(os.path.join(root, name, "Format-Serving"), None if name == "good" else name)
     simulators = os.path.join(root, "simulators")
     _save_simulator(simulators, "copy", "perturbation", ["none"], copy=True)
@@ -142,6 +166,8 @@ CONFIG = EvaluatorConfig(
     batch_size=5,
     repeats=2,
     black_box=("grey",),
+    sweeps={"jpeg": (90.0,)},
+    after=("noise_0.01",),
 )
 
 
@@ -172,7 +198,7 @@ def _artifacts(stubs, root, model, examples, simulators):
         return made
 
     for name in ("evaluation", "blessing"):
-        os.makedirs(os.path.join(root, name))
+        os.makedirs(os.path.join(root, name), exist_ok=True)
     examples_artifact = artifact(standard_artifacts.Examples, examples or os.path.join(stubs, "examples"), 1)
     examples_artifact.split_names = json.dumps([features.TRAIN_SPLIT, features.EVAL_SPLIT])
     inputs = {
@@ -187,10 +213,16 @@ def _artifacts(stubs, root, model, examples, simulators):
     return inputs, outputs
 
 
-def _execute(stubs, root, config=CONFIG, model="good", examples=None, simulators=None):
+def _inputs(stubs, model, config):
+    return models.read_inputs(os.path.join(stubs, model, "Format-Serving"), os.path.join(stubs, "simulators"), config)
+
+
+def _execute(stubs, root, config=CONFIG, model="good", examples=None, simulators=None, newest=None):
     from faketagger.components.evaluator.executor import Executor
 
     inputs, outputs = _artifacts(stubs, str(root), model, examples, simulators)
+    if newest:
+        inputs["baseline_model"] = _artifacts(stubs, str(root), newest, examples, simulators)[0]["model"]
     try:
         Executor().Do(inputs, outputs, {"config": config.to_json(), "current_component_id": "TagEvaluator"})
     except BaseException:
@@ -215,12 +247,13 @@ def test_a_good_tagger_is_blessed(blessed):
 
 def test_the_figures_are_those_computed_by_hand(blessed):
     slices = blessed.evaluation["slices"]
-    assert list(slices) == ["copy/none", "grey/full", "grey/half", "plain"]
+    names = ["copy/none", "grey/full", "grey/full+noise_0.01", "grey/half", "grey/half+noise_0.01", "jpeg/90", "plain"]
+    assert sorted(slices) == names
     exact = {"mean": 1.0, "low": pytest.approx(0.025 ** (1 / PICTURES)), "high": 1.0}
-    for name in ("plain", "copy/none", "grey/half"):
+    for name in ("plain", "copy/none", "grey/half", "grey/half+noise_0.01"):
         assert slices[name]["fmrr"] == exact
         assert slices[name]["bit_accuracy"]["mean"] == 1.0
-        assert slices[name]["detected"] == exact
+        assert slices[name]["tpr"] == exact
         assert slices[name]["pictures"] == PICTURES and slices[name]["not_finite"] == 0
     # Nothing is left of the tag: every logit is 0, so the codeword's zeros are right by chance.
     assert slices["grey/full"]["fmrr"]["mean"] == 0.0
@@ -247,7 +280,7 @@ def test_strength_is_what_the_simulator_does_to_the_original(blessed):
 
 def test_there_is_one_row_a_picture_repeat_and_slice(blessed):
     keys = {(row["image_id"], row["repeat"], row["slice"]) for row in blessed.rows}
-    assert len(keys) == len(blessed.rows) == PICTURES * 2 * 5
+    assert len(keys) == len(blessed.rows) == PICTURES * 2 * 8
     row = next(row for row in blessed.rows if row["slice"] == "untagged")
     assert [row[name] for name in ("message_ok", "bit_accuracy", "psnr", "strength_psnr")] == [None] * 4
     assert row["p_value"] > 1e-4 and row["tagged"] is False
@@ -265,7 +298,10 @@ def test_the_table_names_every_slice_and_the_verdict(blessed):
 
 
 def test_nothing_half_written_is_left(blessed):
-    assert sorted(os.listdir(blessed.evaluation_dir)) == ["evaluation.json", "rows-00000-of-00001.parquet", "table.txt"]
+    names = [name for name in os.listdir(blessed.evaluation_dir) if not name.startswith("rows-")]
+    assert sorted(names) == ["checks.json", "evaluation.json", "table.md", "table.txt"]
+    # Three batches, each in a part of its own; parts without pictures leave no file.
+    assert len(rows.paths(blessed.evaluation_dir)) == 3
 
 
 def test_a_second_run_with_another_batch_size_gives_the_same_figures(stubs, tmp_path, blessed):
@@ -281,6 +317,29 @@ def test_a_tag_lost_in_one_simulator_is_not_blessed(stubs, tmp_path):
     assert "NOT BLESSED\n  - fmrr grey/full: lower end 0 " in outcome.table
 
 
+def test_a_tagger_as_good_as_the_newest_blessed_one_is_blessed(stubs, tmp_path, blessed):
+    outcome = _execute(stubs, tmp_path, model="twin", newest="good")
+    assert outcome.failed == {}
+    compared = outcome.evaluation["newest_blessed"]
+    assert compared["slices"]["grey/half"] == {"worse": 0, "better": 0, "p_value": 1.0}
+    assert compared["psnr"] == blessed.evaluation["quality"]["psnr"]
+    assert os.path.exists(os.path.join(outcome.evaluation_dir, "newest_blessed", "evaluation.json"))
+
+
+def test_a_tagger_worse_than_the_newest_blessed_one_is_not_blessed_though_it_keeps_every_bound(stubs, tmp_path):
+    gate = dataclasses.replace(CONFIG.gate, min_fmrr=0.0)
+    outcome = _execute(stubs, tmp_path, dataclasses.replace(CONFIG, gate=gate), model="forgetful", newest="good")
+    # 9 of the 12 pictures get a message whose first bit is 1: 2^-9, where four slices share 0.05.
+    assert set(outcome.failed) == {"not worse plain", "not worse copy/none", "not worse grey/half"}
+    assert "worse than the newest blessed on 9 pictures, better on 0: p 0.002, bound 0.013" in outcome.failed["not worse plain"]
+    assert outcome.markers == ["NOT_BLESSED"]
+
+
+def test_a_tagger_is_not_compared_with_itself(stubs, tmp_path):
+    outcome = _execute(stubs, tmp_path, newest="good")
+    assert outcome.failed == {} and "newest_blessed" not in outcome.evaluation
+
+
 @pytest.mark.parametrize("model, failed", [("loud", "psnr"), ("paranoid", "false positives")])
 def test_a_flawed_tagger_is_not_blessed(stubs, tmp_path, model, failed):
     outcome = _execute(stubs, tmp_path, model=model)
@@ -291,7 +350,8 @@ def test_a_tagger_that_makes_nan_is_not_blessed(stubs, tmp_path):
     outcome = _execute(stubs, tmp_path, model="nan")
     assert outcome.evaluation["quality"]["psnr"] == {"mean": None, "low": None, "high": None}
     assert outcome.evaluation["slices"]["plain"]["fmrr"]["mean"] == 0.0
-    assert {"fmrr plain", "fmrr copy/none", "fmrr grey/half", "psnr"} == set(outcome.failed)
+    assert {"fmrr plain", "fmrr copy/none", "fmrr grey/half", "other slices", "psnr"} == set(outcome.failed)
+    assert "grey/half+noise_0.01, grey/full, grey/full+noise_0.01, jpeg/90" in outcome.failed["other slices"]
     assert outcome.markers == ["NOT_BLESSED"]
 
 
@@ -315,7 +375,9 @@ def test_a_limit_takes_that_many_pictures_and_always_the_same(stubs, tmp_path):
 def test_an_empty_eval_split_is_not_blessed(stubs, tmp_path):
     _write_examples(str(tmp_path / "examples"), [])
     outcome = _execute(stubs, tmp_path, examples=str(tmp_path / "examples"))
-    assert set(outcome.failed.values()) == {"was not measured"} and outcome.markers == ["NOT_BLESSED"]
+    reasons = {name: reason for name, reason in outcome.failed.items() if name != "other slices"}
+    assert set(reasons.values()) == {"was not measured"} and outcome.markers == ["NOT_BLESSED"]
+    assert outcome.failed["other slices"].startswith("missing")
 
 
 def test_a_missing_eval_split_stops_the_step(stubs, tmp_path):
@@ -336,13 +398,13 @@ def test_a_missing_eval_split_stops_the_step(stubs, tmp_path):
 )
 def test_a_damaged_examples_file_is_named(tmp_path, damage):
     path = _write_examples(str(tmp_path / "examples"), _records())
-    assert measure.whole_file(path) == path
+    assert parts.whole_file(path) == path
     with open(path, "rb") as file:
         data = file.read()
     with open(path, "wb") as file:
         file.write(damage(data))
     with pytest.raises(ValueError, match="data_tfrecord.*damaged or cut short.*run example_gen again"):
-        measure.whole_file(path)
+        parts.whole_file(path)
 
 
 def test_truncated_examples_stop_the_step(stubs, tmp_path):
@@ -376,36 +438,52 @@ def test_a_record_that_is_no_example_stops_the_step(stubs, tmp_path):
 def test_inputs_that_do_not_fit_together_are_refused_before_any_work(stubs, tmp_path):
     model, simulators = os.path.join(stubs, "good", "Format-Serving"), os.path.join(stubs, "simulators")
     with pytest.raises(ValueError, match="black_box names gray; .* has copy, grey"):
-        measure.read_inputs(model, simulators, EvaluatorConfig(black_box=("gray",)))
+        models.read_inputs(model, simulators, EvaluatorConfig(black_box=("gray",)))
     with pytest.raises(ValueError, match="no simulators"):
-        measure.read_inputs(model, str(tmp_path), EvaluatorConfig())
+        models.read_inputs(model, str(tmp_path), EvaluatorConfig())
     with pytest.raises(ValueError, match="tagger.json: the manifest is missing"):
-        measure.read_inputs(str(tmp_path), simulators, EvaluatorConfig())
-    for name, size, message in (("larger", 2 * SIZE, "of 60 pixels, the tagger"), ("plain", SIZE, "rename it")):
-        (tmp_path / name / name).mkdir(parents=True)
+        models.read_inputs(str(tmp_path), simulators, EvaluatorConfig())
+    for name, size in (("plain", SIZE), ("larger", 2 * SIZE)):
+        (tmp_path / name).mkdir()
         described = manifest.SimulatorManifest(name, "perturbation", ["none"], size, "none", "none")
-        manifest.write(described, str(tmp_path / name / name))
-        with pytest.raises(ValueError, match=message):
-            measure.read_inputs(model, str(tmp_path / name), EvaluatorConfig())
+        manifest.write(described, str(tmp_path / name))
+    with pytest.raises(ValueError, match="several sizes .larger: 60, plain: 30."):
+        models.read_inputs(model, str(tmp_path), EvaluatorConfig())
+    shutil.rmtree(tmp_path / "larger")
+    with pytest.raises(ValueError, match="'plain': this is the name of a slice: rename"):
+        models.read_inputs(model, str(tmp_path), EvaluatorConfig())
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"after": ("jpg_75",)}, "no perturbation 'jpg_75'"),
+        ({"sweeps": {"noise": (0.1, 7.0)}}, "strengths go from 0 to 1"),
+        ({"sweeps": {"grey": (0.1,)}}, "simulator 'grey'"),
+    ],
+)
+def test_slices_that_cannot_be_made_are_refused_before_any_work(stubs, changes, message):
+    with pytest.raises(ValueError, match=message):
+        _inputs(stubs, "good", dataclasses.replace(CONFIG, **changes))
 
 
 def test_a_tagger_without_a_decoder_is_refused_by_name(stubs, tmp_path):
     module = StubTagger()
     tf.saved_model.save(module, str(tmp_path), signatures={"encode": module.encode})
     shutil.copy(os.path.join(stubs, "good", "Format-Serving", manifest.TaggerManifest.FILE), tmp_path)
-    inputs = measure.read_inputs(str(tmp_path), os.path.join(stubs, "simulators"), EvaluatorConfig())
+    inputs = models.read_inputs(str(tmp_path), os.path.join(stubs, "simulators"), EvaluatorConfig())
     with pytest.raises(ValueError, match="expected a signature 'decode'"):
-        measure.Models(inputs)
+        models.Tagger(inputs)
 
 
 def test_a_tagger_of_another_message_length_than_its_manifest_says_is_refused(stubs, tmp_path):
     directory = shutil.copytree(os.path.join(stubs, "good", "Format-Serving"), tmp_path / "model")
     rows = payload.generator_to_hex(GENERATOR[1:])
     manifest.write(manifest.TaggerManifest(MESSAGE_BITS - 1, CODE_BITS, rows, SIZE), str(directory))
-    inputs = measure.read_inputs(str(directory), os.path.join(stubs, "simulators"), CONFIG)
+    inputs = models.read_inputs(str(directory), os.path.join(stubs, "simulators"), CONFIG)
     pictures = np.stack([_picture(0), _picture(1)])
     with pytest.raises(ValueError, match=r"expected message of shape \(2, 9\), found \(2, 10\)"):
-        list(measure.measure_batch(measure.Models(inputs), CONFIG, ["a", "b"], pictures))
+        list(measure.Measurer(inputs, CONFIG).measure(["a", "b"], pictures))
 
 
 def test_what_is_drawn_depends_on_seed_picture_and_repeat_alone():
@@ -422,30 +500,68 @@ def test_what_is_drawn_depends_on_seed_picture_and_repeat_alone():
     assert (drawn.codewords == expected).all() and drawn.codewords.dtype == np.float32
 
 
-def test_tries_with_one_picture_are_averaged_before_intervals(stubs):
+def _summarise(directory, slice_name, tries, repeats):
+    """The summary of rows of one slice; `tries` are their columns."""
+    with rows.RowFile(rows.path_of(str(directory), "0")) as file:
+        file.write([{**dict.fromkeys(rows.ROW_SCHEMA.names), "slice": slice_name, **row} for row in tries])
+    described = slices.Slice("plain", "plain")
+    return summary.summarise(str(directory), EvaluatorConfig(repeats=repeats), [described], {})
+
+
+def test_tries_with_one_picture_are_averaged_before_intervals(tmp_path):
     def row(image_id, repeat, right):
-        figures = dict.fromkeys(("bit_accuracy", "psnr", "ssim"), 1.0)
-        return {"image_id": image_id, "repeat": repeat, "message_ok": right, "tagged": True, "finite": True, **figures}
+        return {"image_id": image_id, "repeat": repeat, "message_ok": right, "p_value": 1e-7, "finite": True}
 
-    rows = [row(f"{index:02}", repeat, index < 9) for index in range(10) for repeat in range(3)]
-    config = EvaluatorConfig(repeats=3)
-    found = summary.summarise_slice("plain", rows[::-1], config)
+    tries = [row(f"{index:02}", repeat, index < 9) for index in range(10) for repeat in range(3)]
+    plain = _summarise(tmp_path, "plain", tries[::-1], repeats=3)["slices"]["plain"]
     # Clopper–Pearson of 9 in 10 pictures, not of 27 in 30 tries.
-    assert found["fmrr"]["mean"] == 0.9
-    assert (found["fmrr"]["low"], found["fmrr"]["high"]) == pytest.approx((0.5550, 0.9975), abs=1e-4)
-    assert found["pictures"] == 10
+    assert plain["fmrr"]["mean"] == 0.9
+    assert (plain["fmrr"]["low"], plain["fmrr"]["high"]) == pytest.approx((0.5550, 0.9975), abs=1e-4)
+    assert plain["pictures"] == 10 and plain["tpr"]["mean"] == 1.0
     with pytest.raises(ValueError, match="not 3 of each picture"):
-        summary.summarise_slice("plain", rows[:-1], config)
+        _summarise(tmp_path, "plain", tries[:-1], repeats=3)
 
 
-def test_an_untagged_picture_counts_once_however_often_it_is_read_as_tagged():
-    rows = [
+def test_an_untagged_picture_counts_once_however_often_it_is_read_as_tagged(tmp_path):
+    tries = [
         {"image_id": str(picture), "repeat": repeat, "tagged": picture == 0 and repeat > 0, "finite": True}
         for picture in range(4)
         for repeat in range(3)
     ]
-    found = summary.summarise_slice("untagged", rows, EvaluatorConfig(repeats=3))
-    assert found["false_positives"] == 1 and found["share"]["mean"] == 0.25
+    untagged = _summarise(tmp_path, "untagged", tries, repeats=3)["untagged"]
+    assert untagged["false_positives"] == 1 and untagged["share"]["mean"] == 0.25
+
+
+def test_a_method_without_p_values_has_no_true_positive_rate(tmp_path):
+    tries = [{"image_id": str(picture), "repeat": 0, "message_ok": True, "finite": True} for picture in range(4)]
+    plain = _summarise(tmp_path, "plain", tries, repeats=1)["slices"]["plain"]
+    assert plain["fmrr"]["mean"] == 1.0 and plain["tpr"] == {"mean": None, "low": None, "high": None}
+
+
+def test_overall_is_the_mean_over_conditions_of_deepfakes(blessed):
+    # grey/half 1, grey/full 0; the copying simulator is a perturbation.
+    assert blessed.evaluation["overall"]["black"]["mean"] == 0.5
+    assert blessed.evaluation["overall"]["white"] is None
+
+
+def test_a_perturbation_after_a_simulator_works_on_its_output(blessed):
+    slices_found = blessed.evaluation["slices"]
+    first, then = (slices_found[name]["strength"]["psnr"]["mean"] for name in ("grey/half", "grey/half+noise_0.01"))
+    # Both errors add up: independent noise of 0.01 has 40 dB.
+    assert then == pytest.approx(-10 * np.log10(10 ** (-first / 10) + 10**-4), abs=0.3)
+    assert (slices_found["jpeg/90"]["kind"], slices_found["jpeg/90"]["strength_value"]) == ("sweep", 90.0)
+
+
+def test_pictures_of_another_size_than_the_networks_go_through_tag_and_read(stubs, tmp_path):
+    """The stub's `tag` draws at 30 pixels, enlarges what it added, and `read` shrinks again."""
+    _save_tagger(str(tmp_path / "model"), files_too=True)
+    simulators = str(tmp_path / "simulators")
+    _save_simulator(simulators, "copy", "perturbation", ["none"], copy=True, size=2 * SIZE)
+    inputs = models.read_inputs(str(tmp_path / "model"), simulators, EvaluatorConfig(sweeps={}, after=()))
+    assert inputs.image_size == 2 * SIZE
+    pictures = np.stack([np.kron(_picture(index), np.ones([2, 2, 1], np.uint8)) for index in range(3)])
+    found = list(measure.Measurer(inputs, EvaluatorConfig(sweeps={}, after=())).measure(["a", "b", "c"], pictures))
+    assert [row["message_ok"] for row in found if row["slice"] != "untagged"] == [True] * 6
 
 
 def test_measuring_needs_no_tfx():
@@ -478,16 +594,3 @@ def test_the_component_takes_its_channels_and_holds_its_config():
     }
     with pytest.raises(TypeError):
         TagEvaluator(examples, model, model, CONFIG)
-
-
-def test_rows_are_measured_by_a_bare_beam_pipeline_too(stubs):
-    inputs = measure.read_inputs(
-        os.path.join(stubs, "good", "Format-Serving"), os.path.join(stubs, "simulators"), CONFIG
-    )
-
-    def check(rows):
-        assert sum(row["message_ok"] for row in rows if row["slice"] == "plain") == 3 * CONFIG.repeats
-
-    with beam.Pipeline() as pipeline:
-        rows = pipeline | beam.Create(_records(3)) | measure.MeasureTagger(inputs, CONFIG)
-        beam.testing.util.assert_that(rows, check)

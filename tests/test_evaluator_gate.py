@@ -5,8 +5,14 @@ import copy
 import pytest
 
 from faketagger.components.evaluator import config, gate, report
+from faketagger.components.evaluator.slices import Slice
 
-EXPECTED = ["plain", "swap/anna", "swap/boris", "stgan/smile"]
+def _declared(name, kind="condition"):
+    return Slice(name, kind, *name.split("/"), "identity_swap", False)
+
+
+EXPECTED = [Slice("plain", "plain"), *map(_declared, ("swap/anna", "swap/boris", "stgan/smile"))]
+NAMES = [each.name for each in EXPECTED]
 
 
 def _figure(mean, low, high):
@@ -23,7 +29,8 @@ def _slice(simulator, condition, family, black_box):
         "not_finite": 0,
         "fmrr": _figure(0.98, 0.95, 0.99),
         "bit_accuracy": _figure(0.97, 0.96, 0.98),
-        "detected": _figure(1.0, 0.98, 1.0),
+        "tpr": _figure(1.0, 0.98, 1.0),
+        "kind": "condition" if simulator else "plain",
         "strength": {"psnr": _figure(21.53, 21.0, 22.0), "ssim": _figure(0.8, 0.7, 0.9)} if simulator else None,
     }
 
@@ -51,9 +58,9 @@ def evaluation():
     }
 
 
-def _failed(evaluation, demands=config.Gate(), expected=EXPECTED):
+def _failed(evaluation, demands=config.Gate(), expected=EXPECTED, compared=False):
     """The names and reasons of failed checks; checks on the way that the verdict agrees with them."""
-    decision = gate.decide(evaluation, demands, expected)
+    decision = gate.decide(evaluation, demands, expected, compared)
     failed = {check.name: check.reason for check in decision.checks if not check.passed}
     assert decision.blessed == (not failed)
     return failed
@@ -125,7 +132,7 @@ def test_a_missing_slice_is_refused(evaluation):
 
 
 def test_an_empty_evaluation_is_refused():
-    assert set(_failed({})) == {*(f"fmrr {name}" for name in EXPECTED), "psnr", "false positives"}
+    assert set(_failed({})) == {*(f"fmrr {name}" for name in NAMES), "psnr", "false positives"}
 
 
 def test_too_few_pictures_are_refused(evaluation):
@@ -153,6 +160,70 @@ def test_an_override_changes_the_bound_of_its_slice_alone(evaluation):
     assert list(_failed(evaluation, demands)) == ["fmrr swap/boris"]
 
 
+def test_sweeps_and_what_comes_after_simulators_are_held_to_a_bound_only_by_their_own_name(evaluation):
+    names = ("jpeg/30", "swap/anna+jpeg_75")
+    expected = [*EXPECTED, _declared(names[0], "sweep"), _declared(names[1], "after")]
+    for name in names:
+        evaluation["slices"][name] = {**_slice("a", "b", "c", False), "fmrr": _figure(0.1, 0.05, 0.15)}
+    assert _failed(evaluation, expected=expected) == {}
+    assert _failed(evaluation, config.Gate(fmrr_overrides={"swap": 0.9}), expected=expected) == {}
+    for name in names:
+        assert list(_failed(evaluation, config.Gate(fmrr_overrides={name: 0.3}), expected=expected)) == [f"fmrr {name}"]
+
+
+def test_a_slice_without_a_bound_must_have_been_measured_all_the_same(evaluation):
+    expected = [*EXPECTED, _declared("jpeg/30", "sweep")]
+    assert _failed(evaluation, expected=expected) == {"other slices": "missing, or not finite numbers: jpeg/30"}
+    evaluation["slices"]["jpeg/30"] = {**_slice("a", "b", "c", False), "not_finite": 1}
+    assert list(_failed(evaluation, expected=expected)) == ["other slices"]
+    evaluation["slices"]["jpeg/30"]["not_finite"] = 0
+    assert _failed(evaluation, expected=expected) == {}
+
+
+def test_the_overall_fmrr_has_bounds_by_box(evaluation):
+    demands = config.Gate(min_overall={"black": 0.89})
+    evaluation["overall"] = {"white": None, "black": _figure(0.95, 0.9, 0.99)}
+    assert _failed(evaluation, demands) == {}
+    evaluation["overall"]["black"] = _figure(0.93, 0.88, 0.97)
+    assert list(_failed(evaluation, demands)) == ["overall fmrr black-box"]
+    for missing in ({"black": None}, {}):
+        evaluation["overall"] = missing
+        assert _failed(evaluation, demands) == {"overall fmrr black-box": "the figure is missing or no number"}
+
+
+def _newest(**p_values):
+    compared = {name: {"worse": 0, "better": 0, "p_value": 1.0} for name in NAMES}
+    for name, p_value in p_values.items():
+        compared[name.replace("_", "/")] = {"worse": 9, "better": 1, "p_value": p_value}
+    return {"psnr": _figure(39.0, 38.9, 39.1), "slices": compared}
+
+
+def test_worse_than_the_newest_blessed_is_refused_where_chance_does_not_explain_it(evaluation):
+    # Four slices share 0.05.
+    evaluation["newest_blessed"] = _newest(swap_anna=0.0126)
+    assert _failed(evaluation, compared=True) == {}
+    evaluation["newest_blessed"] = _newest(swap_anna=0.0124)
+    failed = _failed(evaluation, compared=True)
+    assert failed == {"not worse swap/anna": "worse than the newest blessed on 9 pictures, better on 1: p 0.012, bound 0.013"}
+    assert _failed(evaluation, config.Gate(significance=0.0), compared=True) == {}
+
+
+def test_a_comparison_that_is_missing_is_refused(evaluation):
+    assert len(_failed(evaluation, compared=True)) == len(NAMES) + 1
+    evaluation["newest_blessed"] = _newest()
+    del evaluation["newest_blessed"]["slices"]["plain"]
+    assert _failed(evaluation, compared=True) == {"not worse plain": "was not compared"}
+    evaluation["newest_blessed"] = _newest(plain=float("nan"))
+    assert list(_failed(evaluation, compared=True)) == ["not worse plain"]
+
+
+def test_a_psnr_far_below_the_newest_blessed_is_refused(evaluation):
+    evaluation["newest_blessed"] = _newest()
+    assert _failed(evaluation, config.Gate(max_psnr_drop=0.75), compared=True) == {}
+    failed = _failed(evaluation, config.Gate(max_psnr_drop=0.7), compared=True)
+    assert failed == {"not worse psnr": "38.25 dB, the newest blessed 39.00 dB; a drop of 0.7 dB is allowed"}
+
+
 def test_an_override_for_a_slice_that_does_not_exist_is_refused(evaluation):
     failed = _failed(evaluation, config.Gate(fmrr_overrides={"stgan/simle": 0.5}))
     assert "neither a slice nor a simulator" in failed["fmrr stgan/simle"]
@@ -165,7 +236,7 @@ def test_a_gate_without_gated_slices_is_refused(evaluation):
 
 def test_a_slice_measured_beyond_the_expected_ones_is_gated_too(evaluation):
     evaluation["slices"]["stgan/smile"]["fmrr"] = _figure(0.1, 0.05, 0.15)
-    assert list(_failed(evaluation, expected=["plain"])) == ["fmrr stgan/smile"]
+    assert list(_failed(evaluation, expected=EXPECTED[:1])) == ["fmrr stgan/smile"]
 
 
 def test_the_table_lines_up_and_says_why_a_tagger_was_refused(evaluation):
@@ -204,8 +275,8 @@ def test_the_table_of_an_evaluation_without_pictures_says_so(evaluation):
 
 
 def test_config_comes_back_from_json_as_it_was():
-    demands = config.Gate(0.8, {"swap": 0.7}, ("stgan",), 33.0, 0.9, 0.1, 20)
-    values = config.EvaluatorConfig(demands, 4, 7, 100, 0.9, 3, ("stgan",))
+    demands = config.Gate(0.8, {"swap": 0.7}, ("stgan",), {"black": 0.9}, 33.0, 0.9, 0.1, 0.01, 0.5, 20)
+    values = config.EvaluatorConfig(demands, 4, 7, 100, 0.9, 3, ("stgan",), {"jpeg": (10.0,)}, ("blur_1",), "a", "b")
     assert config.EvaluatorConfig.from_json(values.to_json()) == values
     assert config.EvaluatorConfig.from_json("{}") == config.EvaluatorConfig()
 
@@ -224,6 +295,12 @@ def test_config_comes_back_from_json_as_it_was():
         ('{"gate": {"ungated": ["untagged"]}}', "max_false_positives"),
         ('{"gate": {"fmrr_overrides": {"plain": -1}}}', "plain"),
         ('{"gate": {"min_pictures": 0}}', "min_pictures"),
+        ('{"gate": {"min_overall": {"grey": 0.5}}}', "min_overall has no grey"),
+        ('{"gate": {"significance": 2}}', "significance"),
+        ('{"gate": {"max_psnr_drop": -1}}', "max_psnr_drop"),
+        ('{"after": "jpeg_75"}', "list of names"),
+        ('{"sweeps": ["jpeg"]}', "sweeps"),
+        ('{"lpips_vgg": "vgg.npz"}', "go together"),
         ('{"batch_size": true}', "batch_size"),
         ('{"limit": 0}', "limit"),
         ('{"confidence": 1}', "confidence"),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import signal
 
 from faketagger.components.evaluator import metrics
 
@@ -25,6 +26,59 @@ def test_ssim_of_flat_pictures_is_its_luminance_term():
     c1 = (0.01 * 255) ** 2
     expected = (2 * 100 * 150 + c1) / (100**2 + 150**2 + c1)
     np.testing.assert_allclose(metrics.ssim(_pictures([100]), _pictures([150])), [expected], atol=1e-4)
+
+
+def _ms_ssim(first, second, weights):
+    """The paper's formula on grey float64 pictures [H, W]: contrast and structure at each scale, luminance at the last."""
+    window = np.exp(-np.square(np.arange(-5, 6)) / (2 * 1.5**2))
+    window = np.outer(window, window) / window.sum() ** 2
+
+    def mean(values):
+        return signal.convolve2d(values, window, "valid")
+
+    product, c1, c2 = 1.0, (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    for scale, weight in enumerate(weights):
+        if scale:
+            first, second = (each.reshape(len(each) // 2, 2, -1, 2).mean(axis=(1, 3)) for each in (first, second))
+        mean_one, mean_two = mean(first), mean(second)
+        covariance = mean(first * second) - mean_one * mean_two
+        variances = mean(first**2) - mean_one**2 + mean(second**2) - mean_two**2
+        term = (2 * covariance + c2) / (variances + c2)
+        if scale == len(weights) - 1:
+            term = term * (2 * mean_one * mean_two + c1) / (mean_one**2 + mean_two**2 + c1)
+        product *= np.mean(term) ** weight
+    return product
+
+
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
+
+@pytest.mark.parametrize("size, scales", [(176, 5), (168, 4), (88, 4), (64, 3), (30, 2), (16, 1)])
+def test_ms_ssim_is_the_papers_with_as_many_scales_as_the_picture_has(size, scales):
+    random = np.random.default_rng(size)
+    first = np.kron(random.uniform(40, 200, [size // 2, size // 2]), np.ones([2, 2])).astype(np.uint8)
+    second = np.uint8(np.clip(first + random.normal(0, 20, first.shape), 0, 255))
+    weights = np.array(MS_SSIM_WEIGHTS[:scales])
+    weights = weights if scales == 5 else weights / weights.sum()
+    expected = _ms_ssim(first.astype(np.float64), second.astype(np.float64), weights)
+    colour = [np.repeat(each[None, :, :, None], 3, axis=3) for each in (first, second)]
+    found = metrics.ms_ssim(*colour)
+    assert found.dtype == np.float64 and 0.2 < expected < 0.99
+    np.testing.assert_allclose(found, [expected], atol=1e-4)
+
+
+def test_ms_ssim_of_a_picture_of_one_scale_is_its_ssim_and_never_negative():
+    first = np.random.default_rng(0).integers(0, 256, [2, 21, 12, 3]).astype(np.uint8)
+    second = np.stack([first[0] // 2 + 50, 255 - first[1]])
+    ssim = metrics.ssim(first, second)
+    assert ssim[0] > 0.3 and ssim[1] < 0
+    np.testing.assert_allclose(metrics.ms_ssim(first, second), [ssim[0], 0.0], atol=1e-5)
+
+
+def test_ms_ssim_of_equal_pictures_is_one_and_of_too_small_ones_an_error():
+    np.testing.assert_allclose(metrics.ms_ssim(_pictures([7, 200]), _pictures([7, 200])), [1.0, 1.0], atol=1e-6)
+    with pytest.raises(ValueError, match="at least 11×11 pixels, got a side of 10"):
+        metrics.ms_ssim(_pictures([7], 10), _pictures([7], 10))
 
 
 def test_bit_accuracy_counts_the_signs_that_agree():

@@ -78,7 +78,8 @@ def metadata():
 def test_the_newest_run_of_the_pipeline_is_reported_with_its_steps_and_outputs(metadata):
     metadata.run("demo", "first", _executions("first"))
     metadata.run("other", "elsewhere", _executions("elsewhere"))
-    metadata.run("demo", "second", _executions("second", state=CACHED))
+    looked_up = ("tfx.dsl.components.common.resolver.Resolver", DONE, {"model": ("first/model", {})})
+    metadata.run("demo", "second", [looked_up, *_executions("second", state=CACHED)])
     result = results.newest_run(metadata.store, "demo")
     assert result.steps == {"TaggerStep": "cached", "TagEvaluator": "cached", "Pusher": "cached"}
     assert result.outputs["TaggerStep.model"].uri == "second/model"

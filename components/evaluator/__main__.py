@@ -20,7 +20,7 @@ from absl import app, flags, logging
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from faketagger.components.contract import features, files, manifest, pretrained
-from faketagger.components.evaluator import measure, report
+from faketagger.components.evaluator import models, report
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.evaluate import evaluate
 from faketagger.components.example_gen import preprocess, sources
@@ -31,7 +31,9 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "the tagger's SavedModel directory", required=True)
 flags.DEFINE_string("images", None, "a folder of photographs, with an optional attributes.csv", required=True)
 flags.DEFINE_string("simulators", None, "a directory of simulator SavedModels; by default the shipped ones")
-flags.DEFINE_string("out", None, "where evaluation.json, rows-*.parquet, table.txt and table.md are written", required=True)
+flags.DEFINE_string("out", None, "where all that evaluate.evaluate makes is written", required=True)
+flags.DEFINE_string("newest_blessed", None, "the SavedModel directory of a tagger that this one must not be worse than")
+flags.DEFINE_integer("image_size", None, "the side of the pictures; the simulators', or by default the tagger's")
 flags.DEFINE_list("black_box", [], "the simulators that the tagger was not trained through")
 flags.DEFINE_integer("repeats", 1, "how many UIDs each picture is tagged with")
 flags.DEFINE_string("config", None, "an EvaluatorConfig as JSON: gate, seed, limit, …; black_box and repeats go before it")
@@ -52,16 +54,23 @@ def main(_) -> int:
 def _evaluate() -> int:
     config = EvaluatorConfig.from_json(FLAGS.config) if FLAGS.config else EvaluatorConfig()
     config = dataclasses.replace(config, black_box=tuple(FLAGS.black_box), repeats=FLAGS.repeats)
-    image_size = manifest.read(manifest.TaggerManifest, FLAGS.model).image_size
+    image_size = FLAGS.image_size or _image_size()
     with tempfile.TemporaryDirectory() as temporary:
         examples = os.path.join(temporary, "examples")
         _read_photographs(examples, image_size)
         simulators = FLAGS.simulators or _shipped(examples, os.path.join(temporary, "simulators"), image_size)
-        inputs = measure.read_inputs(FLAGS.model, simulators, config)
-        evaluation, decision = evaluate(_pipeline(), examples, inputs, config, FLAGS.out)
-    files.write_bytes(os.path.join(FLAGS.out, "table.md"), report.format_markdown(evaluation, decision).encode())
+        inputs = models.read_inputs(FLAGS.model, simulators, config)
+        newest = models.read_inputs(FLAGS.newest_blessed, simulators, config) if FLAGS.newest_blessed else None
+        evaluation, decision = evaluate(_pipeline, examples, inputs, config, FLAGS.out, newest)
     print(report.format_table(evaluation, decision))
     return PASSED if decision.blessed else NOT_PASSED
+
+
+def _image_size() -> int:
+    if FLAGS.simulators:
+        first = os.path.join(FLAGS.simulators, library.names(FLAGS.simulators)[0])
+        return manifest.read(manifest.SimulatorManifest, first).image_size
+    return manifest.read(manifest.TaggerManifest, FLAGS.model).image_size
 
 
 def _pipeline() -> beam.Pipeline:

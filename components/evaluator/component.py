@@ -1,5 +1,7 @@
 """The evaluator as a TFX component."""
 
+from typing import Optional
+
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts, system_executions
@@ -18,6 +20,7 @@ class TagEvaluatorSpec(component_spec.ComponentSpec):
         specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
         specs.MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
         executor.SIMULATORS_KEY: component_spec.ChannelParameter(type=GanSimulators),
+        specs.BASELINE_MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
     OUTPUTS = {
         specs.EVALUATION_KEY: component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
@@ -41,6 +44,7 @@ class TagEvaluator(base_beam_component.BaseBeamComponent):
         model: types.BaseChannel,
         simulators: types.BaseChannel,
         config: EvaluatorConfig,
+        baseline_model: Optional[types.BaseChannel] = None,
     ):
         """Wires the evaluator.
 
@@ -49,7 +53,10 @@ class TagEvaluator(base_beam_component.BaseBeamComponent):
           model: a tagger (Model).
           simulators: GanSimulators, those of the training loop and others.
           config: how to measure and what to demand.
+          baseline_model: the newest blessed tagger (Model), if there is one; it must not be better.
         """
         outputs = {name: types.Channel(type=parameter.type) for name, parameter in TagEvaluatorSpec.OUTPUTS.items()}
         inputs = {specs.EXAMPLES_KEY: examples, specs.MODEL_KEY: model, executor.SIMULATORS_KEY: simulators}
+        if baseline_model is not None:
+            inputs[specs.BASELINE_MODEL_KEY] = baseline_model
         super().__init__(spec=TagEvaluatorSpec(**inputs, **outputs, **{executor.CONFIG_KEY: config.to_json()}))

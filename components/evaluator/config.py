@@ -9,6 +9,20 @@ from faketagger.components.contract import manifest
 # The slice without a simulator, and the slice of the original pictures; a simulator's is `<simulator>/<condition>`.
 PLAIN = "plain"
 UNTAGGED = "untagged"
+BOXES = ("white", "black")
+
+# The strengths of the papers' curves (FakeTagger Fig. 4), and colour besides.
+SWEEPS = {
+    "jpeg": (10.0, 20.0, 30.0, 50.0, 70.0, 95.0),
+    "resize": (0.25, 0.375, 0.5, 0.75, 1.0),
+    "noise": (0.01, 0.03, 0.05, 0.1),
+    "blur": (0.5, 1.0, 1.5, 2.0),
+    "crop": (0.95, 0.9, 0.85, 0.8),
+    "brightness": (-0.3, -0.15, 0.15, 0.3),
+    "contrast": (-0.5, -0.25, 0.25, 0.5),
+    "hue": (0.05, 0.1, 0.2),
+    "saturation": (-0.8, -0.4, 0.4, 0.8),
+}
 
 
 def _require(holds: bool, message: str) -> None:
@@ -43,34 +57,47 @@ class Gate:
     """What a tagger must reach to be blessed. Every bound is held against the unfavourable end of an interval.
 
     A name in `fmrr_overrides` or `ungated` is a slice (`plain`, `<simulator>/<condition>`) or a simulator, which
-    stands for all its conditions; a slice's own name goes before its simulator's.
+    stands for all its conditions; a slice's own name goes before its simulator's. Sweeps, and perturbations after
+    simulators, are held to an FMRR only where `fmrr_overrides` names the very slice. A slice that is missing, or whose
+    figures are not finite, always refuses the tagger.
 
     Attributes:
       min_fmrr: the FMRR that every gated slice must reach, 0…1.
       fmrr_overrides: another FMRR for some slices.
       ungated: slices that are measured and printed but not held to an FMRR. The bounds on quality and on false
         positives always hold.
+      min_overall: the mean FMRR over all conditions of deepfake simulators, by box (`white`, `black`).
       min_psnr: dB between original and tagged picture.
       min_ssim: the same as SSIM; None for no bound.
       max_false_positives: the largest share of untagged pictures that may be read as tagged, 0…1. As the upper end of
         the interval counts, a small sample cannot show a small share: with none of 100 pictures that end is 0.036.
+      significance: the probability, over all slices, with which a tagger no worse than the newest blessed one would be
+        called worse; 0 asks for no comparison.
+      max_psnr_drop: dB by which the PSNR may be lower than the newest blessed tagger's.
       min_pictures: fewer pictures than this decide nothing.
     """
 
     min_fmrr: float = 0.9
     fmrr_overrides: Dict[str, float] = dataclasses.field(default_factory=dict)
     ungated: Tuple[str, ...] = ()
+    min_overall: Dict[str, float] = dataclasses.field(default_factory=dict)
     min_psnr: float = 30.0
     min_ssim: Optional[float] = None
     max_false_positives: float = 0.05
+    significance: float = 0.05
+    max_psnr_drop: float = 1.0
     min_pictures: int = 100
 
     def __post_init__(self):
         _names(self, "ungated")
         _require(_is_number(self.min_fmrr, 0, 1), f"min_fmrr must be from 0 to 1, got {self.min_fmrr!r}")
-        _require(isinstance(self.fmrr_overrides, dict), "fmrr_overrides must map slices to thresholds")
-        for name, threshold in self.fmrr_overrides.items():
-            _require(_is_number(threshold, 0, 1), f"fmrr_overrides['{name}'] must be from 0 to 1, got {threshold!r}")
+        for field in ("fmrr_overrides", "min_overall"):
+            thresholds = getattr(self, field)
+            _require(isinstance(thresholds, dict), f"{field} must map names to thresholds")
+            for name, threshold in thresholds.items():
+                _require(_is_number(threshold, 0, 1), f"{field}['{name}'] must be from 0 to 1, got {threshold!r}")
+        strange = sorted(set(self.min_overall) - set(BOXES))
+        _require(not strange, f"min_overall has no {', '.join(strange)}: there are {', '.join(BOXES)}")
         named = {*self.ungated, *self.fmrr_overrides}
         _require(UNTAGGED not in named, f"'{UNTAGGED}' has no FMRR: max_false_positives bounds it")
         _require(_is_number(self.min_psnr, 0, 100), f"min_psnr must be from 0 to 100 dB, got {self.min_psnr!r}")
@@ -82,6 +109,8 @@ class Gate:
             _is_number(self.max_false_positives, 0, 1),
             f"max_false_positives must be from 0 to 1, got {self.max_false_positives!r}",
         )
+        _require(_is_number(self.significance, 0, 1), f"significance must be from 0 to 1, got {self.significance!r}")
+        _require(_is_number(self.max_psnr_drop, 0, 100), f"max_psnr_drop must be dB, got {self.max_psnr_drop!r}")
         _require(_is_count(self.min_pictures, 1), f"min_pictures must be at least 1, got {self.min_pictures!r}")
 
     def gates(self, slice_name: str) -> bool:
@@ -116,6 +145,9 @@ class EvaluatorConfig:
       confidence: of every interval, inside 0…1.
       repeats: how many UIDs each picture is tagged with, each under a mask of its own.
       black_box: the simulators that were not in the training loop.
+      sweeps: strengths by perturbation (perturbation.at's kinds), for the curves of FakeTagger's Fig. 4.
+      after: perturbations (perturbation.at's names) that every deepfake simulator's output goes through besides.
+      lpips_vgg, lpips_linear: the weights of LPIPS (lpips.Lpips); without them it is not measured.
     """
 
     gate: Gate = dataclasses.field(default_factory=Gate)
@@ -125,9 +157,18 @@ class EvaluatorConfig:
     confidence: float = 0.95
     repeats: int = 1
     black_box: Tuple[str, ...] = ()
+    sweeps: Dict[str, Tuple[float, ...]] = dataclasses.field(default_factory=lambda: dict(SWEEPS))
+    after: Tuple[str, ...] = ("jpeg_75", "resize_0.5")
+    lpips_vgg: Optional[str] = None
+    lpips_linear: Optional[str] = None
 
     def __post_init__(self):
         _names(self, "black_box")
+        _names(self, "after")
+        _require(isinstance(self.sweeps, dict), f"sweeps must map perturbations to strengths, got {self.sweeps!r}")
+        object.__setattr__(self, "sweeps", {kind: tuple(values) for kind, values in self.sweeps.items()})
+        both = bool(self.lpips_vgg) == bool(self.lpips_linear)
+        _require(both, "lpips_vgg and lpips_linear go together: LPIPS needs both files")
         _require(isinstance(self.gate, Gate), f"gate must be a Gate, got {self.gate!r}")
         _require(_is_count(self.batch_size, 1), f"batch_size must be at least 1, got {self.batch_size!r}")
         _require(_is_count(self.seed, 0), f"seed must be at least 0, got {self.seed!r}")
@@ -147,7 +188,7 @@ class EvaluatorConfig:
     def to_json(self) -> str:
         """One line, the same for the same values, so that TFX's cache knows it again."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values.update(gate=self.gate.to_dict(), black_box=list(self.black_box))
+        values.update(gate=self.gate.to_dict())
         return json.dumps(values, sort_keys=True, allow_nan=False)
 
     @classmethod

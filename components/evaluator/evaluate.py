@@ -1,42 +1,67 @@
-"""The whole evaluation of a tagger: measurement on Beam, gate, table."""
+"""The whole evaluation of a tagger: measurement on Beam, comparison with another, gate, table."""
 
 import os
-from typing import Any, Dict, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import apache_beam as beam
+import tensorflow as tf
 
 from faketagger.components.contract import features, files
-from faketagger.components.evaluator import gate, measure, report, summary
+from faketagger.components.evaluator import gate, parts, report, rows, summary, versus
 from faketagger.components.evaluator.config import EvaluatorConfig
+from faketagger.components.evaluator.models import Inputs
 
-TABLE_FILE = "table.txt"
+TABLE_FILE, MARKDOWN_FILE, CHECKS_FILE = "table.txt", "table.md", "checks.json"
+NEWEST_BLESSED = "newest_blessed"  # The folder of its evaluation, and the key of the comparison.
 
 
 def evaluate(
-    pipeline: beam.Pipeline, examples_uri: str, inputs: measure.Inputs, config: EvaluatorConfig, directory: str
+    make_pipeline: Callable[[], beam.Pipeline],
+    examples_uri: str,
+    inputs: Inputs,
+    config: EvaluatorConfig,
+    directory: str,
+    newest_blessed: Optional[Inputs] = None,
 ) -> Tuple[Dict[str, Any], gate.Decision]:
-    """Runs `pipeline` with the measurement added, and holds what it found against the gate.
+    """Measures a tagger and holds what is found against the gate.
 
     Args:
-      pipeline: an empty one; it is run.
+      make_pipeline: makes an empty Beam pipeline.
       examples_uri: the Examples artifact, of which the eval split is read.
-      inputs: measure.read_inputs'.
+      inputs: models.read_inputs'.
       config: how to measure, and the gate.
-      directory: where evaluation.json, rows-*.parquet and table.txt are written.
+      directory: where evaluation.json, rows-*.parquet, checks.json, table.txt and table.md are written.
+      newest_blessed: the tagger that this one must not be worse than, with the same simulators; its evaluation is
+        written to a folder of that name.
 
     Returns:
-      The evaluation (summary.assemble) and the gate's decision.
+      The evaluation (summary.summarise) and the gate's decision.
     """
-    with pipeline:
+    evaluation = _measure(make_pipeline, examples_uri, inputs, config, directory)
+    if newest_blessed:
+        other = os.path.join(directory, NEWEST_BLESSED)
+        before = _measure(make_pipeline, examples_uri, newest_blessed, config, other)
+        evaluation[NEWEST_BLESSED] = {
+            "psnr": before["quality"].get("psnr"),
+            "slices": versus.compare(directory, other, config, inputs.slices),
+        }
+        files.write_json(os.path.join(directory, summary.EVALUATION_FILE), evaluation)
+    decision = gate.decide(evaluation, config.gate, inputs.slices, compared=newest_blessed is not None)
+    files.write_json(os.path.join(directory, CHECKS_FILE), decision.to_dict())
+    for name, format_it in ((TABLE_FILE, report.format_table), (MARKDOWN_FILE, report.format_markdown)):
+        files.write_bytes(os.path.join(directory, name), format_it(evaluation, decision).encode())
+    return evaluation, decision
+
+
+def _measure(
+    make_pipeline: Callable[[], beam.Pipeline], examples_uri: str, inputs: Inputs, config: EvaluatorConfig, directory: str
+) -> Dict[str, Any]:
+    for stale in rows.paths(directory):  # Of an earlier evaluation into the same directory.
+        tf.io.gfile.remove(stale)
+    with make_pipeline() as pipeline:
         _ = (
             pipeline
             | "Files" >> beam.Create(features.example_files(examples_uri, features.EVAL_SPLIT))
-            | "Read" >> measure.ReadExamples()
-            | "Measure" >> measure.MeasureTagger(inputs, config)
-            | "Write" >> summary.WriteEvaluation(directory, inputs, config)
+            | "Measure" >> parts.MeasureTagger(inputs, config, directory)
         )
-    evaluation = files.read_json(os.path.join(directory, summary.EVALUATION_FILE), "the evaluation")
-    decision = gate.decide(evaluation, config.gate, inputs.slices)
-    table = report.format_table(evaluation, decision)
-    files.write_bytes(os.path.join(directory, TABLE_FILE), table.encode())
-    return evaluation, decision
+    return summary.summarise(directory, config, inputs.slices, summary.describe(inputs))

@@ -11,13 +11,12 @@ from tfx.types import standard_component_specs as specs
 from tfx.utils import path_utils
 
 from faketagger.components.contract import files
-from faketagger.components.evaluator import gate, measure
+from faketagger.components.evaluator import gate, models
 from faketagger.components.evaluator.config import EvaluatorConfig
-from faketagger.components.evaluator.evaluate import evaluate
+from faketagger.components.evaluator.evaluate import CHECKS_FILE, evaluate
 
 CONFIG_KEY = "config"
 SIMULATORS_KEY = "simulators"
-CHECKS_FILE = "checks.json"
 
 
 class Executor(tfx_evaluator.Executor):
@@ -32,10 +31,11 @@ class Executor(tfx_evaluator.Executor):
         output_dict: Dict[str, List[types.Artifact]],
         exec_properties: Dict[str, Any],
     ) -> None:
-        """Writes evaluation.json, rows-*.parquet and table.txt; and as blessing BLESSED or NOT_BLESSED and checks.json.
+        """Writes what evaluate does; and as blessing BLESSED or NOT_BLESSED and checks.json.
 
         Args:
-          input_dict: `examples` (the eval split is read), `model` (a tagger), `simulators` (GanSimulators).
+          input_dict: `examples` (the eval split is read), `model` (a tagger), `simulators` (GanSimulators), and
+            `baseline_model`, the newest blessed tagger, where there is one yet.
           output_dict: `evaluation`, `blessing`.
           exec_properties: `config`: EvaluatorConfig as JSON.
 
@@ -46,10 +46,13 @@ class Executor(tfx_evaluator.Executor):
         config = EvaluatorConfig.from_json(exec_properties[CONFIG_KEY])
         model = artifact_utils.get_single_instance(input_dict[specs.MODEL_KEY])
         simulators_dir = artifact_utils.get_single_uri(input_dict[SIMULATORS_KEY])
-        inputs = measure.read_inputs(path_utils.serving_model_path(model.uri), simulators_dir, config)
+        inputs = models.read_inputs(path_utils.serving_model_path(model.uri), simulators_dir, config)
+        # A tagger is not compared with itself, which is the newest blessed one when the pipeline runs again.
+        others = [each.uri for each in input_dict.get(specs.BASELINE_MODEL_KEY) or [] if each.uri != model.uri]
+        newest = models.read_inputs(path_utils.serving_model_path(others[0]), simulators_dir, config) if others else None
         examples_uri = artifact_utils.get_single_uri(input_dict[specs.EXAMPLES_KEY])
         evaluation_dir = artifact_utils.get_single_uri(output_dict[specs.EVALUATION_KEY])
-        _, decision = evaluate(self._make_beam_pipeline(), examples_uri, inputs, config, evaluation_dir)
+        _, decision = evaluate(self._make_beam_pipeline, examples_uri, inputs, config, evaluation_dir, newest)
         _bless(artifact_utils.get_single_instance(output_dict[specs.BLESSING_KEY]), model, decision, exec_properties)
 
 

@@ -4,7 +4,8 @@ import dataclasses
 import math
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from faketagger.components.evaluator.config import Gate, simulator_of
+from faketagger.components.evaluator.config import PLAIN, Gate, simulator_of
+from faketagger.components.evaluator.slices import CONDITION, Slice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,35 +39,83 @@ class Decision:
         return dataclasses.asdict(self)
 
 
-def decide(evaluation: Dict[str, Any], gate: Gate, expected_slices: Sequence[str]) -> Decision:
-    """Holds an evaluation (summary.assemble) against a gate.
+def decide(
+    evaluation: Dict[str, Any], gate: Gate, expected_slices: Sequence[Slice], compared: bool = False
+) -> Decision:
+    """Holds an evaluation (summary.summarise) against a gate.
 
     Args:
       evaluation: what was measured.
       gate: what is demanded.
-      expected_slices: the slices that must be there (measure.Inputs.slices); slices that were measured besides are
-        gated too.
+      expected_slices: the slices that must be there; slices that were measured besides are gated too.
+      compared: whether there is a newest blessed tagger, whose comparison must be there.
 
     Returns:
       The decision. A slice that is missing, a figure that is missing or no number, outputs that were not finite, too
       few pictures, no gated slice at all, or an override for a slice that does not exist: each fails its check.
     """
     slices = _mapping(evaluation, "slices")
-    known = list(dict.fromkeys([*expected_slices, *slices]))
-    gated = [name for name in known if gate.gates(name)]
+    kinds = {each.name: each.kind for each in expected_slices}
+    known = list(dict.fromkeys([*kinds, *slices]))
+    gated = [name for name in known if _is_gated(name, kinds.get(name, CONDITION), gate)]
     checks = [_at_least(f"fmrr {name}", slices.get(name), "fmrr", gate.threshold(name), gate) for name in gated]
     if not gated:
         checks.append(Check("gated slices", 0, 1, False, "no slice is gated: nothing shows that tags survive"))
+    checks.append(_all_measured(slices, [each for each in expected_slices if each.name not in gated]))
     for name in sorted(set(gate.fmrr_overrides) - set(known) - {simulator_of(name) for name in known}):
         reason = f"the gate names '{name}', which is neither a slice nor a simulator of this evaluation"
         checks.append(Check(f"fmrr {name}", None, gate.fmrr_overrides[name], False, reason))
     quality = evaluation.get("quality")
+    for box, bound in gate.min_overall.items():
+        entry = {**(quality or {}), "fmrr": _mapping(evaluation, "overall").get(box)}
+        checks.append(_at_least(f"overall fmrr {box}-box", entry, "fmrr", bound, gate))
     checks.append(_at_least("psnr", quality, "psnr", gate.min_psnr, gate))
     if gate.min_ssim is not None:
         checks.append(_at_least("ssim", quality, "ssim", gate.min_ssim, gate))
     untagged = evaluation.get("untagged")
     checks.append(_at_most("false positives", untagged, "share", gate.max_false_positives, gate))
+    if compared and gate.significance:
+        checks += _not_worse(evaluation, gate, [name for name in kinds if kinds[name] in (PLAIN, CONDITION)])
     return Decision(all(check.passed for check in checks), checks)
+
+
+def _is_gated(name: str, kind: str, gate: Gate) -> bool:
+    return gate.gates(name) if kind in (PLAIN, CONDITION) else name in gate.fmrr_overrides
+
+
+def _all_measured(slices: Dict[str, Any], ungated: Sequence[Slice]) -> Check:
+    """Slices without a bound must be there as well, and in finite numbers."""
+    wrong = [each.name for each in ungated if _mapping(slices, each.name).get("not_finite") != 0]
+    count = len(ungated)
+    reason = f"missing, or not finite numbers: {', '.join(wrong)}" if wrong else f"all {count} others were measured"
+    return Check("other slices", count - len(wrong), count, not wrong, reason)
+
+
+def _not_worse(evaluation: Dict[str, Any], gate: Gate, names: Sequence[str]) -> List[Check]:
+    """Against the newest blessed tagger (versus.compare): each slice, and the PSNR.
+
+    The significance is shared out among the slices (Bonferroni): with a hundred of them, one in twenty would fail by
+    chance alone.
+    """
+    newest = _mapping(evaluation, "newest_blessed")
+    bound = gate.significance / max(1, len(names))
+    checks = []
+    for name in names:
+        found = _mapping(_mapping(newest, "slices"), name)
+        p_value = _number(found.get("p_value"))
+        passed = p_value is not None and p_value >= bound
+        reason = f"p {p_value:.2g}, bound {bound:.2g}" if p_value is not None else "was not compared"
+        if p_value is not None and not passed:
+            reason = f"worse than the newest blessed on {found['worse']} pictures, better on {found['better']}: {reason}"
+        checks.append(Check(f"not worse {name}", p_value, bound, passed, reason))
+    before, now = (_number(_mapping(each, "psnr").get("mean")) for each in (newest, _mapping(evaluation, "quality")))
+    if before is None or now is None:
+        checks.append(Check("not worse psnr", None, gate.max_psnr_drop, False, "was not compared"))
+    else:
+        reason = f"{now:.2f} dB, the newest blessed {before:.2f} dB; a drop of {gate.max_psnr_drop:g} dB is allowed"
+        passed = now >= before - gate.max_psnr_drop
+        checks.append(Check("not worse psnr", now, before - gate.max_psnr_drop, passed, reason))
+    return checks
 
 
 def _at_least(name: str, entry: Any, key: str, bound: float, gate: Gate) -> Check:

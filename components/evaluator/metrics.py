@@ -9,6 +9,9 @@ from scipy import stats
 # Equal pictures have an infinite PSNR, of which there is no mean.
 MAX_PSNR = 100.0
 BOOTSTRAP_SAMPLES = 2000
+# From the finest scale to the coarsest (Wang et al. 2003, section 3), and the side of SSIM's window.
+_MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+_SSIM_WINDOW = 11
 # Bounds the memory of one bootstrap to about 16 MB whatever the number of pictures.
 _BOOTSTRAP_VALUES = 1_000_000
 
@@ -23,6 +26,26 @@ def psnr(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Structural similarity (Wang et al. 2004, 11×11 Gaussian window) of each pair: as psnr, −1…1; at least 11×11."""
     return tf.image.ssim(first, second, max_val=255).numpy().astype(np.float64)
+
+
+def ms_ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Multi-scale structural similarity (Wang, Simoncelli and Bovik 2003, section 3) of each pair: as psnr, 0…1.
+
+    Each of the five scales halves the picture and must have a side of 11 pixels: from 176 on all five count, from 88 four,
+    from 44 three, from 22 two, from 11 one. The weights of fewer are divided by their sum, and one is SSIM, at least 0.
+    Figures of different numbers of scales do not compare.
+
+    Raises:
+      ValueError: a side below 11.
+    """
+    side = min(first.shape[1:3])
+    weights = [weight for scale, weight in enumerate(_MS_SSIM_WEIGHTS) if side >= _SSIM_WINDOW * 2**scale]
+    if not weights:
+        raise ValueError(f"MS-SSIM takes pictures of at least {_SSIM_WINDOW}×{_SSIM_WINDOW} pixels, got a side of {side}")
+    if len(weights) < len(_MS_SSIM_WEIGHTS):
+        weights = [weight / sum(weights) for weight in weights]
+    found = tf.image.ssim_multiscale(first, second, 255, power_factors=weights, filter_size=_SSIM_WINDOW)
+    return found.numpy().astype(np.float64)
 
 
 def bit_accuracy(logits: np.ndarray, codewords: np.ndarray) -> np.ndarray:

@@ -4,15 +4,16 @@
 """
 
 import io
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Sequence
 
 import numpy as np
 from absl import app, flags
 from PIL import Image, ImageDraw, ImageFont
 
 from faketagger.components.contract import files, images
-from faketagger.components.evaluator import measure
+from faketagger.components.evaluator import measure, models
 from faketagger.components.evaluator.config import EvaluatorConfig, slice_of
+from faketagger.components.evaluator.slices import CONDITION, Slice
 
 _CELL = 192
 _HEADING = 42
@@ -44,38 +45,37 @@ def make_sheet(model_dir: str, simulators_dir: str, pictures: Sequence[np.ndarra
     Raises:
       ValueError: a slice that is not there.
     """
-    inputs = measure.read_inputs(model_dir, simulators_dir, EvaluatorConfig())
-    known = {
-        slice_of(name, condition): (name, index)
-        for name, simulator in inputs.simulators.items()
-        for index, condition in enumerate(simulator.conditions)
-    }
+    inputs = models.read_inputs(model_dir, simulators_dir, EvaluatorConfig())
+    known = {each.name: each for each in inputs.slices if each.kind == CONDITION}
     slices = slices or [slice_of(name, simulator.conditions[0]) for name, simulator in inputs.simulators.items()]
     missing = [name for name in slices if name not in known]
     if missing:
         raise ValueError(f"no slice {', '.join(missing)}; there are {', '.join(known)}")
-    models = measure.Models(inputs)
+    tagger = models.Tagger(inputs)
+    simulators = models.Simulators(simulators_dir, list(inputs.simulators))
     wanted = [known[name] for name in slices]
-    rows = [_row(models, str(index), picture, wanted) for index, picture in enumerate(pictures)]
+    squares = [images.square(picture, inputs.image_size)[None] for picture in pictures]
+    rows = [_row(tagger, simulators, str(index), square, wanted) for index, square in enumerate(squares)]
     return _draw(["original", "tagged", f"residual x {_GAIN}", *slices], rows)
 
 
-def _row(models: measure.Models, name: str, picture: np.ndarray, wanted: Sequence[Tuple[str, int]]) -> List[Cell]:
-    drawn = measure.draw(_SEED, [name], 0, models.generator)
-    original = images.square(picture, models.manifest.image_size)[None]
-    tagged, _ = models.encode(original, drawn.codewords)
+def _row(
+    tagger: models.Tagger, simulators: models.Simulators, name: str, original: np.ndarray, wanted: Sequence[Slice]
+) -> List[Cell]:
+    drawn = measure.draw(_SEED, [name], 0, tagger.generator)
+    tagged, _ = tagger.encode(original, drawn.codewords)
     difference = tagged.astype(np.float32) - original
     residual = np.uint8(np.clip(128 + _GAIN * difference, 0, 255))
     psnr = 20 * np.log10(255) - 10 * np.log10(np.mean(difference**2) + 1e-12)
 
     def read(pictures: np.ndarray) -> Cell:
-        found = models.decode(pictures, drawn.masks)
+        found = tagger.decode(pictures, drawn.masks)
         wrong = int(np.sum(found["message"][0] != drawn.messages[0]))
         message = "message right" if not wrong else f"{wrong} of {len(drawn.messages[0])} bits wrong"
         return Cell(pictures[0], f"{message}\np <= {found['p_value'][0]:.0e}")
 
-    simulated = [models.simulate(simulator, condition, tagged)[0] for simulator, condition in wanted]
-    untagged = Cell(original[0], f"untagged\np <= {models.decode(original, drawn.masks)['p_value'][0]:.0e}")
+    simulated = [simulators.simulate(each.simulator, each.condition, tagged)[0] for each in wanted]
+    untagged = Cell(original[0], f"untagged\np <= {tagger.decode(original, drawn.masks)['p_value'][0]:.0e}")
     return [untagged, read(tagged), Cell(residual[0], f"PSNR {psnr:.1f} dB"), *map(read, simulated)]
 
 

@@ -1,142 +1,147 @@
-"""Rows of single pictures → the evaluation: one table of slices with intervals, as `evaluation.json`."""
+"""Rows of single pictures → the evaluation: slices, quality, false positives, each figure with its interval."""
 
-import json
 import math
-import operator
 import os
-from typing import Any, Dict, Iterable
+from typing import Any, Dict, List, Optional, Sequence
 
-import apache_beam as beam
 import numpy as np
-from apache_beam.io import parquetio
 
-from faketagger.components.evaluator import measure, metrics
-from faketagger.components.evaluator.config import PLAIN, UNTAGGED, EvaluatorConfig, simulator_of
+from faketagger.components.contract import files
+from faketagger.components.evaluator import metrics, rows
+from faketagger.components.evaluator.config import BOXES, PLAIN, UNTAGGED, EvaluatorConfig
+from faketagger.components.evaluator.models import Inputs
+from faketagger.components.evaluator.slices import Slice
 
 EVALUATION_FILE = "evaluation.json"
-ROWS_PREFIX = "rows"
+QUALITY = ("psnr", "ssim", "ms_ssim", "lpips")
+FALSE_POSITIVE_RATE = 1e-6  # At which the true-positive rate is given.
+
+Figure = Dict[str, Optional[float]]
 
 
-def summarise_slice(name: str, rows: Iterable[measure.Row], config: EvaluatorConfig) -> Dict[str, Any]:
-    """One slice's figures, each {"mean", "low", "high"}, null where not finite; the order of the rows does not matter.
+def describe(inputs: Inputs) -> Dict[str, Any]:
+    """What an evaluation says of what was evaluated."""
+    tagger = inputs.tagger
+    same = ("message_bits", "code_bits", "image_size", "strength", "false_positive_rate")
+    level = (tagger.training or {}).get("level")
+    return {
+        "label": f"{tagger.message_bits} bits in {tagger.code_bits}",
+        "image_size": inputs.image_size,
+        "tagger": {**{name: getattr(tagger, name) for name in same}, "level": level},
+    }
 
-    Pictures are the sample: the tries with one picture are averaged first (metrics.share_interval). An untagged
-    picture is a false positive when any of its tries is.
+
+def summarise(
+    directory: str, config: EvaluatorConfig, slices: Sequence[Slice], described: Dict[str, Any]
+) -> Dict[str, Any]:
+    """Makes `evaluation.json` of the rows in a directory; a slice without rows is missing in it.
+
+    Args:
+      directory: the evaluation's.
+      config: with which the rows were measured.
+      slices: those that may be there.
+      described: describe's: "label", "image_size", "tagger".
+
+    Returns:
+      {"confidence", "repeats", "seed", *described, "quality": {"pictures", "not_finite", *QUALITY}, "untagged":
+      {"pictures", "not_finite", "false_positives", "share"}, "overall": {"white", "black"}, "slices": {name: {"kind",
+      "simulator", "condition", "family", "black_box", "strength_value", "pictures", "not_finite", "fmrr",
+      "bit_accuracy", "tpr", "strength"}}}. Figures are {"mean", "low", "high"}, null where they are no finite numbers.
 
     Raises:
       ValueError: two eval pictures have one image id, or tries are missing.
     """
-    rows = sorted(rows, key=operator.itemgetter("image_id", "repeat"))
-    for first, second in zip(rows, rows[1:]):
-        if (first["image_id"], first["repeat"]) == (second["image_id"], second["repeat"]):
-            raise ValueError(f"two eval pictures have the id '{first['image_id']}': give example_gen other ids")
-    if len(rows) % config.repeats:
-        raise ValueError(f"slice {name}: {len(rows)} rows are not {config.repeats} of each picture")
-
-    def tries(column: str) -> np.ndarray:
-        return np.array([row[column] for row in rows], np.float64).reshape(-1, config.repeats)
-
-    def share(values: np.ndarray) -> Dict[str, Any]:
-        return _figure(np.mean(values), metrics.share_interval(values, config.confidence, config.seed))
-
-    def mean(column: str) -> Dict[str, Any]:
-        values = tries(column).mean(axis=1)
-        return _figure(np.mean(values), metrics.bootstrap_interval(values, config.confidence, config.seed))
-
-    pictures = len(rows) // config.repeats
-    counts = {"pictures": pictures, "not_finite": sum(not row["finite"] for row in rows)}
-    if name == UNTAGGED:
-        read_as_tagged = tries("tagged").max(axis=1)
-        return {**counts, "false_positives": int(read_as_tagged.sum()), "share": share(read_as_tagged)}
-    figures = {
-        **counts,
-        "fmrr": share(tries("message_ok").mean(axis=1)),
-        "bit_accuracy": mean("bit_accuracy"),
-        "detected": share(tries("tagged").mean(axis=1)),
-    }
-    if name == PLAIN:
-        return {**figures, "psnr": mean("psnr"), "ssim": mean("ssim")}
-    return {**figures, "strength": {"psnr": mean("strength_psnr"), "ssim": mean("strength_ssim")}}
-
-
-def _figure(mean: float, interval: metrics.Interval) -> Dict[str, Any]:
-    values = {"mean": float(mean), "low": interval[0], "high": interval[1]}
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
-
-
-def assemble(slices: Dict[str, Dict[str, Any]], inputs: measure.Inputs, config: EvaluatorConfig) -> Dict[str, Any]:
-    """The evaluation from the figures of its slices (summarise_slice); a slice without rows is missing in it.
-
-    Returns:
-      {"confidence", "repeats", "seed", "tagger": …, "quality": {"pictures", "not_finite", "psnr", "ssim"},
-      "untagged": {"pictures", "not_finite", "false_positives", "share"}, "slices": {name: {"simulator", "condition",
-      "family", "black_box", "pictures", "not_finite", "fmrr", "bit_accuracy", "detected", "strength"}}}.
-    """
-    plain = dict(slices.get(PLAIN, {}))
-    quality = {name: plain[name] for name in ("pictures", "not_finite", "psnr", "ssim") if name in plain}
-    table = {}
-    for name in inputs.slices:
-        if name in slices:
-            figures = {key: value for key, value in slices[name].items() if key not in ("psnr", "ssim")}
-            table[name] = {**_origin(name, inputs, config), **figures}
-    tagger = inputs.tagger
-    return {
+    found = {each.name: _SliceRows(directory, each.name, config) for each in slices}
+    found = {name: slice_rows for name, slice_rows in found.items() if slice_rows.pictures}
+    plain, untagged = found.get(PLAIN), _SliceRows(directory, UNTAGGED, config)
+    evaluation = {
         "confidence": config.confidence,
         "repeats": config.repeats,
         "seed": config.seed,
-        "tagger": {
-            "message_bits": tagger.message_bits,
-            "code_bits": tagger.code_bits,
-            "image_size": tagger.image_size,
-            "strength": tagger.strength,
-            "false_positive_rate": tagger.false_positive_rate,
-        },
-        "quality": quality,
-        "untagged": slices.get(UNTAGGED, {}),
-        "slices": table,
+        **described,
+        "quality": {**plain.counts, **{name: plain.mean(name) for name in QUALITY}} if plain else {},
+        "untagged": untagged.false_positives() if untagged.pictures else {},
+        "overall": {box: _overall([found[each.name] for each in _in_box(slices, box) if each.name in found]) for box in BOXES},
+        "slices": {each.name: _slice_figures(each, found[each.name]) for each in slices if each.name in found},
     }
+    files.write_json(os.path.join(directory, EVALUATION_FILE), evaluation)
+    return evaluation
 
 
-def _origin(name: str, inputs: measure.Inputs, config: EvaluatorConfig) -> Dict[str, Any]:
-    if name == PLAIN:
-        return dict.fromkeys(("simulator", "condition", "family", "black_box", "strength"))
-    simulator = simulator_of(name)
+def _in_box(slices: Sequence[Slice], box: str) -> List[Slice]:
+    return [each for each in slices if each.is_deepfake and each.black_box == (box == "black")]
+
+
+class _SliceRows:
+    """One slice's rows. Pictures are the sample: the tries with one picture are averaged first.
+
+    The columns are read anew for each figure, so that no more than one is in memory.
+    """
+
+    def __init__(self, directory: str, name: str, config: EvaluatorConfig):
+        self._directory, self._name, self._config = directory, name, config
+        finite = rows.read(directory, name, ["finite"])["finite"]
+        if len(finite) % config.repeats:
+            raise ValueError(f"slice {name}: {len(finite)} rows are not {config.repeats} of each picture")
+        self.pictures = len(finite) // config.repeats
+        self.counts = {"pictures": self.pictures, "not_finite": int(np.sum(~finite.astype(bool)))}
+
+    def tries(self, column: str) -> np.ndarray:
+        """float64 [pictures, repeats]."""
+        values = rows.read(self._directory, self._name, [column])[column]
+        return values.astype(np.float64).reshape(-1, self._config.repeats)
+
+    def mean(self, column: str) -> Figure:
+        """A column's mean over pictures."""
+        values = self.tries(column).mean(axis=1)
+        return _figure(values, metrics.bootstrap_interval(values, self._config.confidence, self._config.seed))
+
+    def share(self, of_pictures: np.ndarray) -> Figure:
+        """A share; [pictures], 0…1."""
+        return _figure(of_pictures, metrics.share_interval(of_pictures, self._config.confidence, self._config.seed))
+
+    def right(self) -> np.ndarray:
+        """The share of each picture's tries whose whole message came back, float64 [pictures]."""
+        return self.tries("message_ok").mean(axis=1)
+
+    def found(self) -> np.ndarray:
+        """The same of those that were found at FALSE_POSITIVE_RATE; NaN where a method has no p-value."""
+        p_value = self.tries("p_value")
+        return np.where(np.isnan(p_value), np.nan, p_value <= FALSE_POSITIVE_RATE).mean(axis=1)
+
+    def false_positives(self) -> Dict[str, Any]:
+        """An untagged picture is a false positive when any of its tries is."""
+        read_as_tagged = self.tries("tagged").max(axis=1)
+        return {**self.counts, "false_positives": int(np.nansum(read_as_tagged)), "share": self.share(read_as_tagged)}
+
+    def overall_with(self, others: Sequence["_SliceRows"]) -> Figure:
+        """The mean FMRR over this slice and others of the same pictures."""
+        total = self.right()
+        for other in others:
+            total = total + other.right()
+        return self.share(total / (1 + len(others)))
+
+
+def _slice_figures(described: Slice, found: _SliceRows) -> Dict[str, Any]:
+    strength = {"psnr": found.mean("strength_psnr"), "ssim": found.mean("strength_ssim")}
+    same = ("kind", "simulator", "condition", "family", "black_box")
     return {
-        "simulator": simulator,
-        "condition": name[len(simulator) + 1 :],
-        "family": inputs.simulators[simulator].family,
-        "black_box": config.is_black_box(simulator),
+        **{name: getattr(described, name) for name in same},
+        "strength_value": described.strength,
+        **found.counts,
+        "fmrr": found.share(found.right()),
+        "bit_accuracy": found.mean("bit_accuracy"),
+        "tpr": found.share(found.found()),
+        "strength": None if described.kind == PLAIN else strength,
     }
 
 
-class WriteEvaluation(beam.PTransform):
-    """PCollection of rows → `evaluation.json` and `rows-*.parquet` in a directory; Beam renames them into place."""
+def _overall(of_conditions: Sequence[_SliceRows]) -> Optional[Figure]:
+    if len({each.pictures for each in of_conditions}) != 1:
+        return None  # None there, or not the same pictures in each: the gate says which are missing.
+    return of_conditions[0].overall_with(of_conditions[1:])
 
-    def __init__(self, directory: str, inputs: measure.Inputs, config: EvaluatorConfig):
-        super().__init__()
-        self._directory = directory
-        self._inputs = inputs
-        self._config = config
 
-    def expand(self, rows):
-        # One shard: a second attempt in the same directory replaces the files instead of adding others beside them.
-        written = rows | "Rows" >> parquetio.WriteToParquet(
-            os.path.join(self._directory, ROWS_PREFIX),
-            measure.ROW_SCHEMA,
-            codec="snappy",
-            file_name_suffix=".parquet",
-            num_shards=1,
-        )
-        evaluation = (
-            rows
-            | "BySlice" >> beam.Map(lambda row: (row["slice"], row))
-            | "Group" >> beam.GroupByKey()
-            | "Summarise" >> beam.Map(lambda item, config: (item[0], summarise_slice(*item, config)), self._config)
-            | "Table" >> beam.combiners.ToDict()
-            | "Assemble" >> beam.Map(assemble, self._inputs, self._config)
-            | "Json" >> beam.Map(json.dumps, indent=2, sort_keys=True, allow_nan=False)
-            | "Evaluation" >> beam.io.WriteToText(
-                os.path.join(self._directory, EVALUATION_FILE), shard_name_template="", num_shards=1
-            )
-        )
-        return {"rows": written, "evaluation": evaluation}
+def _figure(values: np.ndarray, interval: metrics.Interval) -> Figure:
+    figure = {"mean": float(np.mean(values)), "low": interval[0], "high": interval[1]}
+    return {name: value if math.isfinite(value) else None for name, value in figure.items()}

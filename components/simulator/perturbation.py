@@ -8,7 +8,7 @@ all but the real codecs are differentiable.
 
 import contextlib
 import io
-from typing import Callable, Dict, List, Tuple, Union
+from typing import Callable, Dict, List, Tuple, Type, Union
 
 import tensorflow as tf
 
@@ -242,25 +242,57 @@ def training_perturbations() -> List[Perturbation]:
     ]
 
 
+# What evaluation can fix at one strength: with the real codec, and without what no tagger is trained under.
+_FIXED: Dict[str, Type[Perturbation]] = {
+    "jpeg": RealJpeg,
+    "resize": Resize,
+    "crop": Crop,
+    "noise": GaussianNoise,
+    "grain": Grain,
+    "blur": GaussianBlur,
+    "brightness": Brightness,
+    "contrast": Contrast,
+    "hue": Hue,
+    "saturation": Saturation,
+    "exposure": Exposure,
+    "vignetting": Vignetting,
+    "haze": Haze,
+}
+
+
+def at(name: str) -> Perturbation:
+    """The perturbation of a name like `jpeg_75` or `contrast_-0.2`: a kind at one strength, for evaluation.
+
+    Raises:
+      ValueError: no such kind, no number, or beyond the kind's limits.
+    """
+    kind, _, strength = name.rpartition("_")
+    if kind not in _FIXED:
+        kinds = ", ".join(_FIXED)
+        raise ValueError(f"no perturbation '{name}': expected a kind and a strength, as jpeg_75; the kinds are {kinds}")
+    return _FIXED[kind]((strength, strength))
+
+
 def evaluation_perturbations() -> Dict[str, Perturbation]:
     """By condition name, the fixed ones that a tagger is judged on."""
-    return {
-        "jpeg_75": RealJpeg((75.0, 75.0)),
-        "jpeg_50": RealJpeg((50.0, 50.0)),
-        "resize_0.5": Resize((0.5, 0.5)),
-        "crop_0.9": Crop((0.9, 0.9)),
-        "noise_0.02": GaussianNoise((0.02, 0.02)),
-        "grain_0.03": Grain((0.03, 0.03)),
-        "blur_1": GaussianBlur((1.0, 1.0)),
-        "brightness_0.1": Brightness((0.1, 0.1)),
-        "contrast_-0.2": Contrast((-0.2, -0.2)),
-        "hue_0.05": Hue((0.05, 0.05)),
-        "saturation_-0.3": Saturation((-0.3, -0.3)),
-        "exposure_0.5": Exposure((0.5, 0.5)),
-        "exposure_-0.5": Exposure((-0.5, -0.5)),
-        "vignetting_0.5": Vignetting((0.5, 0.5)),
-        "haze_0.3": Haze((0.3, 0.3)),
-    }
+    names = (
+        "jpeg_75",
+        "jpeg_50",
+        "resize_0.5",
+        "crop_0.9",
+        "noise_0.02",
+        "grain_0.03",
+        "blur_1",
+        "brightness_0.1",
+        "contrast_-0.2",
+        "hue_0.05",
+        "saturation_-0.3",
+        "exposure_0.5",
+        "exposure_-0.5",
+        "vignetting_0.5",
+        "haze_0.3",
+    )
+    return {name: at(name) for name in names}
 
 
 def by_condition(perturbations: Dict[str, Perturbation]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:

@@ -34,7 +34,8 @@ class Executor(base_executor.BaseExecutor):
         in_loop = training.white_box(library.load_all(simulators.uri), config)
         trained, last = training.train(examples.uri, in_loop, config, checkpoints, logs.uri)
         names = [simulator.manifest.name for simulator in in_loop]
-        record = {"steps": config.steps, "simulators": names, "black_box": list(config.black_box), "last": last}
+        same = {name: getattr(config, name) for name in ("steps", "level", "black_box")}
+        record = {**same, "simulators": names, "last": last}
         export.save(trained.encoder, trained.decoder, config, record, path_utils.serving_model_dir(model.uri))
         files.remove_directory(checkpoints)
         model.set_string_custom_property("white_box", ", ".join(names))

@@ -1,0 +1,86 @@
+"""Trains taggers that differ in one thing, each for the same time, and evaluates them: message length, level, no coding.
+
+    python benchmarks/variants.py --examples=DIR --simulators=DIR --out=DIR
+
+`--examples` and `--simulators` are what the pipeline's first two steps leave, below its work directory in artifacts/. The
+taggers are trained under perturbations alone: all simulators are black-box to them. `uncoded` reads 30 bits as they come,
+as StegaStamp does with its own decoder in place of a code. --out gets a folder a variant, for the evaluator's report:
+`--compare=NAME=DIR/NAME/evaluation`. Variants that are there already are left as they are.
+"""
+
+import dataclasses
+import os
+import warnings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
+warnings.simplefilter("ignore")
+
+import apache_beam as beam
+from absl import app, flags, logging
+from apache_beam.options.pipeline_options import PipelineOptions
+from tensorflow import keras
+
+from faketagger.components.contract import files
+from faketagger.components.evaluator import models, summary
+from faketagger.components.evaluator.config import EvaluatorConfig
+from faketagger.components.evaluator.evaluate import evaluate
+from faketagger.components.simulator import library
+from faketagger.components.tagger import export, training
+from faketagger.components.tagger.config import TaggerConfig
+from faketagger.components.tagger.schedules import Ramp
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("examples", None, "an Examples artifact with both splits", required=True)
+flags.DEFINE_string("simulators", None, "a directory of simulators", required=True)
+flags.DEFINE_string("out", None, "where the taggers and their evaluations go", required=True)
+flags.DEFINE_integer("steps", 1500, "optimiser steps of each variant")
+flags.DEFINE_integer("repeats", 2, "how many UIDs each picture is tagged with")
+
+VARIANTS = {
+    "bits_30": {},
+    "uncoded": {"code_length": 0},
+    "bits_50": {"message_bits": 50},
+    "raw": {"level": "raw"},
+    "late": {"level": "late"},
+    "bits_10": {"message_bits": 10},
+    "bits_100": {"message_bits": 99},  # What BCH codes of 127 bits have nearest to 100.
+}
+
+
+def main(_) -> None:
+    logging.set_verbosity(logging.ERROR)
+    base = TaggerConfig(
+        code_length=127,
+        min_psnr=33.1,
+        psnr_ramp=FLAGS.steps // 2,
+        batch_size=12,
+        steps=FLAGS.steps,
+        stuck_after=FLAGS.steps,
+        critic=Ramp(0.0),
+    )
+    for name, changes in VARIANTS.items():
+        directory = os.path.join(FLAGS.out, name)
+        if not os.path.exists(os.path.join(directory, "evaluation", summary.EVALUATION_FILE)):
+            print(name)
+            _make(dataclasses.replace(base, **changes), directory)
+
+
+def _make(config: TaggerConfig, directory: str) -> None:
+    keras.utils.set_random_seed(config.seed)
+    checkpoints, model = os.path.join(directory, "checkpoints"), os.path.join(directory, "tagger")
+    trained, last = training.train(FLAGS.examples, [], config, checkpoints)
+    record = {"steps": config.steps, "level": config.level, "black_box": library.names(FLAGS.simulators), "last": last}
+    export.save(trained.encoder, trained.decoder, config, record, model)
+    files.remove_directory(checkpoints)
+    seen = {name for name in library.names(FLAGS.simulators) if not name.startswith("perturbation")}
+    measured = EvaluatorConfig(repeats=FLAGS.repeats, black_box=tuple(sorted(seen)))
+    inputs = models.read_inputs(model, FLAGS.simulators, measured)
+    evaluate(_pipeline, FLAGS.examples, inputs, measured, os.path.join(directory, "evaluation"))
+
+
+def _pipeline() -> beam.Pipeline:
+    return beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))  # Beam's own default downloads a runner.
+
+
+if __name__ == "__main__":
+    app.run(main)

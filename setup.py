@@ -25,6 +25,7 @@ setuptools.setup(
         "absl-py==1.*",
         "av==17.*",
         "galois",
+        "matplotlib",
         "pyarrow",
         "scipy",
         "grpcio-health-checking<1.49",

@@ -7,7 +7,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from faketagger.components.evaluator import lpips
+from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.lpips import Lpips
+from faketagger.components.evaluator.measure import Quality
 
 # torchvision's VGG16: its convolutions' numbers and channels; "P" is a pooling, a colon the end of a stage.
 CONVOLUTIONS = {
@@ -123,6 +125,14 @@ def test_a_pictures_distance_does_not_depend_on_the_batch(measure, monkeypatch):
     monkeypatch.setattr(lpips, "_PIXELS_AT_A_TIME", 2 * 24 * 17)
     np.testing.assert_allclose(measure(first, second), together, atol=1e-6)
     assert measure(first[:0], second[:0]).shape == (0,)
+
+
+def test_the_evaluator_measures_it_where_the_config_names_weights(weights, measure):
+    first, second = _pictures(2), _pictures(3)
+    quality = Quality(EvaluatorConfig(lpips_vgg=weights[0], lpips_linear=weights[1]))
+    found = quality.measure(first, second, np.array([True, False]))
+    assert found["lpips"][0] == pytest.approx(measure(first, second)[0], abs=1e-6) and np.isnan(found["lpips"][1])
+    assert "lpips" not in Quality(EvaluatorConfig()).measure(first, second, np.array([True, True]))
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_ssim_of_flat_pictures_is_its_luminance_term():
 
 
 def _ms_ssim(first, second, weights):
-    """The paper's formula on grey float64 pictures [H, W]: contrast and structure at each scale, luminance at the last."""
+    """The paper's formula on grey float64 pictures [H, W]: contrast, structure at each scale, luminance at the last."""
     window = np.exp(-np.square(np.arange(-5, 6)) / (2 * 1.5**2))
     window = np.outer(window, window) / window.sum() ** 2
 

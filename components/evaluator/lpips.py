@@ -1,5 +1,7 @@
-"""LPIPS, the distance between two pictures in the features of a VGG16 (Zhang et al. 2018, "The Unreasonable Effectiveness
-of Deep Features as a Perceptual Metric", section 3; its "lin" configuration, version 0.1 of the official code).
+"""LPIPS, the distance between two pictures in the features of a VGG16.
+
+Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", section 3; its "lin"
+configuration, version 0.1 of the official code.
 
 Both files of weights are the users': torchvision's VGG16 and the official linear weights.
 """
@@ -36,8 +38,8 @@ class Lpips:
     """LPIPS with given weights; 0 for equal pictures, larger for pictures that look less alike.
 
     Args:
-      vgg_path: state dict of torchvision's VGG16 trained on ImageNet, with or without its classifier: .pth (where PyTorch
-        is installed), .safetensors or .npz, a local file. It is in memory as a whole while it is read.
+      vgg_path: state dict of torchvision's VGG16 trained on ImageNet, with or without its classifier: .pth (where
+        PyTorch is installed), .safetensors or .npz, a local file. It is in memory as a whole while it is read.
       linear_path: the official linear weights, in the same formats.
 
     Raises:
@@ -91,7 +93,8 @@ def _check_pictures(first: np.ndarray, second: np.ndarray) -> None:
     height, width = first.shape[1:3]
     if min(height, width) < MIN_SIDE or height * width > MAX_PIXELS:
         raise ValueError(
-            f"LPIPS takes pictures with sides of at least {MIN_SIDE} and at most {MAX_PIXELS:,} pixels, got {width}×{height}"
+            f"LPIPS takes pictures with sides of at least {MIN_SIDE} and at most {MAX_PIXELS:,} pixels, "
+            f"got {width}×{height}"
         )
 
 

@@ -31,9 +31,9 @@ def ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def ms_ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Multi-scale structural similarity (Wang, Simoncelli and Bovik 2003, section 3) of each pair: as psnr, 0…1.
 
-    Each of the five scales halves the picture and must have a side of 11 pixels: from 176 on all five count, from 88 four,
-    from 44 three, from 22 two, from 11 one. The weights of fewer are divided by their sum, and one is SSIM, at least 0.
-    Figures of different numbers of scales do not compare.
+    Each further scale halves the picture, and all must have a side of 11 pixels: from 176 on there are five, from 88
+    four, from 44 three, from 22 two, from 11 one. The weights of fewer are divided by their sum; with one scale it is
+    SSIM, but at least 0. Figures of different numbers of scales do not compare.
 
     Raises:
       ValueError: a side below 11.
@@ -41,7 +41,8 @@ def ms_ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     side = min(first.shape[1:3])
     weights = [weight for scale, weight in enumerate(_MS_SSIM_WEIGHTS) if side >= _SSIM_WINDOW * 2**scale]
     if not weights:
-        raise ValueError(f"MS-SSIM takes pictures of at least {_SSIM_WINDOW}×{_SSIM_WINDOW} pixels, got a side of {side}")
+        smallest = f"{_SSIM_WINDOW}×{_SSIM_WINDOW}"
+        raise ValueError(f"MS-SSIM takes pictures of at least {smallest} pixels, got a side of {side}")
     if len(weights) < len(_MS_SSIM_WEIGHTS):
         weights = [weight / sum(weights) for weight in weights]
     found = tf.image.ssim_multiscale(first, second, 255, power_factors=weights, filter_size=_SSIM_WINDOW)

@@ -33,6 +33,6 @@ setuptools.setup(
         "safetensors",
         "tqdm",
     ],
-    extras_require={"test": ["pytest", "nbformat", "nbclient", "ipykernel"]},
+    extras_require={"test": ["psutil", "pytest", "nbformat", "nbclient", "ipykernel"]},
     entry_points={"console_scripts": ["faketagger=faketagger.serving.cli:main"]},
 )

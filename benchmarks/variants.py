@@ -33,8 +33,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("examples", None, "an Examples artifact with both splits", required=True)
 flags.DEFINE_string("simulators", None, "a directory of simulators", required=True)
 flags.DEFINE_string("out", None, "where the taggers and their evaluations go", required=True)
-flags.DEFINE_integer("steps", 1500, "optimiser steps of each variant")
-flags.DEFINE_integer("repeats", 2, "how many UIDs each picture is tagged with")
+flags.DEFINE_integer("steps", 1000, "optimiser steps of each variant")
+flags.DEFINE_integer("repeats", 1, "how many UIDs each picture is tagged with")
 
 VARIANTS = {
     "bits_30": {},

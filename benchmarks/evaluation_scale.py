@@ -1,0 +1,148 @@
+"""How fast an evaluation is with one worker and with two, and whether its memory stays flat, in Markdown.
+
+    python benchmarks/evaluation_scale.py --pictures=500,2000,50000
+
+The shipped tagger, four perturbations and procedural faces of the tagger's size, of which --faces are drawn and then
+repeated under new image ids: each picture is tagged with a UID of its own. Every line is a whole evaluation
+(evaluate.evaluate: measurement, summary, gate) in a process of its own, on Beam's FnApiRunner; its seconds begin once
+Python and TensorFlow are there and include the start of further workers. The peak is that of the resident memory (RSS)
+of this process and its workers together, sampled every 0.2 s; what they share counts in each. TensorFlow lets one
+worker use all cores, so what a second one gains is what that leaves idle.
+"""
+
+import concurrent.futures
+import multiprocessing
+import os
+import tempfile
+import time
+import warnings
+from typing import Callable, List, Tuple
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
+warnings.simplefilter("ignore")
+
+import apache_beam as beam
+import numpy as np
+import psutil
+import tensorflow as tf
+from absl import app, flags, logging
+from apache_beam.options.pipeline_options import PipelineOptions
+from tqdm import tqdm
+
+from faketagger.components.contract import features, images, manifest, pretrained
+from faketagger.components.evaluator import models
+from faketagger.components.evaluator.config import PLAIN, EvaluatorConfig
+from faketagger.components.evaluator.evaluate import evaluate
+from faketagger.components.example_gen import face_drawing
+from faketagger.components.simulator import assess, export, perturbation
+from faketagger.components.simulator.generator import Faces
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("pictures", ["500", "2000", "50000"], "numbers of pictures to evaluate")
+flags.DEFINE_list("workers", ["1", "2"], "numbers of workers to do it with")
+flags.DEFINE_integer("faces", 300, "how many different faces are drawn", lower_bound=1)
+for _name in ("pictures", "workers"):
+    flags.register_validator(
+        _name,
+        lambda values: bool(values) and all(value.isdecimal() and int(value) > 0 for value in values),
+        "must be whole numbers above 0, with commas between",
+    )
+
+_COLUMNS = ("pictures", "workers", "seconds", "pictures/s", "ratio", "peak MB")
+_CONDITIONS = ("jpeg_75", "resize_0.5", "noise_0.02", "blur_1")
+_SHARD = 5000  # Pictures in a file of Examples.
+_SAMPLED_EVERY = 0.2  # Seconds between two looks at memory.
+_SEED = 0
+
+
+def main(_) -> None:
+    logging.set_verbosity(logging.ERROR)
+    size = manifest.read(manifest.TaggerManifest, pretrained.TAGGER).image_size
+    traits = [face_drawing.sample_traits(_SEED, index) for index in range(FLAGS.faces)]
+    faces = [face_drawing.draw(each, size) for each in tqdm(traits, desc="faces")]
+    with tempfile.TemporaryDirectory() as root:
+        _make_simulator(root, faces)
+        print("| " + " | ".join(_COLUMNS) + " |\n" + "|---:" * len(_COLUMNS) + "|", flush=True)
+        for count in map(int, FLAGS.pictures):
+            write_examples(os.path.join(root, f"examples-{count}"), faces, count)
+            rates = []
+            for workers in map(int, FLAGS.workers):
+                seconds, peak = _in_own_process(_evaluate, root, count, workers)
+                rates.append(count / seconds)
+                ratio = f"{rates[-1] / rates[0]:.2f}"
+                row = (f"{count:,}", f"{workers}", f"{seconds:.0f}", f"{rates[-1]:.1f}", ratio, f"{peak / 1e6:,.0f}")
+                print("| " + " | ".join(row) + " |", flush=True)
+
+
+def _make_simulator(root: str, faces: List[np.ndarray]) -> None:
+    """Exports a simulator of few perturbations; `faces` are those that its strength is measured on."""
+    size, few = len(faces[0]), faces[:16]
+    described = manifest.SimulatorManifest(
+        manifest.PERTURBATION, "perturbation", list(_CONDITIONS), size, "none: formulas", "the project's own"
+    )
+    simulate = perturbation.by_condition({name: perturbation.at(name) for name in _CONDITIONS})
+    unknown = np.array([features.attributes_from({})] * len(few))
+    export.save(_simulators(root), simulate, described, assess.Assessor(Faces(images.to_float(np.stack(few)), unknown)))
+
+
+def _simulators(root: str) -> str:
+    return os.path.join(root, "simulators")
+
+
+def write_examples(uri: str, faces: List[np.ndarray], count: int) -> None:
+    """Writes an Examples artifact whose eval split holds `count` pictures, `faces` repeated as often as need be."""
+    folder = os.path.join(uri, f"Split-{features.EVAL_SPLIT}")
+    os.makedirs(folder)
+    size, unknown, pngs = len(faces[0]), features.attributes_from({}), [images.encode_png(face) for face in faces]
+    shards = -(-count // _SHARD)
+    for shard in range(shards):
+        path = os.path.join(folder, f"data_tfrecord-{shard:05d}-of-{shards:05d}.gz")
+        with tf.io.TFRecordWriter(path, "GZIP") as writer:
+            for index in range(shard * _SHARD, min(count, (shard + 1) * _SHARD)):
+                png = pngs[index % len(pngs)]
+                example = features.make_example(png, f"face-{index:07d}", "drawn", unknown, size, size)
+                writer.write(example.SerializeToString())
+
+
+def _in_own_process(work: Callable, *arguments) -> Tuple[float, int]:
+    """Runs `work` in a new process; returns what it returns and the peak of its memory and its children's, in bytes."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        done, peak = pool.submit(work, *arguments), 0
+        while not done.done():
+            peak = max(peak, _memory_of_children())
+            time.sleep(_SAMPLED_EVERY)
+        return done.result(), peak
+
+
+def _memory_of_children() -> int:
+    total = 0
+    for child in psutil.Process().children(recursive=True):
+        try:
+            total += child.memory_info().rss
+        except psutil.NoSuchProcess:  # It ended meanwhile.
+            continue
+    return total
+
+
+def _evaluate(root: str, count: int, workers: int) -> float:
+    """Evaluates the `count` pictures; returns the seconds. Raises RuntimeError where not all of them were measured."""
+    logging.use_absl_handler()  # As app.run does: Beam's warnings go through it, and are none of the user's.
+    logging.set_verbosity(logging.ERROR)
+    examples, out = os.path.join(root, f"examples-{count}"), os.path.join(root, f"evaluation-{count}-{workers}")
+    config = EvaluatorConfig(sweeps={}, after=())
+    inputs = models.read_inputs(pretrained.TAGGER, _simulators(root), config)
+    options = ["--runner=FnApiRunner"]
+    if workers > 1:
+        options += [f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"]
+    begun = time.perf_counter()
+    evaluation, _ = evaluate(lambda: beam.Pipeline(options=PipelineOptions(options)), examples, inputs, config, out)
+    seconds = time.perf_counter() - begun
+    measured = evaluation["slices"][PLAIN]["pictures"]
+    if measured != count:
+        raise RuntimeError(f"{measured} of {count} pictures were measured")
+    return seconds
+
+
+if __name__ == "__main__":
+    app.run(main)

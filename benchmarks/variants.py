@@ -15,13 +15,11 @@ import warnings
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
 warnings.simplefilter("ignore")
 
-import apache_beam as beam
 from absl import app, flags, logging
-from apache_beam.options.pipeline_options import PipelineOptions
 from tensorflow import keras
 
 from faketagger.components.contract import files
-from faketagger.components.evaluator import models, summary
+from faketagger.components.evaluator import folder, models, summary
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.evaluate import evaluate
 from faketagger.components.simulator import library
@@ -75,11 +73,7 @@ def _make(config: TaggerConfig, directory: str) -> None:
     seen = {name for name in library.names(FLAGS.simulators) if not name.startswith("perturbation")}
     measured = EvaluatorConfig(repeats=FLAGS.repeats, black_box=tuple(sorted(seen)))
     inputs = models.read_inputs(model, FLAGS.simulators, measured)
-    evaluate(_pipeline, FLAGS.examples, inputs, measured, os.path.join(directory, "evaluation"))
-
-
-def _pipeline() -> beam.Pipeline:
-    return beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))  # Beam's own default downloads a runner.
+    evaluate(folder.local_pipeline, FLAGS.examples, inputs, measured, os.path.join(directory, "evaluation"))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ the shipped ones are made for the tagger's picture size. Exit status: 0 the gate
 """
 
 import dataclasses
+import functools
 import os
 import sys
 import tempfile
@@ -15,17 +16,12 @@ import warnings
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
 warnings.simplefilter("ignore")
 
-import apache_beam as beam
 from absl import app, flags, logging
-from apache_beam.options.pipeline_options import PipelineOptions
 
-from faketagger.components.contract import features, files, manifest, pretrained
-from faketagger.components.evaluator import models, report
+from faketagger.components.contract import manifest
+from faketagger.components.evaluator import folder, models, report
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.evaluate import evaluate
-from faketagger.components.example_gen import preprocess, sources
-from faketagger.components.simulator import library, training
-from faketagger.components.simulator.config import SimulatorConfig
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "the tagger's SavedModel directory", required=True)
@@ -54,47 +50,19 @@ def main(_) -> int:
 def _evaluate() -> int:
     config = EvaluatorConfig.from_json(FLAGS.config) if FLAGS.config else EvaluatorConfig()
     config = dataclasses.replace(config, black_box=tuple(FLAGS.black_box), repeats=FLAGS.repeats)
-    image_size = FLAGS.image_size or _image_size()
+    tagger = manifest.read(manifest.TaggerManifest, FLAGS.model)
+    image_size = FLAGS.image_size or folder.side_of(FLAGS.simulators) or tagger.image_size
+    pipeline = functools.partial(folder.local_pipeline, *FLAGS.beam_args)
     with tempfile.TemporaryDirectory() as temporary:
         examples = os.path.join(temporary, "examples")
-        _read_photographs(examples, image_size)
-        simulators = FLAGS.simulators or _shipped(examples, os.path.join(temporary, "simulators"), image_size)
+        folder.write_examples(FLAGS.images, examples, image_size, FLAGS.out, pipeline)
+        made = os.path.join(temporary, "simulators")
+        simulators = FLAGS.simulators or folder.shipped_simulators(examples, made, image_size)
         inputs = models.read_inputs(FLAGS.model, simulators, config)
         newest = models.read_inputs(FLAGS.newest_blessed, simulators, config) if FLAGS.newest_blessed else None
-        evaluation, decision = evaluate(_pipeline, examples, inputs, config, FLAGS.out, newest)
+        evaluation, decision = evaluate(pipeline, examples, inputs, config, FLAGS.out, newest)
     print(report.format_table(evaluation, decision))
     return PASSED if decision.blessed else NOT_PASSED
-
-
-def _image_size() -> int:
-    if FLAGS.simulators:
-        first = os.path.join(FLAGS.simulators, library.names(FLAGS.simulators)[0])
-        return manifest.read(manifest.SimulatorManifest, first).image_size
-    return manifest.read(manifest.TaggerManifest, FLAGS.model).image_size
-
-
-def _pipeline() -> beam.Pipeline:
-    return beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner", *FLAGS.beam_args]))
-
-
-def _read_photographs(examples: str, image_size: int) -> None:
-    """Writes them as Examples; raises ValueError where not one is in the eval split."""
-    with _pipeline() as pipeline:
-        preprocess.write_examples(pipeline, sources.ReadFolder(FLAGS.images, None), examples, image_size, eval_percent=100)
-    counts = preprocess.read_counts(examples)
-    if counts[preprocess.REJECTED]:
-        listed = os.path.join(FLAGS.out, preprocess.REJECTED_FILE)
-        with open(os.path.join(examples, preprocess.REJECTED_FILE), "rb") as file:
-            files.write_bytes(listed, file.read())
-        print(f"{counts[preprocess.REJECTED]} pictures could not be read and are left out: {listed}", file=sys.stderr)
-    if not counts[features.EVAL_SPLIT]:
-        raise ValueError(f"{FLAGS.images}: no readable picture of the eval split")
-
-
-def _shipped(examples: str, directory: str, image_size: int) -> str:
-    config = SimulatorConfig(image_size=image_size, train=(), shipped=tuple(library.names(pretrained.SIMULATORS)))
-    training.make_all(examples, directory, config, checkpoints="")
-    return directory
 
 
 if __name__ == "__main__":

@@ -13,7 +13,11 @@ setuptools.setup(
     packages=["faketagger"]
     + [f"faketagger.{folder}" for folder in _FOLDERS]
     + [f"faketagger.components.{name}" for name in setuptools.find_packages("components")],
-    package_data={"faketagger": ["pretrained/**/*"], "faketagger.serving": ["*.yaml", "*.config"]},
+    package_data={
+        "faketagger": ["pretrained/**/*"],
+        "faketagger.components.evaluator": ["*.jinja"],
+        "faketagger.serving": ["*.yaml", "*.config"],
+    },
     install_requires=[
         "tensorflow==2.15.1",
         "tensorflow-addons==0.23.0",
@@ -25,6 +29,7 @@ setuptools.setup(
         "absl-py==1.*",
         "av==17.*",
         "galois",
+        "jinja2",
         "matplotlib",
         "pyarrow",
         "scipy",

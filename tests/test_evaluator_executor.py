@@ -299,7 +299,7 @@ def test_the_table_names_every_slice_and_the_verdict(blessed):
 
 def test_nothing_half_written_is_left(blessed):
     names = [name for name in os.listdir(blessed.evaluation_dir) if not name.startswith("rows-")]
-    assert sorted(names) == ["checks.json", "evaluation.json", "table.md", "table.txt"]
+    assert sorted(names) == ["checks.json", "evaluation.json", "report.html", "table.md", "table.txt"]
     # Three batches, each in a part of its own; parts without pictures leave no file.
     assert len(rows.paths(blessed.evaluation_dir)) == 3
 

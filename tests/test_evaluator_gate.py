@@ -260,12 +260,11 @@ def test_the_table_lines_up_and_says_why_a_tagger_was_refused(evaluation):
     )
 
 
-def test_the_markdown_form_has_the_same_cells(evaluation):
+def test_the_markdown_form_has_the_verdict_first_and_the_same_figures(evaluation):
     lines = report.format_markdown(evaluation, gate.decide(evaluation, config.Gate(), EXPECTED)).splitlines()
-    assert lines[0] == "| simulator | condition | family | box | strength dB | FMRR [95% CI] | bit accuracy |"
-    assert lines[1] == "| --- | --- | --- | --- | ---: | --- | ---: |"
-    assert lines[3] == "| swap | anna | identity_swap | white | 21.5 | 0.980 [0.950, 0.990] | 0.970 |"
-    assert lines[-1] == "**BLESSED**"
+    assert lines[0] == "**BLESSED**"
+    (row,) = [line for line in lines if line.startswith("| swap/anna | white |")]
+    assert "21.5" in row and "0.980 [0.950, 0.990]" in row
 
 
 def test_the_table_of_an_evaluation_without_pictures_says_so(evaluation):

@@ -1,4 +1,4 @@
-"""The whole evaluation of a tagger: measurement on Beam, comparison with another, gate, table."""
+"""The whole evaluation of a tagger: measurement on Beam, comparison with another, gate, report."""
 
 import os
 from typing import Any, Callable, Dict, Optional, Tuple
@@ -7,11 +7,11 @@ import apache_beam as beam
 import tensorflow as tf
 
 from faketagger.components.contract import features, files
-from faketagger.components.evaluator import gate, parts, report, rows, summary, versus
+from faketagger.components.evaluator import gate, html_report, parts, report, rows, summary, versus
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.models import Inputs
 
-TABLE_FILE, MARKDOWN_FILE, CHECKS_FILE = "table.txt", "table.md", "checks.json"
+TABLE_FILE, MARKDOWN_FILE, REPORT_FILE = "table.txt", "table.md", "report.html"
 NEWEST_BLESSED = "newest_blessed"  # The folder of its evaluation, and the key of the comparison.
 
 
@@ -30,7 +30,7 @@ def evaluate(
       examples_uri: the Examples artifact, of which the eval split is read.
       inputs: models.read_inputs'.
       config: how to measure, and the gate.
-      directory: where evaluation.json, rows-*.parquet, checks.json, table.txt and table.md are written.
+      directory: where evaluation.json, rows-*.parquet, checks.json, table.txt, table.md and report.html are written.
       newest_blessed: the tagger that this one must not be worse than, with the same simulators; its evaluation is
         written to a folder of that name.
 
@@ -47,8 +47,13 @@ def evaluate(
         }
         files.write_json(os.path.join(directory, summary.EVALUATION_FILE), evaluation)
     decision = gate.decide(evaluation, config.gate, inputs.slices, compared=newest_blessed is not None)
-    files.write_json(os.path.join(directory, CHECKS_FILE), decision.to_dict())
-    for name, format_it in ((TABLE_FILE, report.format_table), (MARKDOWN_FILE, report.format_markdown)):
+    files.write_json(os.path.join(directory, html_report.CHECKS_FILE), decision.to_dict())
+    forms = {
+        TABLE_FILE: report.format_table,
+        MARKDOWN_FILE: report.format_markdown,
+        REPORT_FILE: html_report.make_page,
+    }
+    for name, format_it in forms.items():
         files.write_bytes(os.path.join(directory, name), format_it(evaluation, decision).encode())
     return evaluation, decision
 

@@ -13,7 +13,8 @@ from tfx.utils import path_utils
 from faketagger.components.contract import files
 from faketagger.components.evaluator import gate, models
 from faketagger.components.evaluator.config import EvaluatorConfig
-from faketagger.components.evaluator.evaluate import CHECKS_FILE, evaluate
+from faketagger.components.evaluator.evaluate import evaluate
+from faketagger.components.evaluator.html_report import CHECKS_FILE
 
 CONFIG_KEY = "config"
 SIMULATORS_KEY = "simulators"

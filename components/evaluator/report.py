@@ -1,15 +1,19 @@
-"""The evaluation as a table for people, in plain text and in Markdown."""
+"""The evaluation for people: one table in plain text, all of the report's in Markdown."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
-from faketagger.components.evaluator import gate
+from faketagger.components.evaluator import gate, tables
 from faketagger.components.evaluator.config import PLAIN
+from faketagger.components.evaluator.slices import CONDITION
 
 _RIGHT_ALIGNED = ("strength dB", "bit accuracy")
 
 
 def format_table(evaluation: Dict[str, Any], decision: gate.Decision) -> str:
-    """Monospaced text: the slices, quality, false positives, the verdict and why. Ends in a line break."""
+    """Monospaced text: the conditions, quality, false positives, the verdict and why. Ends in a line break.
+
+    Sweeps, and perturbations after simulators, are a hundred lines more: they are in the report.
+    """
     table = _table(evaluation)
     heading = {name: name for name in _columns(evaluation)}
     widths = {name: max(len(row[name]) for row in [heading, *table]) for name in heading}
@@ -18,15 +22,40 @@ def format_table(evaluation: Dict[str, Any], decision: gate.Decision) -> str:
     return "\n".join([*lines, "", *_quality(evaluation), "", *_verdict(decision, "  - ")]) + "\n"
 
 
-def format_markdown(evaluation: Dict[str, Any], decision: gate.Decision) -> str:
-    """The same as format_table in Markdown."""
-    columns = _columns(evaluation)
-    rules = ["---:" if name in _RIGHT_ALIGNED else "---" for name in columns]
-    rows = [columns, rules, *([row[name] for name in columns] for row in _table(evaluation))]
-    lines = ["| " + " | ".join(cells) + " |" for cells in rows]
-    quality = [f"- {line}" for line in _quality(evaluation)]
+def format_markdown(
+    evaluation: Dict[str, Any], decision: Optional[gate.Decision], comparisons: Sequence[tables.Comparison] = ()
+) -> str:
+    """The report's tables in Markdown (tables.all_tables), the verdict first. Ends in a line break.
+
+    Args:
+      evaluation: summary.summarise's.
+      decision: the gate's; None where it was held against none.
+      comparisons: other evaluations, to stand beside it.
+    """
     verdict, *reasons = _verdict(decision, "- ")
-    return "\n".join([*lines, "", *quality, "", f"**{verdict}**", *([""] if reasons else []), *reasons]) + "\n"
+    quality = [f"- {line}" for line in _quality(evaluation)]
+    lines = [f"**{verdict}**", *([""] if reasons else []), *reasons, "", *quality, "", tables.comparability(evaluation)]
+    for table in tables.all_tables(evaluation, comparisons):
+        paragraphs = [f"\n{paragraph}" for paragraph in table.paragraphs]
+        lines += ["", f"### {table.title}", *paragraphs, *_markdown_rows(table)]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_rows(table: tables.Table) -> List[str]:
+    if not table.rows:
+        return []
+    rows = [[_escaped(column) for column in table.columns], ["---"] * len(table.columns)]
+    rows += [[_markdown_cell(cell) for cell in row] for row in table.rows]
+    return ["", *("| " + " | ".join(cells) + " |" for cells in rows)]
+
+
+def _markdown_cell(cell: tables.Cell) -> str:
+    mark = f"({cell.mark})" if cell.mark else ""
+    return _escaped(" ".join(part for part in (cell.text, cell.interval, mark) if part))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _line(row: Dict[str, str], widths: Dict[str, int]) -> str:
@@ -45,7 +74,7 @@ def _confidence(evaluation: Dict[str, Any]) -> str:
 
 def _table(evaluation: Dict[str, Any]) -> List[Dict[str, str]]:
     """One row a slice: `plain`, then the white-box simulators, then the black-box ones."""
-    slices = evaluation["slices"]
+    slices = {name: found for name, found in evaluation["slices"].items() if found["kind"] in (PLAIN, CONDITION)}
     rows = []
     for name in sorted(slices, key=lambda name: (name != PLAIN, bool(slices[name]["black_box"]), name)):
         figures = slices[name]
@@ -77,7 +106,9 @@ def _quality(evaluation: Dict[str, Any]) -> List[str]:
     return lines or ["no picture was measured"]
 
 
-def _verdict(decision: gate.Decision, bullet: str) -> List[str]:
+def _verdict(decision: Optional[gate.Decision], bullet: str) -> List[str]:
+    if decision is None:
+        return ["NOT JUDGED"]
     failed = [f"{bullet}{check.name}: {check.reason}" for check in decision.checks if not check.passed]
     return ["BLESSED" if decision.blessed else "NOT BLESSED", *failed]
 

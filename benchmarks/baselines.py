@@ -1,0 +1,392 @@
+"""Evaluates known watermarks as taggers are: same pictures, UIDs, simulators and rows. Each at its authors' strength.
+
+    bash benchmarks/peers/setup.sh          # once: an environment of its own, peers/.venv
+    python benchmarks/baselines.py --images=DIR --out=DIR
+
+OUT gets a folder a method, an evaluation as the evaluator writes it (evaluation.json, rows-*.parquet). Pictures, slices
+and UIDs are those of `python -m faketagger.components.evaluator` with the same --images, --image_size, --simulators,
+--black_box, --repeats and --config. The methods run in peers/watermark.py, which is handed folders of PNGs.
+Exit status: 0, or 1 when it failed.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import heapq
+import itertools
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
+warnings.simplefilter("ignore")
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+from absl import app, flags, logging
+from apache_beam.options.pipeline_options import PipelineOptions
+from tqdm import tqdm
+
+from faketagger.components.contract import features, files, images, payload, pretrained
+from faketagger.components.evaluator import measure, metrics, models, parts, rows, slices, summary
+from faketagger.components.evaluator.config import PLAIN, UNTAGGED, EvaluatorConfig
+from faketagger.components.example_gen import preprocess, sources
+from faketagger.components.simulator import library, training
+from faketagger.components.simulator.config import SimulatorConfig
+from faketagger.components.tagger import channel_decoder
+
+MESSAGE_BITS = 30  # The taggers'; rivaGan carries 32.
+MIN_IMAGE_SIZE = 256  # invisible-watermark refuses smaller pictures.
+_ORDERS = 16  # Of a Decoder: of pictures that 32 can read, 16 read nearly all.
+_PEERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers")
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """Attributes:
+    title: for people.
+    code_length: of its channel code before it is shortened (payload.generator_matrix), 0 for none.
+    """
+
+    title: str
+    code_length: int
+
+    @property
+    def generator(self) -> np.ndarray:
+        """The code's generator matrix, uint8 [MESSAGE_BITS, n]."""
+        return payload.generator_matrix(MESSAGE_BITS, self.code_length)
+
+    @property
+    def label(self) -> str:
+        """With its coding, for people."""
+        code = f"BCH({self.generator.shape[1]},{MESSAGE_BITS})" if self.code_length else f"{MESSAGE_BITS} bits uncoded"
+        return f"{self.title}, {code}"
+
+
+# By their names in peers/watermark.py. All but rivaGan repeat the codeword over the picture. Photographs of the train
+# split were read better with this code than with none, BCH(63,30) or BCH(248,30).
+METHODS = {
+    "lsb": Method("LSB", 127),
+    "dwtDct": Method("DWT-DCT", 127),
+    "dwtDctSvd": Method("DWT-DCT-SVD", 127),
+    "rivaGan": Method("rivaGan", 0),
+}
+
+
+class Peers:
+    """The methods' program.
+
+    Args:
+      command: what starts it; `embed …` and `read …` are appended.
+
+    Attributes:
+      seconds: for how long it has run.
+    """
+
+    def __init__(self, command: Sequence[str]):
+        self._command = list(command)
+        self.seconds = 0.0
+
+    @classmethod
+    def installed(cls) -> "Peers":
+        """peers/watermark.py in its environment; ValueError where that was not made."""
+        python = os.path.join(_PEERS, ".venv", "bin", "python")
+        if not os.path.exists(python):
+            raise ValueError(f"{python} is missing: `bash {os.path.join(_PEERS, 'setup.sh')}` makes it")
+        return cls([python, "-I", os.path.join(_PEERS, "watermark.py")])  # -I: this process' PYTHONPATH is not for it.
+
+    def embed(self, method: str, pictures: np.ndarray, codewords: np.ndarray) -> np.ndarray:
+        """Hides codewords [B, n] of 0 and 1 in pictures uint8 [B, H, W, 3], which come back in the same shape.
+
+        Raises:
+          ValueError: the program failed or made something else; the message has its last words.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            given, made, bits = (os.path.join(folder, name) for name in ("given", "made", "bits.json"))
+            names = save(given, "", pictures)
+            files.write_json(bits, {name: _as_text(codeword) for name, codeword in zip(names, codewords)})
+            self._run("embed", method, given, bits, made)
+            tagged = [images.load_image(os.path.join(made, name)) for name in names]
+        if any(picture.shape != pictures.shape[1:] for picture in tagged):
+            raise ValueError(f"{method}: the pictures have another size than those it was given")
+        return np.stack(tagged)
+
+    def read(self, method: str, folder: str, length: int) -> Dict[str, np.ndarray]:
+        """What it reads in each PNG of a folder, by file name, uint8 [length]; ValueError as embed."""
+        with tempfile.TemporaryDirectory() as temporary:
+            out = os.path.join(temporary, "read.json")
+            self._run("read", method, folder, str(length), out)
+            read = files.read_json(out, f"what {method} read")
+        if set(read) != set(os.listdir(folder)):
+            raise ValueError(f"{method}: did not read exactly the pictures of its folder")
+        if not all(re.fullmatch(f"[01]{{{length}}}", bits) for bits in read.values()):
+            raise ValueError(f"{method}: expected {length} bits a picture")
+        return {name: np.array(list(bits), np.uint8) for name, bits in read.items()}
+
+    def _run(self, *arguments: str) -> None:
+        begun = time.monotonic()
+        done = subprocess.run([*self._command, *arguments], capture_output=True, text=True, errors="replace")
+        self.seconds += time.monotonic() - begun
+        if done.returncode:
+            last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
+            raise ValueError(f"{' '.join(arguments[:2])}: {last}")
+
+
+def save(folder: str, prefix: str, pictures: np.ndarray) -> List[str]:
+    """Writes uint8 [B, H, W, 3] as `<prefix><number>.png` into a folder, made if missing; the names in order."""
+    os.makedirs(folder, exist_ok=True)
+    names = [f"{prefix}{number:03d}.png" for number in range(len(pictures))]
+    for name, picture in zip(names, pictures):
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(tf.io.encode_png(picture, compression=1).numpy())  # They are thousands, and soon removed.
+    return names
+
+
+def _as_text(bits: np.ndarray) -> str:
+    return "".join("1" if bit > 0.5 else "0" for bit in bits)
+
+
+class Decoder:
+    """Takes a method's channel code off.
+
+    Hard bits are equally reliable: ordered statistics decoding would take the first for its basis. Here it tries
+    several random orders, and the codeword that agrees with most bits wins (information set decoding, Prange 1962).
+    """
+
+    def __init__(self, method: Method):
+        self.generator = generator = method.generator
+        self._orders = np.random.default_rng(0).uniform(1.0, 1.01, [_ORDERS, 1, generator.shape[1]])
+        takes = tf.TensorSpec([None, generator.shape[1]], tf.float32)
+        # As a graph, which is several times as fast.
+        self._decode = tf.function(lambda logits: channel_decoder.decode(logits, generator).message, [takes])
+
+    def __call__(self, bits: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        """Bits uint8 [B, n], without their mask → messages uint8 [B, k] and p-values [B], None without a code."""
+        message_bits, code_bits = self.generator.shape
+        if code_bits == message_bits:
+            return bits, None
+        logits = np.float32((2.0 * bits - 1.0) * self._orders).reshape(-1, code_bits)
+        found = self._decode(tf.constant(logits)).numpy().astype(np.uint8)
+        codewords = payload.encode_messages(found, self.generator).reshape(_ORDERS, len(bits), code_bits)
+        best = codewords[np.argmax(np.sum(codewords == bits, axis=2), axis=0), np.arange(len(bits))]
+        hard, signs = (tf.constant(2.0 * each - 1.0, tf.float32) for each in (bits, best))
+        _, p_value = channel_decoder.significance(hard, signs, message_bits)
+        return best[:, :message_bits], p_value.numpy().astype(np.float64)
+
+
+def judge(bits: np.ndarray, drawn: measure.Draw, decoder: Decoder, finite: np.ndarray) -> Dict[str, Any]:
+    """The columns that come of read bits uint8 [B, n]; where not `finite`, nothing counts.
+
+    A method without a code has no p-value and cannot say whether a picture is tagged: any bits are a message.
+    """
+    messages, p_value = decoder(bits ^ drawn.masks.astype(np.uint8))
+    return {
+        "message_ok": finite & (messages == drawn.messages).all(axis=1),
+        "bit_accuracy": np.where(finite, metrics.bit_accuracy(bits - 0.5, drawn.codewords), np.nan),
+        "p_value": p_value,
+        "tagged": None if p_value is None else p_value <= summary.FALSE_POSITIVE_RATE,
+    }
+
+
+class Measurer:
+    """Measures methods batch by batch; what measure.Measurer is for a tagger.
+
+    Args:
+      methods: of METHODS.
+      peers: the methods' program.
+      simulators_dir: the directory of the simulators.
+      config: how.
+
+    Raises:
+      ValueError: as models.read_simulators.
+    """
+
+    def __init__(self, methods: Sequence[str], peers: Peers, simulators_dir: str, config: EvaluatorConfig):
+        manifests = models.read_simulators(simulators_dir, config)
+        self.image_size = next(iter(manifests.values())).image_size
+        self.slices = slices.declared(manifests, config)
+        self._peers, self._config = peers, config
+        self._simulators = models.Simulators(simulators_dir, list(manifests))
+        self._quality = measure.Quality(config)
+        self._decoders = {method: Decoder(METHODS[method]) for method in methods}
+
+    def measure(self, image_ids: Sequence[str], originals: np.ndarray) -> Iterator[Tuple[str, List[rows.Row]]]:
+        """Yields (method, rows) a repeat of one batch of pictures, uint8 [B, S, S, 3]."""
+        strengths = measure.strengths_of(self._simulators, self.slices, originals)
+        for method in self._decoders:
+            for repeat in range(self._config.repeats):
+                yield method, self._measure(method, repeat, image_ids, originals, strengths)
+
+    def _measure(
+        self, method: str, repeat: int, image_ids: Sequence[str], originals: np.ndarray, strengths: Dict[str, Any]
+    ) -> List[rows.Row]:
+        decoder = self._decoders[method]
+        drawn = measure.draw(self._config.seed, image_ids, repeat, decoder.generator)
+        tagged = self._peers.embed(method, originals, drawn.codewords)
+        everything = np.ones(len(originals), bool)
+        quality = self._quality.measure(originals, tagged, everything)
+        with tempfile.TemporaryDirectory() as folder:
+            saved = [(save(folder, "untagged-", originals), {"slice": UNTAGGED, "kind": UNTAGGED}, everything)]
+            for described, made, finite in measure.manipulations(self._simulators, self.slices, tagged):
+                columns = {**measure.columns_of(described), **strengths[described.name]}
+                if described.kind == PLAIN:
+                    columns.update(quality)
+                finite = finite & np.isfinite(columns.get("strength_psnr", 0.0))
+                saved.append((save(folder, f"{len(saved):04d}-", made), columns, finite))
+            read = self._peers.read(method, folder, drawn.codewords.shape[1])
+        found: List[rows.Row] = []
+        for names, columns, finite in saved:
+            columns.update({"image_id": list(image_ids), "repeat": repeat, "finite": finite})
+            columns.update(judge(np.stack([read[name] for name in names]), drawn, decoder, finite))
+            if columns["slice"] == UNTAGGED:
+                columns.update(message_ok=None, bit_accuracy=None)
+            found += rows.from_columns(columns)
+        return found
+
+
+def measure_all(
+    methods: Sequence[str], examples_uri: str, simulators_dir: str, config: EvaluatorConfig, out: str, peers: Peers
+) -> Dict[str, Dict[str, Any]]:
+    """Measures methods on the eval split of Examples and writes `out`/<method> for each, once all of it is there.
+
+    Args:
+      methods: of METHODS.
+      examples_uri: an Examples artifact, with pictures of the simulators' size.
+      simulators_dir: a directory of simulators.
+      config: as the evaluator's; its gate is not asked.
+      out: what is there of an earlier run is replaced.
+      peers: the methods' program.
+
+    Returns:
+      By method, what summary.summarise returns.
+    """
+    measurer = Measurer(methods, peers, simulators_dir, config)
+    paths = features.example_files(examples_uri, features.EVAL_SPLIT)
+    chosen = _chosen(paths, config.limit)
+    temporary = {method: os.path.join(out, f".{method}.part") for method in methods}
+    with contextlib.ExitStack() as stack:
+        for directory in temporary.values():
+            files.remove_directory(directory)
+            stack.callback(files.remove_directory, directory)
+        progress = stack.enter_context(tqdm(total=len(chosen) * len(methods) * config.repeats, desc="pictures"))
+        for number, records in enumerate(_batches(paths, chosen, config.batch_size)):
+            image_ids = [parts.image_id_of(record) for record in records]
+            originals = np.stack([parts.parse_record(record, measurer.image_size) for record in records])
+            for index, (method, found) in enumerate(measurer.measure(image_ids, originals)):
+                with rows.RowFile(rows.path_of(temporary[method], f"{number:05d}-{index:03d}")) as file:
+                    file.write(found)
+                progress.update(len(records))
+        evaluations = {}
+        for method, directory in temporary.items():
+            described = _describe(METHODS[method], measurer.image_size)
+            evaluations[method] = summary.summarise(directory, config, measurer.slices, described)
+            files.replace_directory(directory, os.path.join(out, method))
+    return evaluations
+
+
+def _chosen(paths: Sequence[str], limit: Optional[int]) -> FrozenSet[str]:
+    """The ids of the eval pictures; of `limit`, those that the evaluator chooses."""
+    ids = [parts.image_id_of(record) for path in paths for record in parts.read_records(path)]
+    if limit is not None:
+        ids = heapq.nsmallest(limit, ids, key=lambda image_id: hashlib.sha256(image_id.encode()).digest())
+    return frozenset(ids)
+
+
+def _batches(paths: Sequence[str], chosen: FrozenSet[str], batch_size: int) -> Iterator[List[bytes]]:
+    records = (record for path in paths for record in parts.read_records(path) if parts.image_id_of(record) in chosen)
+    while batch := list(itertools.islice(records, batch_size)):
+        yield batch
+
+
+def _describe(method: Method, image_size: int) -> Dict[str, Any]:
+    message_bits, code_bits = method.generator.shape
+    tagger = {"message_bits": message_bits, "code_bits": code_bits, "image_size": image_size, "level": None}
+    tagger.update(strength=None, false_positive_rate=summary.FALSE_POSITIVE_RATE if code_bits > message_bits else None)
+    return {"label": method.label, "image_size": image_size, "tagger": tagger}
+
+
+def _main(_) -> int:
+    logging.set_verbosity(logging.FATAL)  # Failures are told below, in a sentence.
+    try:
+        _run()
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run() -> None:
+    wanted = flags.FLAGS
+    config = EvaluatorConfig.from_json(wanted.config) if wanted.config else EvaluatorConfig()
+    config = dataclasses.replace(config, black_box=tuple(wanted.black_box), repeats=wanted.repeats)
+    if wanted.limit is not None:
+        config = dataclasses.replace(config, limit=wanted.limit)
+    methods = list(dict.fromkeys(wanted.methods))
+    unknown = sorted(set(methods) - set(METHODS))
+    if unknown or not methods:
+        raise ValueError(f"no methods {', '.join(unknown)}: there are {', '.join(METHODS)}")
+    image_size = wanted.image_size or _image_size(wanted.simulators, config)
+    if image_size < MIN_IMAGE_SIZE and methods != ["lsb"]:
+        raise ValueError(f"image_size must be at least {MIN_IMAGE_SIZE}, for invisible-watermark; got {image_size}")
+    peers = Peers.installed()
+    with tempfile.TemporaryDirectory() as temporary:
+        examples = os.path.join(temporary, "examples")
+        _read_photographs(wanted.images, examples, image_size, wanted.out)
+        simulators = wanted.simulators or _shipped(examples, os.path.join(temporary, "simulators"), image_size)
+        begun = time.monotonic()
+        evaluations = measure_all(methods, examples, simulators, config, wanted.out, peers)
+    for evaluation in evaluations.values():
+        print(_line(evaluation))
+    print(f"{time.monotonic() - begun:.0f} s of measuring, of which {peers.seconds:.0f} s in the methods' program")
+
+
+def _image_size(simulators: Optional[str], config: EvaluatorConfig) -> int:
+    if not simulators:
+        return MIN_IMAGE_SIZE
+    return next(iter(models.read_simulators(simulators, config).values())).image_size
+
+
+def _read_photographs(folder: str, examples: str, image_size: int, out: str) -> None:
+    """Writes them as Examples, as the evaluator does; ValueError where not one is in the eval split."""
+    with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as pipeline:
+        preprocess.write_examples(pipeline, sources.ReadFolder(folder, None), examples, image_size, eval_percent=100)
+    counts = preprocess.read_counts(examples)
+    if counts[preprocess.REJECTED]:
+        listed = os.path.join(out, preprocess.REJECTED_FILE)
+        with open(os.path.join(examples, preprocess.REJECTED_FILE), "rb") as file:
+            files.write_bytes(listed, file.read())
+        print(f"{counts[preprocess.REJECTED]} pictures could not be read and are left out: {listed}", file=sys.stderr)
+    if not counts[features.EVAL_SPLIT]:
+        raise ValueError(f"{folder}: no readable picture of the eval split")
+
+
+def _shipped(examples: str, directory: str, image_size: int) -> str:
+    config = SimulatorConfig(image_size=image_size, train=(), shipped=tuple(library.names(pretrained.SIMULATORS)))
+    training.make_all(examples, directory, config, checkpoints="")
+    return directory
+
+
+def _line(evaluation: Dict[str, Any]) -> str:
+    overall, plain = evaluation["overall"], evaluation["slices"][PLAIN]
+    rates = {"plain": plain["fmrr"], "white-box": overall["white"], "black-box": overall["black"]}
+    shown = ", ".join(f"{name} {figure['mean']:.3f}" for name, figure in rates.items() if figure)
+    return f"{evaluation['label']}: PSNR {evaluation['quality']['psnr']['mean']:.1f} dB, FMRR: {shown}"
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("images", None, "a folder of photographs, with an optional attributes.csv", required=True)
+    flags.DEFINE_string("simulators", None, "a directory of simulator SavedModels; by default the shipped ones")
+    flags.DEFINE_list("methods", list(METHODS), "which of them")
+    flags.DEFINE_integer("image_size", None, f"the pictures' side; by default the simulators' or {MIN_IMAGE_SIZE}")
+    flags.DEFINE_integer("repeats", 1, "how many UIDs each picture is tagged with")
+    flags.DEFINE_integer("limit", None, "at most this many pictures")
+    flags.DEFINE_list("black_box", [], "the simulators that the taggers in the same table were not trained through")
+    flags.DEFINE_string("config", None, "the EvaluatorConfig of the taggers as JSON; the flags above go before it")
+    flags.DEFINE_string("out", None, "where the evaluations go", required=True)
+    app.run(_main)

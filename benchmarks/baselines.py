@@ -11,7 +11,6 @@ Exit status: 0, or 1 when it failed.
 
 import contextlib
 import dataclasses
-import hashlib
 import heapq
 import itertools
 import os
@@ -26,19 +25,14 @@ from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tup
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
 warnings.simplefilter("ignore")
 
-import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
-from apache_beam.options.pipeline_options import PipelineOptions
 from tqdm import tqdm
 
-from faketagger.components.contract import features, files, images, payload, pretrained
-from faketagger.components.evaluator import measure, metrics, models, parts, rows, slices, summary
+from faketagger.components.contract import features, files, images, payload
+from faketagger.components.evaluator import folder, measure, metrics, models, parts, rows, slices, summary
 from faketagger.components.evaluator.config import PLAIN, UNTAGGED, EvaluatorConfig
-from faketagger.components.example_gen import preprocess, sources
-from faketagger.components.simulator import library, training
-from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.tagger import channel_decoder
 
 MESSAGE_BITS = 30  # The taggers'; rivaGan carries 32.
@@ -294,7 +288,7 @@ def _chosen(paths: Sequence[str], limit: Optional[int]) -> FrozenSet[str]:
     """The ids of the eval pictures; of `limit`, those that the evaluator chooses."""
     ids = [parts.image_id_of(record) for path in paths for record in parts.read_records(path)]
     if limit is not None:
-        ids = heapq.nsmallest(limit, ids, key=lambda image_id: hashlib.sha256(image_id.encode()).digest())
+        ids = heapq.nsmallest(limit, ids, key=parts.rank)
     return frozenset(ids)
 
 
@@ -331,45 +325,20 @@ def _run() -> None:
     unknown = sorted(set(methods) - set(METHODS))
     if unknown or not methods:
         raise ValueError(f"no methods {', '.join(unknown)}: there are {', '.join(METHODS)}")
-    image_size = wanted.image_size or _image_size(wanted.simulators, config)
+    image_size = wanted.image_size or folder.side_of(wanted.simulators) or MIN_IMAGE_SIZE
     if image_size < MIN_IMAGE_SIZE and methods != ["lsb"]:
         raise ValueError(f"image_size must be at least {MIN_IMAGE_SIZE}, for invisible-watermark; got {image_size}")
     peers = Peers.installed()
     with tempfile.TemporaryDirectory() as temporary:
         examples = os.path.join(temporary, "examples")
-        _read_photographs(wanted.images, examples, image_size, wanted.out)
-        simulators = wanted.simulators or _shipped(examples, os.path.join(temporary, "simulators"), image_size)
+        folder.write_examples(wanted.images, examples, image_size, wanted.out)
+        made = os.path.join(temporary, "simulators")
+        simulators = wanted.simulators or folder.shipped_simulators(examples, made, image_size)
         begun = time.monotonic()
         evaluations = measure_all(methods, examples, simulators, config, wanted.out, peers)
     for evaluation in evaluations.values():
         print(_line(evaluation))
     print(f"{time.monotonic() - begun:.0f} s of measuring, of which {peers.seconds:.0f} s in the methods' program")
-
-
-def _image_size(simulators: Optional[str], config: EvaluatorConfig) -> int:
-    if not simulators:
-        return MIN_IMAGE_SIZE
-    return next(iter(models.read_simulators(simulators, config).values())).image_size
-
-
-def _read_photographs(folder: str, examples: str, image_size: int, out: str) -> None:
-    """Writes them as Examples, as the evaluator does; ValueError where not one is in the eval split."""
-    with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as pipeline:
-        preprocess.write_examples(pipeline, sources.ReadFolder(folder, None), examples, image_size, eval_percent=100)
-    counts = preprocess.read_counts(examples)
-    if counts[preprocess.REJECTED]:
-        listed = os.path.join(out, preprocess.REJECTED_FILE)
-        with open(os.path.join(examples, preprocess.REJECTED_FILE), "rb") as file:
-            files.write_bytes(listed, file.read())
-        print(f"{counts[preprocess.REJECTED]} pictures could not be read and are left out: {listed}", file=sys.stderr)
-    if not counts[features.EVAL_SPLIT]:
-        raise ValueError(f"{folder}: no readable picture of the eval split")
-
-
-def _shipped(examples: str, directory: str, image_size: int) -> str:
-    config = SimulatorConfig(image_size=image_size, train=(), shipped=tuple(library.names(pretrained.SIMULATORS)))
-    training.make_all(examples, directory, config, checkpoints="")
-    return directory
 
 
 def _line(evaluation: Dict[str, Any]) -> str:

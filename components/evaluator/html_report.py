@@ -21,22 +21,17 @@ if __name__ == "__main__":  # Others import this module, and their warnings are 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
     warnings.simplefilter("ignore")
 
-import apache_beam as beam
 import jinja2
 import markupsafe
 import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
-from apache_beam.options.pipeline_options import PipelineOptions
 from PIL import Image
 
-from faketagger.components.contract import files, pretrained
+from faketagger.components.contract import files
 from faketagger.components.evaluator import gallery, gate, papers, plots, slices, tables
 from faketagger.components.evaluator.summary import EVALUATION_FILE
 from faketagger.components.evaluator.tables import Cell, Comparison, Evaluation
-from faketagger.components.example_gen import preprocess, sources
-from faketagger.components.simulator import library, training
-from faketagger.components.simulator.config import SimulatorConfig
 
 CHECKS_FILE = "checks.json"
 MAX_BYTES = 10 * 1024 * 1024
@@ -299,29 +294,20 @@ def _make_gallery(wanted: Any, evaluation: Evaluation) -> Tuple[List[gallery.Pic
     given = [each for each in (wanted.images, wanted.examples, wanted.gallery_images) if each]
     if len(given) != 1:
         raise ValueError("--model is for a gallery: give one of --images, --examples and --gallery_images with it")
+    from faketagger.components.evaluator import folder  # Here alone: evaluations in a pipeline train no simulators.
+
+    size = evaluation["image_size"]
     with tempfile.TemporaryDirectory() as temporary:
-        examples = _examples_of(wanted.images, temporary, evaluation["image_size"]) if wanted.images else given[0]
-        simulators = wanted.simulators or _shipped_simulators(examples, temporary, evaluation["image_size"])
+        examples = given[0]
+        if wanted.images:
+            examples = os.path.join(temporary, "examples")
+            folder.write_examples(wanted.images, examples, size, rejected_to=os.path.dirname(wanted.out))
+        made = os.path.join(temporary, "simulators")
+        simulators = wanted.simulators or folder.shipped_simulators(examples, made, size)
         maker = gallery.Maker(evaluation, wanted.model, simulators)
         if wanted.gallery_images:
             return maker.of_others(examples), "Not of the pictures measured above: of others that may be shown."
         return maker.of_evaluation(wanted.evaluation, examples), "Of the pictures measured above."
-
-
-def _examples_of(folder: str, temporary: str, image_size: int) -> str:
-    """A folder of photographs as the evaluator's command makes Examples of it."""
-    examples = os.path.join(temporary, "examples")
-    with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as pipeline:
-        preprocess.write_examples(pipeline, sources.ReadFolder(folder, None), examples, image_size, eval_percent=100)
-    return examples
-
-
-def _shipped_simulators(examples: str, temporary: str, image_size: int) -> str:
-    """The shipped ones for a picture size, as the evaluator's command makes them."""
-    directory = os.path.join(temporary, "simulators")
-    config = SimulatorConfig(image_size=image_size, train=(), shipped=tuple(library.names(pretrained.SIMULATORS)))
-    training.make_all(examples, directory, config, checkpoints="")
-    return directory
 
 
 def _main(_) -> int:

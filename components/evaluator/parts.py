@@ -6,7 +6,6 @@ share the parts out.
 
 import gzip
 import hashlib
-import os
 import zlib
 from typing import FrozenSet, Iterable, Iterator, List, Optional, Tuple
 
@@ -61,9 +60,14 @@ def _parts_of(path: str) -> Iterable[Part]:
 
 def _chosen(paths, limit: int):
     """The ids of the `limit` pictures whose hashes are smallest: a random choice, but always the same."""
-    smallest = beam.combiners.Top.Smallest(limit, key=lambda image_id: hashlib.sha256(image_id.encode()).digest())
+    smallest = beam.combiners.Top.Smallest(limit, key=rank)
     ids = paths | "Read" >> beam.FlatMap(read_records) | "Ids" >> beam.Map(image_id_of)
     return beam.pvalue.AsSingleton(ids | "Smallest" >> smallest | "AsSet" >> beam.Map(frozenset))
+
+
+def rank(image_id: str) -> bytes:
+    """By which a limit chooses pictures, the smallest first."""
+    return hashlib.sha256(image_id.encode()).digest()
 
 
 class _MeasureFn(beam.DoFn):

@@ -112,7 +112,8 @@ class _SliceRows:
     def false_positives(self) -> Dict[str, Any]:
         """An untagged picture is a false positive when any of its tries is."""
         read_as_tagged = self.tries("tagged").max(axis=1)
-        return {**self.counts, "false_positives": int(np.nansum(read_as_tagged)), "share": self.share(read_as_tagged)}
+        count = None if np.isnan(read_as_tagged).any() else int(read_as_tagged.sum())  # None where a method cannot say.
+        return {**self.counts, "false_positives": count, "share": self.share(read_as_tagged)}
 
     def overall_with(self, others: Sequence["_SliceRows"]) -> Figure:
         """The mean FMRR over this slice and others of the same pictures."""

@@ -60,15 +60,19 @@ def test_a_normal_run_says_nothing_on_standard_error(first_run):
     assert first_run[1].stderr == ""
 
 
-def test_the_same_run_again_reuses_every_step_and_restores_a_removed_version(first_run):
+def test_the_second_run_evaluates_once_more_beside_the_blessed_tagger_and_the_third_reuses_every_step(first_run):
     workdir, _ = first_run
-    (version,) = versions(workdir)
-    pushed = Path(workdir, "serving", "faketagger", version)
+    second = run_local(workdir)
+    assert second.returncode == 0, second.stderr
+    done = {name for name, state in states(second.stdout).items() if state == "done"}
+    # The first run had no blessed tagger to look up; the new blessing is pushed.
+    assert done == {"TagEvaluator", "Pusher"}
+    pushed = Path(workdir, "serving", "faketagger", max(versions(workdir), key=int))
     (pushed / "saved_model.pb").unlink()
-    again = run_local(workdir)
-    assert again.returncode == 0, again.stderr
-    assert set(states(again.stdout).values()) == {"cached"}
-    assert "every step was reused from the cache" in again.stdout
+    third = run_local(workdir)
+    assert third.returncode == 0, third.stderr
+    assert set(states(third.stdout).values()) == {"cached"}
+    assert "every step was reused from the cache" in third.stdout
     assert (pushed / "saved_model.pb").stat().st_size > 0
 
 

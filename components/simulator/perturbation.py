@@ -226,7 +226,7 @@ class Rain(Perturbation):
 def training_perturbations() -> List[Perturbation]:
     """The ones a tagger is trained under."""
     return [
-        *[Jpeg((30.0, 95.0))] * 6,  # A third of the draws: nearly every picture that is shared becomes a JPEG.
+        *[Jpeg((30.0, 95.0))] * 6,  # Nearly a third of the draws: nearly every picture that is shared becomes a JPEG.
         Resize((0.45, 1.0)),
         *[Crop((0.85, 1.0))] * 3,  # The hardest to learn: everything else leaves each pixel where it was.
         GaussianNoise((0.0, 0.04)),

@@ -169,6 +169,9 @@ def test_sweeps_and_what_comes_after_simulators_are_held_to_a_bound_only_by_thei
     assert _failed(evaluation, config.Gate(fmrr_overrides={"swap": 0.9}), expected=expected) == {}
     for name in names:
         assert list(_failed(evaluation, config.Gate(fmrr_overrides={name: 0.3}), expected=expected)) == [f"fmrr {name}"]
+    # The perturbation of a sweep stands for none of its strengths: such a bound is refused, not ignored.
+    failed = _failed(evaluation, config.Gate(fmrr_overrides={"jpeg": 0.05}), expected=expected)
+    assert "neither a slice nor a simulator" in failed["fmrr jpeg"]
 
 
 def test_a_slice_without_a_bound_must_have_been_measured_all_the_same(evaluation):
@@ -271,6 +274,13 @@ def test_the_table_of_an_evaluation_without_pictures_says_so(evaluation):
     empty = {**evaluation, "slices": {}, "quality": {}, "untagged": {}}
     text = report.format_table(empty, gate.decide(empty, config.Gate(), EXPECTED))
     assert "no picture was measured" in text and "NOT BLESSED" in text
+
+
+def test_false_positives_of_a_method_that_cannot_say_are_not_printed(evaluation):
+    decision = gate.decide(evaluation, config.Gate(), EXPECTED)
+    assert "read as tagged" in report.format_table(evaluation, decision)
+    evaluation["untagged"].update(false_positives=None, share=_figure(None, None, None))
+    assert "read as tagged" not in report.format_table(evaluation, decision)
 
 
 def test_config_comes_back_from_json_as_it_was():

@@ -62,7 +62,9 @@ def decide(
     if not gated:
         checks.append(Check("gated slices", 0, 1, False, "no slice is gated: nothing shows that tags survive"))
     checks.append(_all_measured(slices, [each for each in expected_slices if each.name not in gated]))
-    for name in sorted(set(gate.fmrr_overrides) - set(known) - {simulator_of(name) for name in known}):
+    # A sweep's perturbation alone names nothing that is gated: its bound would be kept by never being asked for.
+    simulators = {simulator_of(name) for name in known if kinds.get(name, CONDITION) in (PLAIN, CONDITION)}
+    for name in sorted(set(gate.fmrr_overrides) - set(known) - simulators):
         reason = f"the gate names '{name}', which is neither a slice nor a simulator of this evaluation"
         checks.append(Check(f"fmrr {name}", None, gate.fmrr_overrides[name], False, reason))
     quality = evaluation.get("quality")

@@ -100,7 +100,7 @@ def _quality(evaluation: Dict[str, Any]) -> List[str]:
         lines.append(f"PSNR {_interval(quality['psnr'], 2)} dB, SSIM {_interval(quality['ssim'], 4)} ({confidence})")
         tries = evaluation["repeats"]
         lines.append(f"{quality['pictures']} pictures, each tagged {tries} time{'s' if tries != 1 else ''}")
-    if untagged:
+    if untagged and untagged["false_positives"] is not None:
         found = f"{untagged['false_positives']} of {untagged['pictures']} untagged pictures"
         lines.append(f"read as tagged: {found}, share {_interval(untagged['share'], 4)} ({confidence})")
     return lines or ["no picture was measured"]

@@ -101,8 +101,8 @@ class Peers:
         Raises:
           ValueError: the program failed or made something else; the message has its last words.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            given, made, bits = (os.path.join(folder, name) for name in ("given", "made", "bits.json"))
+        with tempfile.TemporaryDirectory() as directory:
+            given, made, bits = (os.path.join(directory, name) for name in ("given", "made", "bits.json"))
             names = save(given, "", pictures)
             files.write_json(bits, {name: _as_text(codeword) for name, codeword in zip(names, codewords)})
             self._run("embed", method, given, bits, made)
@@ -111,13 +111,13 @@ class Peers:
             raise ValueError(f"{method}: the pictures have another size than those it was given")
         return np.stack(tagged)
 
-    def read(self, method: str, folder: str, length: int) -> Dict[str, np.ndarray]:
+    def read(self, method: str, directory: str, length: int) -> Dict[str, np.ndarray]:
         """What it reads in each PNG of a folder, by file name, uint8 [length]; ValueError as embed."""
         with tempfile.TemporaryDirectory() as temporary:
             out = os.path.join(temporary, "read.json")
-            self._run("read", method, folder, str(length), out)
+            self._run("read", method, directory, str(length), out)
             read = files.read_json(out, f"what {method} read")
-        if set(read) != set(os.listdir(folder)):
+        if set(read) != set(os.listdir(directory)):
             raise ValueError(f"{method}: did not read exactly the pictures of its folder")
         if not all(re.fullmatch(f"[01]{{{length}}}", bits) for bits in read.values()):
             raise ValueError(f"{method}: expected {length} bits a picture")
@@ -132,12 +132,12 @@ class Peers:
             raise ValueError(f"{' '.join(arguments[:2])}: {last}")
 
 
-def save(folder: str, prefix: str, pictures: np.ndarray) -> List[str]:
+def save(directory: str, prefix: str, pictures: np.ndarray) -> List[str]:
     """Writes uint8 [B, H, W, 3] as `<prefix><number>.png` into a folder, made if missing; the names in order."""
-    os.makedirs(folder, exist_ok=True)
+    os.makedirs(directory, exist_ok=True)
     names = [f"{prefix}{number:03d}.png" for number in range(len(pictures))]
     for name, picture in zip(names, pictures):
-        with open(os.path.join(folder, name), "wb") as file:
+        with open(os.path.join(directory, name), "wb") as file:
             file.write(tf.io.encode_png(picture, compression=1).numpy())  # They are thousands, and soon removed.
     return names
 
@@ -225,15 +225,15 @@ class Measurer:
         tagged = self._peers.embed(method, originals, drawn.codewords)
         everything = np.ones(len(originals), bool)
         quality = self._quality.measure(originals, tagged, everything)
-        with tempfile.TemporaryDirectory() as folder:
-            saved = [(save(folder, "untagged-", originals), {"slice": UNTAGGED, "kind": UNTAGGED}, everything)]
+        with tempfile.TemporaryDirectory() as directory:
+            saved = [(save(directory, "untagged-", originals), {"slice": UNTAGGED, "kind": UNTAGGED}, everything)]
             for described, made, finite in measure.manipulations(self._simulators, self.slices, tagged):
                 columns = {**measure.columns_of(described), **strengths[described.name]}
                 if described.kind == PLAIN:
                     columns.update(quality)
                 finite = finite & np.isfinite(columns.get("strength_psnr", 0.0))
-                saved.append((save(folder, f"{len(saved):04d}-", made), columns, finite))
-            read = self._peers.read(method, folder, drawn.codewords.shape[1])
+                saved.append((save(directory, f"{len(saved):04d}-", made), columns, finite))
+            read = self._peers.read(method, directory, drawn.codewords.shape[1])
         found: List[rows.Row] = []
         for names, columns, finite in saved:
             columns.update({"image_id": list(image_ids), "repeat": repeat, "finite": finite})

@@ -71,7 +71,7 @@ def _make(config: TaggerConfig, directory: str) -> None:
     export.save(trained.encoder, trained.decoder, config, record, model)
     files.remove_directory(checkpoints)
     seen = {name for name in library.names(FLAGS.simulators) if not name.startswith("perturbation")}
-    measured = EvaluatorConfig(repeats=FLAGS.repeats, black_box=tuple(sorted(seen)))
+    measured = EvaluatorConfig(repeats=FLAGS.repeats, black_box=tuple(sorted(seen)), sweeps={}, after=())
     inputs = models.read_inputs(model, FLAGS.simulators, measured)
     evaluate(folder.local_pipeline, FLAGS.examples, inputs, measured, os.path.join(directory, "evaluation"))
 

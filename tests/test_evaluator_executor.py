@@ -454,6 +454,12 @@ def test_inputs_that_do_not_fit_together_are_refused_before_any_work(stubs, tmp_
         models.read_inputs(model, str(tmp_path), EvaluatorConfig())
 
 
+def test_missing_lpips_weights_are_found_before_any_work(stubs):
+    config = dataclasses.replace(CONFIG, lpips_vgg="absent.pth", lpips_linear="absent-too.pth")
+    with pytest.raises(ValueError, match="absent.pth: no such file; .* fetch torchvision's vgg16"):
+        _inputs(stubs, "good", config)
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [

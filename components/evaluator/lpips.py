@@ -86,6 +86,12 @@ class Lpips:
         return distance
 
 
+def check_files(vgg_path: str, linear_path: str) -> None:
+    """Before any work: ValueError, which says what to fetch, where one of Lpips' files is missing."""
+    _check_file(vgg_path, _VGG_SOURCE)
+    _check_file(linear_path, _LINEAR_SOURCE)
+
+
 def _check_pictures(first: np.ndarray, second: np.ndarray) -> None:
     kinds = [(each.dtype.name, each.shape) for each in (first, second)]
     if kinds[0] != kinds[1] or first.dtype != np.uint8 or first.ndim != 4 or first.shape[3] != 3:
@@ -124,13 +130,17 @@ def _linear_name(stage: int) -> str:
     return f"lin{stage}.model.1.weight"
 
 
+def _check_file(path: str, source: str) -> None:
+    if not os.path.isfile(path):
+        raise ValueError(f"{path}: no such file; LPIPS needs its weights: fetch {source} and give its path")
+
+
 def _read(path: str, shapes: Shapes, source: str, unused: Sequence[str] = ()) -> Dict[str, np.ndarray]:
     """float32 tensors by name, exactly those of `shapes`."""
     # Here alone: it brings networks that nobody needs who does not measure LPIPS.
     from faketagger.components.simulator import foreign_torch
 
-    if not os.path.isfile(path):
-        raise ValueError(f"{path}: no such file; LPIPS needs its weights: fetch {source} and give its path")
+    _check_file(path, source)
     tensors = {name: values for name, values in foreign_torch.read_tensors(path).items() if name not in unused}
     foreign_torch.check_match(tensors, shapes, f"{path}: not the tensors of {source}")
     broken = sorted(name for name, values in tensors.items() if not np.isfinite(values).all())

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from faketagger.components.contract import images, manifest, payload, signatures
+from faketagger.components.evaluator import lpips
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.slices import Slice, declared
 from faketagger.components.simulator import library
@@ -39,7 +40,7 @@ def read_inputs(model_dir: str, simulators_dir: str, config: EvaluatorConfig) ->
 
     Raises:
       ValueError: a manifest is missing or wrong, the simulators take pictures of several sizes, one bears a slice's
-        name, or `black_box` names a simulator that is not there.
+        name, `black_box` names a simulator that is not there, or a file of LPIPS' weights is missing.
     """
     tagger = manifest.read(manifest.TaggerManifest, model_dir)
     simulators = read_simulators(simulators_dir, config)
@@ -60,6 +61,8 @@ def read_simulators(simulators_dir: str, config: EvaluatorConfig) -> Dict[str, m
     unknown = sorted(set(config.black_box) - set(simulators))
     if unknown:
         raise ValueError(f"black_box names {', '.join(unknown)}; {simulators_dir} has {', '.join(simulators)}")
+    if config.lpips_vgg:
+        lpips.check_files(config.lpips_vgg, config.lpips_linear)
     return simulators
 
 

@@ -437,9 +437,13 @@ def _command(*flags):
 
 def test_the_command_writes_the_page_and_says_in_a_sentence_what_is_wrong(directory):
     out = directory / "report.html"
-    done = _command(f"--evaluation={directory}", f"--compare=other={directory}", f"--out={out}")
+    markdown = directory / "report.md"
+    given = (f"--evaluation={directory}", f"--compare=other={directory}", f"--out={out}", f"--markdown={markdown}")
+    done = _command(*given)
     assert done.returncode == 0 and done.stderr == ""
     assert "✓ BLESSED" in out.read_text() and "other: FMRR" in out.read_text()
+    others = html_report.load_comparisons([f"other={directory}"])
+    assert markdown.read_text() == report.format_markdown(_evaluation(), _decision(), others)
     failed = _command(f"--evaluation={directory}/nowhere", f"--out={directory}/other.html")
     assert failed.returncode == 1 and failed.stderr.startswith("failed: ") and "Traceback" not in failed.stderr
     assert not os.path.exists(directory / "other.html")

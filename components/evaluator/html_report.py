@@ -1,11 +1,13 @@
 """An evaluation as one self-contained HTML page: the verdict first, tables and curves beside the papers', pictures.
 
     python -m faketagger.components.evaluator.html_report --evaluation=DIR --out=report.html
-        [--compare=LABEL=DIR …] [--model=DIR [--simulators=DIR] (--images=DIR | --examples=DIR | --gallery_images=DIR)]
+        [--markdown=report.md] [--compare=LABEL=DIR …]
+        [--model=DIR [--simulators=DIR] (--images=DIR | --examples=DIR | --gallery_images=DIR)]
 
 `--compare` takes other evaluations: other methods, or the tagger at another message length, embedding level or picture
 size. With the tagger the page shows each slice's best, median and worst picture: of the photographs that were evaluated
-(a folder, or Examples), or of `--gallery_images`, Examples of pictures that may be shown. Exit status: 0, 1 failed.
+(a folder, or Examples), or of `--gallery_images`, Examples of pictures that may be shown. `--markdown` is where the same
+tables go in Markdown. Exit status: 0, 1 failed.
 """
 
 import base64
@@ -29,7 +31,7 @@ from absl import app, flags, logging
 from PIL import Image
 
 from faketagger.components.contract import files
-from faketagger.components.evaluator import gallery, gate, papers, plots, slices, tables
+from faketagger.components.evaluator import gallery, gate, papers, plots, report, slices, tables
 from faketagger.components.evaluator.summary import EVALUATION_FILE
 from faketagger.components.evaluator.tables import Cell, Comparison, Evaluation
 
@@ -287,6 +289,10 @@ def _write_report(wanted: Any) -> None:
     page = make_page(loaded.evaluation, loaded.decision, comparisons, pictures, sentence).encode()
     files.write_bytes(wanted.out, page)
     print(f"{wanted.out}: {len(page):,} bytes")
+    if wanted.markdown:
+        text = report.format_markdown(loaded.evaluation, loaded.decision, comparisons)
+        files.write_bytes(wanted.markdown, text.encode())
+        print(f"{wanted.markdown}: {len(text):,} characters")
 
 
 def _make_gallery(wanted: Any, evaluation: Evaluation) -> Tuple[List[gallery.Picture], str]:
@@ -323,6 +329,7 @@ def _main(_) -> int:
 if __name__ == "__main__":
     flags.DEFINE_string("evaluation", None, "the evaluation's directory", required=True)
     flags.DEFINE_string("out", None, "where the page goes", required=True)
+    flags.DEFINE_string("markdown", None, "where its tables go in Markdown; without it they are not written")
     flags.DEFINE_multi_string("compare", [], "LABEL=DIR, another evaluation and what to call it")
     flags.DEFINE_string("model", None, "the evaluated tagger's SavedModel directory, for the pictures")
     flags.DEFINE_string("simulators", None, "the simulators it was evaluated with; by default the shipped ones")

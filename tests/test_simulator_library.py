@@ -171,6 +171,11 @@ def test_the_config_makes_the_round_trip_and_refuses_what_cannot_be_trained():
     for size in (16, 40, 100):
         with pytest.raises(ValueError, match=f"multiple of 16 and at least 32, got {size}"):
             SimulatorConfig(image_size=size)
+    with pytest.raises(ValueError, match="multiple of 8 for the group normalisation of faceswap; got 12"):
+        SimulatorConfig(train=("faceswap", "stgan"), width=12)
+    with pytest.raises(ValueError, match="width must be at least 8; got 4"):
+        SimulatorConfig(train=("stgan",), width=4)
+    assert SimulatorConfig(train=("stgan",), width=12).width == 12
 
 
 # The step's work as a whole

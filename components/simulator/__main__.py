@@ -46,7 +46,7 @@ _SETTINGS = ("image_size", "width", "depth", "steps", "batch_size", "learning_ra
 
 def main(_) -> None:
     logging.set_verbosity(logging.ERROR)  # TensorFlow tells of every file that it writes.
-    config = SimulatorConfig(**{name: FLAGS[name].value for name in _SETTINGS})
+    config = SimulatorConfig(train=(FLAGS.generator,), **{name: FLAGS[name].value for name in _SETTINGS})
     name = FLAGS.name or FLAGS.generator
     keras.utils.set_random_seed(config.seed)
     faces = read_faces(FLAGS.examples, features.TRAIN_SPLIT, config.image_size)

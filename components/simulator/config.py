@@ -6,6 +6,8 @@ from typing import Dict, Optional, Tuple
 
 # What can be trained; the perturbations need no training and are always there.
 TRAINABLE = ("faceswap", "reenactment", "stargan", "stgan", "stylegan")
+# These normalise in eight groups of channels.
+_GROUPED = {"faceswap", "stylegan"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +16,8 @@ class SimulatorConfig:
     image_size: the side of the pictures.
     train: the simulators to train, of TRAINABLE.
     shipped: the simulators to take from the repository as they are, by their folders' names in pretrained/simulators.
-    width: channels of the first layer; the deeper ones are multiples of it.
+    width: channels of the first layer, at least 8, for faceswap and stylegan a multiple of 8; the deeper ones are
+      multiples of it.
     depth: encoder layers of stgan, residual blocks of stargan; None for their own choice.
     steps: optimiser steps for each simulator.
     batch_size: pictures a step, from each group where there are two.
@@ -43,8 +46,10 @@ class SimulatorConfig:
         twice = sorted(set(self.train) & set(self.shipped))
         if twice:
             raise ValueError(f"{', '.join(twice)}: either trained or shipped, not both")
-        if self.width % 8 or self.width < 8:
-            raise ValueError(f"width must be a multiple of 8, for its group normalisation, got {self.width}")
+        grouped = " and ".join(sorted(_GROUPED & set(self.train)))
+        if self.width < 8 or grouped and self.width % 8:
+            multiple = f", and a multiple of 8 for the group normalisation of {grouped}" if grouped else ""
+            raise ValueError(f"width must be at least 8{multiple}; got {self.width}")
         if self.image_size % 16 or self.image_size < 32:
             raise ValueError(f"image_size must be a multiple of 16 and at least 32, got {self.image_size}")
 

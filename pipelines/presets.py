@@ -6,8 +6,8 @@ from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.schedules import Ramp
 from faketagger.pipelines.config import PipelineConfig
 
-# Of pretrained/simulators: one of each family trains taggers; the other attribute editor, and second ones of most
-# generators, judge them alone.
+# Of pretrained/simulators: one of each family trains taggers; the other attribute editor, and the second ones of all
+# generators, only judge them.
 _WHITE_BOX = ("faceswap", "reenactment", "stargan", "stylegan")
 _BLACK_BOX = ("faceswap_2", "reenactment_2", "stargan_2", "stgan", "stgan_2", "stylegan_2")
 _WHOLE_SWAPS = tuple(f"{swap}/to_group_{group}_whole" for swap in ("faceswap", "faceswap_2") for group in "ab")

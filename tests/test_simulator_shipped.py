@@ -105,13 +105,13 @@ def test_every_trainable_generator_can_be_shipped():
 
 
 def test_the_card_names_the_command_and_the_figures():
-    described = _described(StarGAN(SIZE, 8, ["Smiling", "Male"], blocks=1), "stargan")
+    described = _described(StarGAN(SIZE, 8, ["Smiling", "Male"], 1, [1.75, 1.0]), "stargan")
     described = dataclasses.replace(described, success={"gender": {"seen": 0.81, "unedited": 0.07}})
     text = card.write(described, pictures=56, size_bytes=1_500_000)
     assert "--generator=stargan --name=stargan --image_size=32 --width=8 --steps=240 --batch_size=4" in text
     assert "--depth" not in text and "2 minutes of training" in text and "1.5 MB" in text
-    assert "| gender | 20.0 | 0.700 | 18.0 | 0.600 | 0.81 | 0.07 |" in text
-    assert "| happy | 20.0 | 0.700 | 18.0 | 0.600 | - | - |" in text
+    assert "| gender | 20.0 | 0.700 | 18.0 | 0.600 | 0.81 | 0.07 | 1 |" in text
+    assert "| happy | 20.0 | 0.700 | 18.0 | 0.600 | - | - | 1.75 |" in text
 
 
 @pytest.fixture

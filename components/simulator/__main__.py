@@ -48,15 +48,15 @@ def main(_) -> None:
     logging.set_verbosity(logging.ERROR)  # TensorFlow tells of every file that it writes.
     config = SimulatorConfig(train=(FLAGS.generator,), **{name: FLAGS[name].value for name in _SETTINGS})
     name = FLAGS.name or FLAGS.generator
-    keras.utils.set_random_seed(config.seed)
     faces = read_faces(FLAGS.examples, features.TRAIN_SPLIT, config.image_size)
     checkpoints = os.path.join(FLAGS.checkpoints or f"{FLAGS.out}.checkpoints", name)
-    model, described = training.train(FLAGS.generator, faces, config, checkpoints)
+    judged = Assessor(read_faces(FLAGS.examples, features.EVAL_SPLIT, config.image_size))
+    judged = training.with_judge(judged, faces, config)
+    keras.utils.set_random_seed(config.seed)
+    model, described = training.train(FLAGS.generator, faces, config, checkpoints, judged.judge)
     described = dataclasses.replace(
         described, name=name, licence=FLAGS.licence, training_data=f"{FLAGS.data} ({described.training_data})"
     )
-    judged = Assessor(read_faces(FLAGS.examples, features.EVAL_SPLIT, config.image_size))
-    judged = training.with_judge(judged, faces, config)
     shown = Assessor(read_faces(FLAGS.shown or FLAGS.examples, features.EVAL_SPLIT, config.image_size))
     with tempfile.TemporaryDirectory() as temporary:
         _make(model, described, judged, shown, temporary)

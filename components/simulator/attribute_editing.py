@@ -13,7 +13,7 @@ Two things differ from the papers, both for training on two cores and some hundr
 """
 
 import abc
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -35,7 +35,7 @@ _HALF_SIDE_SHARE = 0.6  # Of all steps.
 _SHIFT = 1 / 16  # Largest random shift of a training picture, as a share of its side.
 _TINT = 0.15  # Largest random change of a training picture's colour channels, as a share of their values.
 
-_INTENSITY = 1.5  # Of a simulated edit, that of training being 1.
+_INTENSITY = 1.5  # Of a simulated edit, that of training being 1, where intensity.calibrate chose no other.
 
 Gradients = List[tf.Tensor]
 
@@ -47,10 +47,12 @@ class AttributeEditor(Generator):
       image_size: the side of the pictures.
       width: channels of the generator's first layer.
       attributes: the names of the attributes it edits, of features.ATTRIBUTE_NAMES.
+      intensities: of the simulated edits, one for each attribute; that of training is 1.
 
     Attributes:
       attributes: as given.
       conditions: one for each attribute, in the same order; it inverts that attribute.
+      intensities: as given.
       generator: the network that edits, a keras.Model.
       critic: pictures [B, s, s, 3] in [0, 1], s the side but at most 64 → realness [B, h, h, 1], logits [B, A].
       patch_critic: pictures [B, S, S, 3] in [0, 1] → realness of small patches [B, S/8, S/8, 1].
@@ -65,10 +67,13 @@ class AttributeEditor(Generator):
     RECONSTRUCTION_WEIGHT: float
     UNCHANGED_SHARE: float
 
-    def __init__(self, image_size: int, width: int, attributes: Sequence[str]):
+    def __init__(
+        self, image_size: int, width: int, attributes: Sequence[str], intensities: Optional[Sequence[float]] = None
+    ):
         super().__init__()
         self.image_size, self.width = image_size, width
         self.attributes = tuple(attributes)
+        self.intensities = tuple(intensities or [_INTENSITY] * len(attributes))
         self.conditions = tuple(condition_name(each) for each in attributes)
         self.critic = build_critic(min(image_size, _CRITIC_SIDE), _CRITIC_WIDENING * width, len(attributes))
         self.patch_critic = build_patch_critic(width)
@@ -85,7 +90,12 @@ class AttributeEditor(Generator):
 
     @property
     def settings(self) -> Dict[str, Any]:
-        return {"image_size": self.image_size, "width": self.width, "attributes": list(self.attributes)}
+        return {
+            "image_size": self.image_size,
+            "width": self.width,
+            "attributes": list(self.attributes),
+            "intensities": list(self.intensities),
+        }
 
     @property
     def networks(self) -> List[keras.Model]:
@@ -188,12 +198,13 @@ class AttributeEditor(Generator):
         return tf.where(was_set & tf.gather(self._excludes, condition), 0.0, inverted)
 
     def emphasise(self, labels: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        """As `invert`, but with half as much change again in the attribute that `condition` names.
+        """As `invert`, but with more change, or less, in the attribute that `condition` names: its intensity.
 
         STGAN's authors draw their samples with such an intensity. Generators as small as those trained here edit
         timidly without it.
         """
-        intensity = tf.one_hot(condition, len(self.attributes), _INTENSITY, 1.0)
+        chosen = tf.one_hot(condition, len(self.attributes), True, False, dtype=tf.bool)
+        intensity = tf.where(chosen, tf.constant(self.intensities, tf.float32), 1.0)
         return labels + intensity * (self.invert(labels, condition) - labels)
 
     def estimate_labels(self, images: tf.Tensor) -> tf.Tensor:

@@ -26,7 +26,8 @@ def write(described: manifest.SimulatorManifest, pictures: int, size_bytes: int)
     """
     trained = described.training
     minutes = trained["seconds_a_step"] * trained["steps"] / 60.0
-    shape = ", ".join(f"{name} {value}" for name, value in trained["settings"].items() if name != "attributes")
+    settings = trained["settings"].items()
+    shape = ", ".join(f"{name} {value}" for name, value in settings if name not in ("attributes", "intensities"))
     lines = [
         f"# {described.name}",
         "",
@@ -61,7 +62,7 @@ def _command(described: manifest.SimulatorManifest) -> str:
 def _table(described: manifest.SimulatorManifest) -> List[str]:
     columns = ["condition", "PSNR dB", "SSIM", "in the face: PSNR dB", "SSIM"]
     if described.success:
-        columns += ["edit seen", "seen unedited"]
+        columns += ["edit seen", "seen unedited", "intensity"]
     if described.realism:
         columns += ["KID to photographs"]
     lines = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 1) + "|"]
@@ -78,6 +79,7 @@ def _row(described: manifest.SimulatorManifest, condition: str) -> List[str]:
     if described.success:
         found: Dict[str, float] = described.success.get(condition, {})
         cells += [f"{found[name]:.2f}" if found else "-" for name in ("seen", "unedited")]
+        cells += [f"{described.training['settings']['intensities'][described.conditions.index(condition)]:g}"]
     if described.realism:
         cells += [f"{described.realism[condition]['kid']:.4f}"]
     return cells

@@ -4,7 +4,7 @@ Choi et al. 2018, "StarGAN", CVPR. The generator's layers are those of the appen
 code, in the same order, shapes and names (`main.0`, `main.1`, …), so that weights trained there fit.
 """
 
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -28,14 +28,22 @@ class StarGAN(AttributeEditor):
       width: channels of the first layer; the paper's is 64, 16 to 24 suit two cores.
       attributes: the names of the attributes it edits.
       blocks: residual blocks; the paper has 6.
+      intensities: of the simulated edits (attribute_editing.AttributeEditor).
     """
 
     ATTRIBUTE_WEIGHT = None  # The paper sums over attributes.
     RECONSTRUCTION_WEIGHT = 10.0
     UNCHANGED_SHARE = 0.25
 
-    def __init__(self, image_size: int, width: int, attributes: Sequence[str], blocks: int = _BLOCKS):
-        super().__init__(image_size, width, attributes)
+    def __init__(
+        self,
+        image_size: int,
+        width: int,
+        attributes: Sequence[str],
+        blocks: int = _BLOCKS,
+        intensities: Optional[Sequence[float]] = None,
+    ):
+        super().__init__(image_size, width, attributes, intensities)
         self.blocks = blocks
         self.generator = build_generator(width, len(attributes), blocks)
 

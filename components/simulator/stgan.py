@@ -4,7 +4,7 @@ Liu et al. 2019, "STGAN", CVPR. Selective transfer units carry from each encoder
 leaves as it is, and remake the rest (§3.2); both see the difference of the attribute vectors, not the target (§3.1).
 """
 
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -25,14 +25,22 @@ class STGAN(AttributeEditor):
       width: channels of the first layer, doubled from layer to layer; the paper's is 64, 16 to 24 suit two cores.
       attributes: the names of the attributes it edits.
       depth: encoder layers, at least 2; the paper has 5. The side must be a multiple of 2^depth.
+      intensities: of the simulated edits (attribute_editing.AttributeEditor).
     """
 
     ATTRIBUTE_WEIGHT = 10.0
     RECONSTRUCTION_WEIGHT = 100.0
     UNCHANGED_SHARE = 0.0  # Every step reconstructs each picture anyway.
 
-    def __init__(self, image_size: int, width: int, attributes: Sequence[str], depth: int = _PAPER_DEPTH):
-        super().__init__(image_size, width, attributes)
+    def __init__(
+        self,
+        image_size: int,
+        width: int,
+        attributes: Sequence[str],
+        depth: int = _PAPER_DEPTH,
+        intensities: Optional[Sequence[float]] = None,
+    ):
+        super().__init__(image_size, width, attributes, intensities)
         self.depth = depth
         self.encoder = build_encoder(width, depth)
         self.decoder = build_decoder(width, depth, len(attributes))

@@ -9,11 +9,12 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features, files, manifest, pretrained, signatures
-from faketagger.components.simulator import export, library, perturbation, shipped, unseen
+from faketagger.components.simulator import export, intensity, library, perturbation, shipped, unseen
 from faketagger.components.simulator.assess import Assessor
+from faketagger.components.simulator.attribute_editing import AttributeEditor
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generator import Faces, Generator, read_faces
-from faketagger.components.simulator.judge import learnable, train_judge
+from faketagger.components.simulator.judge import Judge, learnable, train_judge
 
 _EPOCH_STEPS = 100  # A checkpoint and a line of progress each.
 _ASSESSED = 64  # Eval pictures.
@@ -49,7 +50,7 @@ def make_all(
         assessor = with_judge(assessor, faces, config)
         for name in config.train:
             print(f"training {name}")
-            model, described = train(name, faces, config, os.path.join(checkpoints, name))
+            model, described = train(name, faces, config, os.path.join(checkpoints, name), assessor.judge)
             made.append(export.save(directory, model.simulate, described, assessor, tracked=model.variables))
     return made
 
@@ -120,7 +121,7 @@ def with_judge(assessor: Assessor, faces: Faces, config: SimulatorConfig) -> Ass
 
 
 def train(
-    generator: str, faces: Faces, config: SimulatorConfig, checkpoints: str
+    generator: str, faces: Faces, config: SimulatorConfig, checkpoints: str, judge: Optional[Judge] = None
 ) -> Tuple[Generator, manifest.SimulatorManifest]:
     """Trains one generator; a training that was killed goes on from its last checkpoint.
 
@@ -129,6 +130,7 @@ def train(
       faces: the train split.
       config: the settings.
       checkpoints: a directory that outlives the process.
+      judge: says how far an attribute editor must go for its edits to be seen.
 
     Returns:
       The trained model and its manifest, without what an assessor measures.
@@ -144,6 +146,9 @@ def train(
         steps_per_epoch=epoch_steps,
         callbacks=[keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False)],
     )
+    seconds = time.monotonic() - begun
+    if judge and isinstance(model, AttributeEditor):
+        intensity.calibrate(model, faces, judge)
     described = manifest.SimulatorManifest(
         name=generator,
         family=model.FAMILY,
@@ -156,7 +161,7 @@ def train(
             "settings": model.settings,
             "pictures": len(faces.pictures),
             **{name: getattr(config, name) for name in ("depth", "steps", "batch_size", "learning_rate", "seed")},
-            "seconds_a_step": (time.monotonic() - begun) / max(1, len(history.epoch) * epoch_steps),
+            "seconds_a_step": seconds / max(1, len(history.epoch) * epoch_steps),
             "parameters": int(sum(tf.size(each) for network in model.networks for each in network.variables)),
         },
     )

@@ -1,0 +1,63 @@
+"""How far attribute editors go at simulation."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from faketagger.components.contract import features
+from faketagger.components.simulator import intensity
+from faketagger.components.simulator.generator import Faces
+from faketagger.components.simulator.intensity import Tried
+from faketagger.components.simulator.stargan import StarGAN
+from faketagger.components.simulator.stgan import STGAN
+
+SIZE = 16
+
+
+@pytest.mark.parametrize(
+    "tried, chosen",
+    [
+        ({1.0: Tried(0.5, 25.0), 1.5: Tried(0.91, 22.0), 2.0: Tried(0.99, 18.0)}, 1.5),  # The mildest that is seen.
+        ({1.0: Tried(0.5, 25.0), 1.5: Tried(0.7, 20.0), 2.0: Tried(0.6, 17.0)}, 1.5),  # None is: what is seen most.
+        ({1.0: Tried(0.5, 20.0), 1.5: Tried(0.95, 16.2)}, 1.0),  # That which is seen is too strong.
+        ({1.0: Tried(0.5, 15.0), 1.5: Tried(0.95, 14.0)}, 1.0),  # All are too strong.
+    ],
+)
+def test_the_mildest_intensity_that_is_seen_is_chosen_and_none_that_is_too_strong(tried, chosen):
+    assert intensity.choose(tried) == chosen
+
+
+class StubEditor:
+    """Darkens by a tenth (Male) or a twentieth (Young) of the intensity; knows Bald too."""
+
+    attributes = ("Male", "Bald", "Young")
+    intensities = (1.5, 1.5, 1.5)
+
+    def simulate(self, images, condition):
+        by_intensity = tf.constant(self.intensities) * tf.constant([0.1, 0.0, 0.05])
+        return images - tf.gather(by_intensity, condition)[:, None, None, None]
+
+
+class StubJudge:
+    """Sees the edit of Male where a picture got darker by 0.125, that of Young where by 0.092; does not know Bald."""
+
+    attributes = ["Male", "Young"]
+
+    def edit_success(self, edited, faces, attribute):
+        darker = (faces.pictures - edited).mean(axis=(1, 2, 3))
+        return float(np.mean(darker > {"Male": 0.125, "Young": 0.092}[attribute]))
+
+
+def test_each_condition_gets_its_own_intensity_and_what_the_judge_does_not_know_stays():
+    faces = Faces(np.full([40, SIZE, SIZE, 3], 0.8, np.float32), np.full([40, len(features.ATTRIBUTE_NAMES)], 1))
+    editor = StubEditor()
+    intensity.calibrate(editor, faces, StubJudge())
+    assert editor.intensities == (1.3, 1.5, 1.9)
+
+
+@pytest.mark.parametrize("editor_class", [StarGAN, STGAN])
+def test_an_editor_is_rebuilt_with_its_intensities_and_edits_by_them(editor_class):
+    editor = editor_class(32, 8, ["Male", "Young"], 2, intensities=[1.0, 2.0])
+    assert editor_class(**editor.settings).intensities == (1.0, 2.0)
+    labels = tf.constant([[0.0, 1.0], [1.0, 0.0]])
+    np.testing.assert_array_equal(editor.emphasise(labels, tf.constant([0, 1])), [[1.0, 1.0], [1.0, 2.0]])

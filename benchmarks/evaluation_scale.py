@@ -2,7 +2,7 @@
 
     python benchmarks/evaluation_scale.py --pictures=500,2000,50000
 
-The shipped tagger, four perturbations and procedural faces of the tagger's size, of which --faces are drawn and then
+The shipped tagger, two perturbations and procedural faces of the tagger's size, of which --faces are drawn and then
 repeated under new image ids: each picture is tagged with a UID of its own. Every line is a whole evaluation
 (evaluate.evaluate: measurement, summary, gate) in a process of its own, on Beam's FnApiRunner; its seconds begin once
 Python and TensorFlow are there and include the start of further workers. The peak is that of the resident memory (RSS)
@@ -49,7 +49,7 @@ for _name in ("pictures", "workers"):
     )
 
 _COLUMNS = ("pictures", "workers", "seconds", "pictures/s", "ratio", "peak MB")
-_CONDITIONS = ("jpeg_75", "resize_0.5", "noise_0.02", "blur_1")
+_CONDITIONS = ("jpeg_75", "resize_0.5")
 _SHARD = 5000  # Pictures in a file of Examples.
 _SAMPLED_EVERY = 0.2  # Seconds between two looks at memory.
 _SEED = 0

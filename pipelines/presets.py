@@ -72,7 +72,7 @@ def demo() -> PipelineConfig:
                 min_fmrr=0.85,
                 fmrr_overrides=dict.fromkeys((*_WHITE_BOX, *_BLACK_BOX), 0.5),
                 # Not read well enough yet to be held to it (README, Results).
-                ungated=(*_WHOLE_SWAPS, "stylegan", "stylegan_2", "perturbation/crop_0.9"),
+                ungated=(*_WHOLE_SWAPS, "stargan_2", "stylegan", "stylegan_2", "perturbation/crop_0.9"),
                 min_psnr=33.0,
                 max_false_positives=0.1,
                 min_pictures=40,

@@ -148,14 +148,16 @@ def test_what_no_training_can_go_on_from_is_refused(examples, tmp_path, eagerly,
 
 
 def test_a_decoder_at_chance_ends_the_training_in_words(examples, tmp_path, eagerly):
-    config = _changed(steps=6, stuck_after=3, learning_rate=1e-9, message_bits=30)
+    config = _changed(steps=6, stuck_after=3, learning_rate=1e-9, message_bits=30, batch_size=32)
     with pytest.raises(training.TrainingStuck, match=r"after 3 steps .* bit accuracy 0\.\d+ only .* try a lower"):
         training.train(examples, [], config, str(tmp_path))
 
 
 def test_a_training_too_short_to_read_is_not_passed_off_as_one_that_reads(examples, tmp_path, eagerly):
+    # As many bits as keep chance apart from reading.
+    config = _changed(steps=2, learning_rate=1e-9, message_bits=30, batch_size=32)
     with pytest.raises(training.TrainingStuck, match="2 steps were too few"):
-        training.train(examples, [], _changed(steps=2), str(tmp_path))
+        training.train(examples, [], config, str(tmp_path))
 
 
 def test_examples_of_another_size_end_the_training(examples, tmp_path, eagerly):

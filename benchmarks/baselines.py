@@ -317,10 +317,8 @@ def _main(_) -> int:
 
 def _run() -> None:
     wanted = flags.FLAGS
-    config = EvaluatorConfig.from_json(wanted.config) if wanted.config else EvaluatorConfig()
-    config = dataclasses.replace(config, black_box=tuple(wanted.black_box), repeats=wanted.repeats)
-    if wanted.limit is not None:
-        config = dataclasses.replace(config, limit=wanted.limit)
+    given = {"black_box": wanted.black_box, "repeats": wanted.repeats, "limit": wanted.limit}
+    config = EvaluatorConfig.from_flags(wanted.config, **given)
     methods = list(dict.fromkeys(wanted.methods))
     unknown = sorted(set(methods) - set(METHODS))
     if unknown or not methods:

@@ -92,10 +92,8 @@ def given(tmp_path_factory):
 
 
 def _run(given, out, *more, pictures=None, config=CONFIG):
-    """The finished command; `config` goes in by --config but for what has a flag of its own."""
-    values = json.loads(config.to_json())
-    flags = {"black_box": ",".join(values.pop("black_box")), "repeats": values.pop("repeats")}
-    flags |= {"config": json.dumps(values), "model": os.path.join(given, "model", "Format-Serving")}
+    """The finished command."""
+    flags = {"config": config.to_json(), "model": os.path.join(given, "model", "Format-Serving")}
     flags |= {"simulators": os.path.join(given, "simulators"), "out": str(out)}
     flags |= {"images": pictures or os.path.join(given, "pictures")}
     given_flags = [f"--{name}={value}" for name, value in flags.items()]

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from faketagger.components.contract import features, files, images, manifest, payload
-from faketagger.components.evaluator import measure, models, parts, rows, slices, summary
+from faketagger.components.evaluator import evaluate, measure, models, parts, rows, slices, summary
 from faketagger.components.evaluator.config import EvaluatorConfig, Gate
 
 SIZE = 30
@@ -322,6 +322,7 @@ def test_a_tagger_as_good_as_the_newest_blessed_one_is_blessed(stubs, tmp_path, 
     assert outcome.failed == {}
     compared = outcome.evaluation["newest_blessed"]
     assert compared["slices"]["grey/half"] == {"worse": 0, "better": 0, "p_value": 1.0}
+    assert compared["overall"] == {"worse": 0, "better": 0, "p_value": 1.0}
     assert compared["psnr"] == blessed.evaluation["quality"]["psnr"]
     assert os.path.exists(os.path.join(outcome.evaluation_dir, "newest_blessed", "evaluation.json"))
 
@@ -329,9 +330,11 @@ def test_a_tagger_as_good_as_the_newest_blessed_one_is_blessed(stubs, tmp_path, 
 def test_a_tagger_worse_than_the_newest_blessed_one_is_not_blessed_though_it_keeps_every_bound(stubs, tmp_path):
     gate = dataclasses.replace(CONFIG.gate, min_fmrr=0.0)
     outcome = _execute(stubs, tmp_path, dataclasses.replace(CONFIG, gate=gate), model="forgetful", newest="good")
-    # 9 of the 12 pictures get a message whose first bit is 1: 2^-9, where four slices share 0.05.
-    assert set(outcome.failed) == {"not worse plain", "not worse copy/none", "not worse grey/half"}
-    assert "worse than the newest blessed on 9 pictures, better on 0: p 0.002, bound 0.013" in outcome.failed["not worse plain"]
+    # 9 of the 12 pictures get a message whose first bit is 1: 2^-9, where four slices and all together share 0.05.
+    slices_worse = {"not worse plain", "not worse copy/none", "not worse grey/half"}
+    assert set(outcome.failed) == {*slices_worse, "not worse overall"}
+    reason = "worse than the newest blessed on 9 pictures, better on 0: p 0.002, bound 0.01"
+    assert outcome.failed["not worse plain"] == outcome.failed["not worse overall"] == reason
     assert outcome.markers == ["NOT_BLESSED"]
 
 
@@ -454,6 +457,34 @@ def test_inputs_that_do_not_fit_together_are_refused_before_any_work(stubs, tmp_
         models.read_inputs(model, str(tmp_path), EvaluatorConfig())
 
 
+def test_a_simulator_that_was_trained_through_is_not_taken_for_black_box(stubs, tmp_path):
+    inputs = _inputs(stubs, "good", CONFIG)
+    trained = dataclasses.replace(inputs.tagger, training={"simulators": ["grey"]})
+    config = dataclasses.replace(CONFIG, black_box=("grey",))
+    with pytest.raises(ValueError, match="black_box names grey, through which the tagger was trained"):
+        evaluate.evaluate(None, "", dataclasses.replace(inputs, tagger=trained), config, str(tmp_path))
+
+
+def test_a_record_of_training_says_which_deepfakes_are_black_box(stubs):
+    tagger, simulators = _inputs(stubs, "good", CONFIG).tagger, os.path.join(stubs, "simulators")
+    for trained_through, black_box in ((["grey"], ()), (["other"], ("grey",)), ([], ("grey",))):
+        recorded = dataclasses.replace(tagger, training={"simulators": trained_through})
+        assert models.not_trained_through(recorded, simulators) == black_box
+    assert tagger.training is None and models.not_trained_through(tagger, simulators) == ()
+
+
+def test_an_evaluation_that_dies_leaves_nothing_of_an_earlier_one(stubs, tmp_path):
+    _execute(stubs, tmp_path, model="twin", newest="good")
+    directory = str(tmp_path / "evaluation")
+
+    def die():
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space left"):
+        evaluate.evaluate(die, os.path.join(stubs, "examples"), _inputs(stubs, "good", CONFIG), CONFIG, directory)
+    assert os.listdir(directory) == []
+
+
 def test_missing_lpips_weights_are_found_before_any_work(stubs):
     config = dataclasses.replace(CONFIG, lpips_vgg="absent.pth", lpips_linear="absent-too.pth")
     with pytest.raises(ValueError, match="absent.pth: no such file; .* fetch torchvision's vgg16"):
@@ -550,6 +581,24 @@ def test_overall_is_the_mean_over_conditions_of_deepfakes(blessed):
     assert blessed.evaluation["overall"]["white"] is None
 
 
+def test_the_overall_interval_is_the_bootstrap_over_pictures(tmp_path):
+    """Of 40 pictures every second one is read after all four conditions, every other one after three."""
+    described = [slices.Slice(f"swap/{name}", "condition", "swap", name, "identity_swap", False) for name in "abcd"]
+    with rows.RowFile(rows.path_of(str(tmp_path), "0")) as file:
+        for each in described:
+            right = [picture % 2 == 0 or each.condition != "a" for picture in range(40)]
+            values = [{"image_id": f"{at:02}", "repeat": 0, "message_ok": ok, "p_value": 1.0 - ok} for at, ok in enumerate(right)]
+            common = {"slice": each.name, "finite": True}
+            file.write([{**dict.fromkeys(rows.ROW_SCHEMA.names), **common, **row} for row in values])
+    found = summary.summarise(str(tmp_path), EvaluatorConfig(), described, {})
+    overall = found["overall"]["white"]
+    # The mean of 40 values of 1 and 0.75 has a standard error of 0.125 / sqrt(40) = 0.02.
+    assert overall["mean"] == 0.875
+    assert overall["low"] == pytest.approx(0.875 - 1.96 * 0.02, abs=0.01)
+    assert overall["high"] == pytest.approx(0.875 + 1.96 * 0.02, abs=0.01)
+    assert found["overall_tpr"]["white"] == overall and found["overall"]["black"] is None
+
+
 def test_a_perturbation_after_a_simulator_works_on_its_output(blessed):
     slices_found = blessed.evaluation["slices"]
     first, then = (slices_found[name]["strength"]["psnr"]["mean"] for name in ("grey/half", "grey/half+noise_0.01"))
@@ -576,7 +625,7 @@ def test_measuring_needs_no_tfx():
     import sys
 
     code = (
-        "import sys; from faketagger.components.evaluator import measure, summary, gate, report; "
+        "import sys; from faketagger.components.evaluator import parts, summary, gate, report; "
         "print('tfx' in sys.modules)"
     )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -176,10 +176,13 @@ def test_sweeps_and_what_comes_after_simulators_are_held_to_a_bound_only_by_thei
 
 def test_a_slice_without_a_bound_must_have_been_measured_all_the_same(evaluation):
     expected = [*EXPECTED, _declared("jpeg/30", "sweep")]
-    assert _failed(evaluation, expected=expected) == {"other slices": "missing, or not finite numbers: jpeg/30"}
-    evaluation["slices"]["jpeg/30"] = {**_slice("a", "b", "c", False), "not_finite": 1}
-    assert list(_failed(evaluation, expected=expected)) == ["other slices"]
-    evaluation["slices"]["jpeg/30"]["not_finite"] = 0
+    reason = "missing, of fewer than 100 pictures, or not finite numbers: jpeg/30"
+    assert _failed(evaluation, expected=expected) == {"other slices": reason}
+    unreadable = {**_slice("a", "b", "c", False), "fmrr": _figure(0.0, 0.0, 0.02)}
+    for wrong in ({"not_finite": 1}, {"pictures": 99}, {"fmrr": _figure(None, None, None)}):
+        evaluation["slices"]["jpeg/30"] = {**unreadable, **wrong}
+        assert _failed(evaluation, expected=expected) == {"other slices": reason}
+    evaluation["slices"]["jpeg/30"] = unreadable
     assert _failed(evaluation, expected=expected) == {}
 
 
@@ -198,26 +201,42 @@ def _newest(**p_values):
     compared = {name: {"worse": 0, "better": 0, "p_value": 1.0} for name in NAMES}
     for name, p_value in p_values.items():
         compared[name.replace("_", "/")] = {"worse": 9, "better": 1, "p_value": p_value}
-    return {"psnr": _figure(39.0, 38.9, 39.1), "slices": compared}
+    overall = {"worse": 20, "better": 20, "p_value": 0.56}
+    return {"psnr": _figure(39.0, 38.9, 39.1), "slices": compared, "overall": overall}
 
 
 def test_worse_than_the_newest_blessed_is_refused_where_chance_does_not_explain_it(evaluation):
-    # Four slices share 0.05.
-    evaluation["newest_blessed"] = _newest(swap_anna=0.0126)
+    # Four slices and all together share 0.05.
+    evaluation["newest_blessed"] = _newest(swap_anna=0.0101)
     assert _failed(evaluation, compared=True) == {}
-    evaluation["newest_blessed"] = _newest(swap_anna=0.0124)
+    evaluation["newest_blessed"] = _newest(swap_anna=0.0099)
     failed = _failed(evaluation, compared=True)
-    assert failed == {"not worse swap/anna": "worse than the newest blessed on 9 pictures, better on 1: p 0.012, bound 0.013"}
+    reason = "worse than the newest blessed on 9 pictures, better on 1: p 0.0099, bound 0.01"
+    assert failed == {"not worse swap/anna": reason}
     assert _failed(evaluation, config.Gate(significance=0.0), compared=True) == {}
 
 
+def test_a_loss_spread_over_all_slices_is_refused(evaluation):
+    evaluation["newest_blessed"] = _newest()
+    evaluation["newest_blessed"]["overall"] = {"worse": 60, "better": 20, "p_value": 4e-6}
+    failed = _failed(evaluation, compared=True)
+    assert failed == {"not worse overall": "worse than the newest blessed on 60 pictures, better on 20: p 4e-06, bound 0.01"}
+
+
+def test_that_nothing_was_there_to_compare_with_is_recorded(evaluation):
+    checks = {check.name: check for check in gate.decide(evaluation, config.Gate(), EXPECTED).checks}
+    assert checks["not worse"].passed and checks["not worse"].reason == "not compared: no newest blessed tagger was given"
+
+
 def test_a_comparison_that_is_missing_is_refused(evaluation):
-    assert len(_failed(evaluation, compared=True)) == len(NAMES) + 1
+    assert len(_failed(evaluation, compared=True)) == len(NAMES) + 2
     evaluation["newest_blessed"] = _newest()
     del evaluation["newest_blessed"]["slices"]["plain"]
     assert _failed(evaluation, compared=True) == {"not worse plain": "was not compared"}
     evaluation["newest_blessed"] = _newest(plain=float("nan"))
     assert list(_failed(evaluation, compared=True)) == ["not worse plain"]
+    evaluation["newest_blessed"] = {**_newest(), "overall": None}
+    assert _failed(evaluation, compared=True) == {"not worse overall": "was not compared"}
 
 
 def test_a_psnr_far_below_the_newest_blessed_is_refused(evaluation):
@@ -309,6 +328,10 @@ def test_config_comes_back_from_json_as_it_was():
         ('{"gate": {"max_psnr_drop": -1}}', "max_psnr_drop"),
         ('{"after": "jpeg_75"}', "list of names"),
         ('{"sweeps": ["jpeg"]}', "sweeps"),
+        ('{"sweeps": {"jpeg": 50}}', "list of strengths, got 50"),
+        ('{"sweeps": {"jpeg": ["50"]}}', "list of strengths"),
+        ('{"sweeps": {"noise": [0.1, 0.10000001]}}', "names noise_0.1 twice"),
+        ('{"after": ["jpeg_75", "jpeg_75"]}', "after names jpeg_75 twice"),
         ('{"lpips_vgg": "vgg.npz"}', "go together"),
         ('{"batch_size": true}', "batch_size"),
         ('{"limit": 0}', "limit"),
@@ -319,6 +342,14 @@ def test_config_comes_back_from_json_as_it_was():
 def test_a_config_that_makes_no_sense_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
         config.EvaluatorConfig.from_json(text)
+
+
+def test_flags_that_were_given_go_before_a_config_and_others_leave_it():
+    text = config.EvaluatorConfig(repeats=4, black_box=("stgan",)).to_json()
+    assert config.EvaluatorConfig.from_flags(text, repeats=None, black_box=None) == config.EvaluatorConfig.from_json(text)
+    given = config.EvaluatorConfig.from_flags(text, repeats=2, black_box=["swap"])
+    assert (given.repeats, given.black_box) == (2, ("swap",))
+    assert config.EvaluatorConfig.from_flags(None, repeats=3).repeats == 3
 
 
 def test_deciding_changes_nothing_in_the_evaluation(evaluation):

@@ -16,6 +16,7 @@ import warnings
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
 warnings.simplefilter("ignore")
 
+import tensorflow as tf
 from absl import app, flags, logging
 
 from faketagger.components.contract import manifest
@@ -30,9 +31,11 @@ flags.DEFINE_string("simulators", None, "a directory of simulator SavedModels; b
 flags.DEFINE_string("out", None, "where all that evaluate.evaluate makes is written", required=True)
 flags.DEFINE_string("newest_blessed", None, "the SavedModel directory of a tagger that this one must not be worse than")
 flags.DEFINE_integer("image_size", None, "the side of the pictures; the simulators', or by default the tagger's")
-flags.DEFINE_list("black_box", [], "the simulators that the tagger was not trained through")
-flags.DEFINE_integer("repeats", 1, "how many UIDs each picture is tagged with")
-flags.DEFINE_string("config", None, "an EvaluatorConfig as JSON: gate, seed, limit, …; black_box and repeats go before it")
+flags.DEFINE_list(
+    "black_box", None, "the simulators that the tagger was not trained through; by default as its record of training says"
+)
+flags.DEFINE_integer("repeats", None, "how many UIDs each picture is tagged with; 1 by default")
+flags.DEFINE_string("config", None, "an EvaluatorConfig as JSON: gate, seed, limit, …; the flags above go before it")
 flags.DEFINE_multi_string("beam_args", [], "an option for Beam's runner")
 
 PASSED, FAILED, NOT_PASSED = 0, 1, 2
@@ -42,14 +45,13 @@ def main(_) -> int:
     logging.set_verbosity(logging.FATAL)  # Failures are told below, in a sentence.
     try:
         return _evaluate()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, tf.errors.OpError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return FAILED
 
 
 def _evaluate() -> int:
-    config = EvaluatorConfig.from_json(FLAGS.config) if FLAGS.config else EvaluatorConfig()
-    config = dataclasses.replace(config, black_box=tuple(FLAGS.black_box), repeats=FLAGS.repeats)
+    config = EvaluatorConfig.from_flags(FLAGS.config, black_box=FLAGS.black_box, repeats=FLAGS.repeats)
     tagger = manifest.read(manifest.TaggerManifest, FLAGS.model)
     image_size = FLAGS.image_size or folder.side_of(FLAGS.simulators) or tagger.image_size
     pipeline = functools.partial(folder.local_pipeline, *FLAGS.beam_args)
@@ -58,6 +60,8 @@ def _evaluate() -> int:
         folder.write_examples(FLAGS.images, examples, image_size, FLAGS.out, pipeline)
         made = os.path.join(temporary, "simulators")
         simulators = FLAGS.simulators or folder.shipped_simulators(examples, made, image_size)
+        if FLAGS.black_box is None and not config.black_box:
+            config = dataclasses.replace(config, black_box=models.not_trained_through(tagger, simulators))
         inputs = models.read_inputs(FLAGS.model, simulators, config)
         newest = models.read_inputs(FLAGS.newest_blessed, simulators, config) if FLAGS.newest_blessed else None
         evaluation, decision = evaluate(pipeline, examples, inputs, config, FLAGS.out, newest)

@@ -1,8 +1,9 @@
 """What the evaluator measures and what the gate demands, as typed values that travel as one JSON string."""
 
+import collections
 import dataclasses
 import json
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from faketagger.components.contract import manifest
 
@@ -46,6 +47,11 @@ def _names(owner: Any, field: str) -> None:
     object.__setattr__(owner, field, tuple(values))
 
 
+def _require_different(names: Sequence[str], field: str) -> None:
+    twice = sorted(name for name, count in collections.Counter(names).items() if count > 1)
+    _require(not twice, f"{field} names {', '.join(twice)} twice")
+
+
 def _check_fields(kind: type, values: Any) -> None:
     _require(isinstance(values, dict), f"{kind.__name__} must be an object, got {values!r}")
     unknown = sorted(set(values) - {field.name for field in dataclasses.fields(kind)})
@@ -58,8 +64,8 @@ class Gate:
 
     A name in `fmrr_overrides` or `ungated` is a slice (`plain`, `<simulator>/<condition>`) or a simulator, which
     stands for all its conditions; a slice's own name goes before its simulator's. Sweeps, and perturbations after
-    simulators, are held to an FMRR only where `fmrr_overrides` names the very slice. A slice that is missing, or whose
-    figures are not finite, always refuses the tagger.
+    simulators, are held to an FMRR only where `fmrr_overrides` names the very slice. A slice that is missing, has too
+    few pictures, or whose figures are not finite, always refuses the tagger.
 
     Attributes:
       min_fmrr: the FMRR that every gated slice must reach, 0…1.
@@ -72,7 +78,7 @@ class Gate:
       max_false_positives: the largest share of untagged pictures that may be read as tagged, 0…1. As the upper end of
         the interval counts, a small sample cannot show a small share: with none of 100 pictures that end is 0.036.
       significance: the probability, over all slices, with which a tagger no worse than the newest blessed one would be
-        called worse; 0 asks for no comparison.
+        called worse; 0 asks for no comparison, of the PSNR neither.
       max_psnr_drop: dB by which the PSNR may be lower than the newest blessed tagger's.
       min_pictures: fewer pictures than this decide nothing.
     """
@@ -166,6 +172,11 @@ class EvaluatorConfig:
         _names(self, "black_box")
         _names(self, "after")
         _require(isinstance(self.sweeps, dict), f"sweeps must map perturbations to strengths, got {self.sweeps!r}")
+        for kind, strengths in self.sweeps.items():
+            listed = isinstance(strengths, (list, tuple)) and all(_is_number(each, -1e6, 1e6) for each in strengths)
+            _require(listed, f"sweeps['{kind}'] must be a list of strengths, got {strengths!r}")
+            _require_different([f"{kind}_{each:g}" for each in strengths], f"sweeps['{kind}']")
+        _require_different(self.after, "after")
         object.__setattr__(self, "sweeps", {kind: tuple(values) for kind, values in self.sweeps.items()})
         both = bool(self.lpips_vgg) == bool(self.lpips_linear)
         _require(both, "lpips_vgg and lpips_linear go together: LPIPS needs both files")
@@ -204,6 +215,12 @@ class EvaluatorConfig:
             raise ValueError(f"the evaluator's config is not JSON: {error}") from None
         _check_fields(cls, values)
         return cls(**{**values, "gate": Gate.from_dict(values.get("gate", {}))})
+
+    @classmethod
+    def from_flags(cls, text: Optional[str], **flags: Any) -> "EvaluatorConfig":
+        """What a command was given: a config as JSON or None, and flags that go before it, None where not given."""
+        config = cls.from_json(text) if text else cls()
+        return dataclasses.replace(config, **{name: value for name, value in flags.items() if value is not None})
 
 
 def slice_of(simulator: str, condition: str) -> str:

@@ -7,9 +7,8 @@ import apache_beam as beam
 import tensorflow as tf
 
 from faketagger.components.contract import features, files
-from faketagger.components.evaluator import gate, html_report, parts, report, rows, summary, versus
+from faketagger.components.evaluator import gate, html_report, models, parts, report, rows, summary, versus
 from faketagger.components.evaluator.config import EvaluatorConfig
-from faketagger.components.evaluator.models import Inputs
 
 TABLE_FILE, MARKDOWN_FILE, REPORT_FILE = "table.txt", "table.md", "report.html"
 NEWEST_BLESSED = "newest_blessed"  # The folder of its evaluation, and the key of the comparison.
@@ -18,10 +17,10 @@ NEWEST_BLESSED = "newest_blessed"  # The folder of its evaluation, and the key o
 def evaluate(
     make_pipeline: Callable[[], beam.Pipeline],
     examples_uri: str,
-    inputs: Inputs,
+    inputs: models.Inputs,
     config: EvaluatorConfig,
     directory: str,
-    newest_blessed: Optional[Inputs] = None,
+    newest_blessed: Optional[models.Inputs] = None,
 ) -> Tuple[Dict[str, Any], gate.Decision]:
     """Measures a tagger and holds what is found against the gate.
 
@@ -36,18 +35,23 @@ def evaluate(
 
     Returns:
       The evaluation (summary.summarise) and the gate's decision.
+
+    Raises:
+      ValueError: `black_box` names a simulator that the tagger was trained through.
     """
+    claimed = sorted(set(config.black_box) & set(models.trained_through(inputs.tagger)))
+    if claimed:
+        raise ValueError(f"black_box names {', '.join(claimed)}, through which the tagger was trained, says its record")
+    other = os.path.join(directory, NEWEST_BLESSED)
+    _clear(directory)
+    files.remove_directory(other)
     evaluation = _measure(make_pipeline, examples_uri, inputs, config, directory)
     if newest_blessed:
-        other = os.path.join(directory, NEWEST_BLESSED)
         before = _measure(make_pipeline, examples_uri, newest_blessed, config, other)
-        evaluation[NEWEST_BLESSED] = {
-            "psnr": before["quality"].get("psnr"),
-            "slices": versus.compare(directory, other, config, inputs.slices),
-        }
+        compared = versus.compare(directory, other, config, inputs.slices)
+        evaluation[NEWEST_BLESSED] = {"psnr": before["quality"].get("psnr"), **compared}
         files.write_json(os.path.join(directory, summary.EVALUATION_FILE), evaluation)
     decision = gate.decide(evaluation, config.gate, inputs.slices, compared=newest_blessed is not None)
-    files.write_json(os.path.join(directory, html_report.CHECKS_FILE), decision.to_dict())
     forms = {
         TABLE_FILE: report.format_table,
         MARKDOWN_FILE: report.format_markdown,
@@ -55,14 +59,25 @@ def evaluate(
     }
     for name, format_it in forms.items():
         files.write_bytes(os.path.join(directory, name), format_it(evaluation, decision).encode())
+    files.write_json(os.path.join(directory, html_report.CHECKS_FILE), decision.to_dict())
     return evaluation, decision
 
 
+def _clear(directory: str) -> None:
+    """Removes what an earlier evaluation left: were this one to die, that would pass for its outcome."""
+    names = (html_report.CHECKS_FILE, summary.EVALUATION_FILE, TABLE_FILE, MARKDOWN_FILE, REPORT_FILE)
+    for path in [*(os.path.join(directory, name) for name in names), *rows.paths(directory)]:
+        if tf.io.gfile.exists(path):
+            tf.io.gfile.remove(path)
+
+
 def _measure(
-    make_pipeline: Callable[[], beam.Pipeline], examples_uri: str, inputs: Inputs, config: EvaluatorConfig, directory: str
+    make_pipeline: Callable[[], beam.Pipeline],
+    examples_uri: str,
+    inputs: models.Inputs,
+    config: EvaluatorConfig,
+    directory: str,
 ) -> Dict[str, Any]:
-    for stale in rows.paths(directory):  # Of an earlier evaluation into the same directory.
-        tf.io.gfile.remove(stale)
     with make_pipeline() as pipeline:
         _ = (
             pipeline

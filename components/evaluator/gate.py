@@ -61,7 +61,7 @@ def decide(
     checks = [_at_least(f"fmrr {name}", slices.get(name), "fmrr", gate.threshold(name), gate) for name in gated]
     if not gated:
         checks.append(Check("gated slices", 0, 1, False, "no slice is gated: nothing shows that tags survive"))
-    checks.append(_all_measured(slices, [each for each in expected_slices if each.name not in gated]))
+    checks.append(_all_measured(slices, [each for each in expected_slices if each.name not in gated], gate))
     # A sweep's perturbation alone names nothing that is gated: its bound would be kept by never being asked for.
     simulators = {simulator_of(name) for name in known if kinds.get(name, CONDITION) in (PLAIN, CONDITION)}
     for name in sorted(set(gate.fmrr_overrides) - set(known) - simulators):
@@ -78,6 +78,9 @@ def decide(
     checks.append(_at_most("false positives", untagged, "share", gate.max_false_positives, gate))
     if compared and gate.significance:
         checks += _not_worse(evaluation, gate, [name for name in kinds if kinds[name] in (PLAIN, CONDITION)])
+    elif gate.significance:
+        reason = "not compared: no newest blessed tagger was given"
+        checks.append(Check("not worse", None, gate.significance, True, reason))
     return Decision(all(check.passed for check in checks), checks)
 
 
@@ -85,25 +88,27 @@ def _is_gated(name: str, kind: str, gate: Gate) -> bool:
     return gate.gates(name) if kind in (PLAIN, CONDITION) else name in gate.fmrr_overrides
 
 
-def _all_measured(slices: Dict[str, Any], ungated: Sequence[Slice]) -> Check:
-    """Slices without a bound must be there as well, and in finite numbers."""
-    wrong = [each.name for each in ungated if _mapping(slices, each.name).get("not_finite") != 0]
+def _all_measured(slices: Dict[str, Any], ungated: Sequence[Slice], gate: Gate) -> Check:
+    """Slices without a bound must be there as well, of enough pictures, and in finite numbers."""
+    # No FMRR misses a bound of nothing: what is left to fail is how it was measured.
+    wrong = [each.name for each in ungated if not _at_least("", slices.get(each.name), "fmrr", 0.0, gate).passed]
     count = len(ungated)
-    reason = f"missing, or not finite numbers: {', '.join(wrong)}" if wrong else f"all {count} others were measured"
+    lacking = f"missing, of fewer than {gate.min_pictures} pictures, or not finite numbers"
+    reason = f"{lacking}: {', '.join(wrong)}" if wrong else f"all {count} others were measured"
     return Check("other slices", count - len(wrong), count, not wrong, reason)
 
 
 def _not_worse(evaluation: Dict[str, Any], gate: Gate, names: Sequence[str]) -> List[Check]:
-    """Against the newest blessed tagger (versus.compare): each slice, and the PSNR.
+    """Against the newest blessed tagger (versus.compare): each slice, all together, and the PSNR.
 
-    The significance is shared out among the slices (Bonferroni): with a hundred of them, one in twenty would fail by
-    chance alone.
+    The significance is shared out among them (Bonferroni): with a hundred slices, one in twenty would fail by chance
+    alone.
     """
     newest = _mapping(evaluation, "newest_blessed")
-    bound = gate.significance / max(1, len(names))
+    bound = gate.significance / (len(names) + 1)
     checks = []
-    for name in names:
-        found = _mapping(_mapping(newest, "slices"), name)
+    for name in (*names, "overall"):
+        found = _mapping(newest, name) if name == "overall" else _mapping(_mapping(newest, "slices"), name)
         p_value = _number(found.get("p_value"))
         passed = p_value is not None and p_value >= bound
         reason = f"p {p_value:.2g}, bound {bound:.2g}" if p_value is not None else "was not compared"

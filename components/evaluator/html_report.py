@@ -32,7 +32,7 @@ from PIL import Image
 
 from faketagger.components.contract import files
 from faketagger.components.evaluator import gallery, gate, papers, plots, report, slices, tables
-from faketagger.components.evaluator.summary import EVALUATION_FILE
+from faketagger.components.evaluator.summary import EVALUATION_FILE, KEYS
 from faketagger.components.evaluator.tables import Cell, Comparison, Evaluation
 
 CHECKS_FILE = "checks.json"
@@ -57,7 +57,7 @@ def load(directory: str) -> Loaded:
     """Reads evaluation.json and checks.json; ValueError names the one that is missing or broken."""
     path = os.path.join(directory, EVALUATION_FILE)
     evaluation = files.read_json(path, "the evaluation")
-    if not isinstance(evaluation, dict) or not {"slices", "confidence", "overall", "image_size"} <= set(evaluation):
+    if not isinstance(evaluation, dict) or not KEYS <= set(evaluation):
         raise ValueError(f"{path}: not an evaluation as the evaluator writes it: evaluate again")
     checks = os.path.join(directory, CHECKS_FILE)
     return Loaded(evaluation, _decision(checks) if tf.io.gfile.exists(checks) else None)
@@ -178,10 +178,13 @@ def _verdict(decision: Optional[gate.Decision]) -> Dict[str, Any]:
 
 def _tiles(evaluation: Evaluation) -> List[Dict[str, Any]]:
     overall, quality = evaluation["overall"], evaluation.get("quality") or {}
+    found = evaluation.get("overall_tpr") or {}
     untagged = evaluation.get("untagged") or {}
     named = (
         ("FMRR, white-box mean over deepfakes", overall.get("white"), 3),
         ("FMRR, black-box mean over deepfakes", overall.get("black"), 3),
+        ("TPR at 10⁻⁶, white-box mean over deepfakes", found.get("white"), 3),
+        ("TPR at 10⁻⁶, black-box mean over deepfakes", found.get("black"), 3),
         ("PSNR of tagged pictures, dB", quality.get("psnr"), 2),
         ("SSIM", quality.get("ssim"), 4),
         ("MS-SSIM", quality.get("ms_ssim"), 4),

@@ -66,6 +66,23 @@ def read_simulators(simulators_dir: str, config: EvaluatorConfig) -> Dict[str, m
     return simulators
 
 
+def trained_through(tagger: manifest.TaggerManifest) -> List[str]:
+    """The simulators in whose loop a tagger was trained last, by its record; none where it has no record."""
+    return list((tagger.training or {}).get("simulators") or [])
+
+
+def not_trained_through(tagger: manifest.TaggerManifest, simulators_dir: str) -> Tuple[str, ...]:
+    """The deepfake simulators of a directory that are black-box to a tagger; none where it has no record of training."""
+    if not tagger.training or "simulators" not in tagger.training:
+        return ()
+    described = {
+        name: manifest.read(manifest.SimulatorManifest, os.path.join(simulators_dir, name))
+        for name in library.names(simulators_dir)
+    }
+    deepfakes = [name for name, made in described.items() if made.family != "perturbation"]
+    return tuple(name for name in deepfakes if name not in trained_through(tagger))
+
+
 class Simulators:
     """The loaded simulators."""
 

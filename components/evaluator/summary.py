@@ -2,7 +2,7 @@
 
 import math
 import os
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from faketagger.components.evaluator.models import Inputs
 from faketagger.components.evaluator.slices import Slice
 
 EVALUATION_FILE = "evaluation.json"
+# What every evaluation has; overall_tpr came later.
+KEYS = frozenset(
+    ("confidence", "repeats", "seed", "label", "image_size", "tagger", "quality", "untagged", "overall", "slices")
+)
 QUALITY = ("psnr", "ssim", "ms_ssim", "lpips")
 FALSE_POSITIVE_RATE = 1e-6  # At which the true-positive rate is given.
 
@@ -44,9 +48,10 @@ def summarise(
 
     Returns:
       {"confidence", "repeats", "seed", *described, "quality": {"pictures", "not_finite", *QUALITY}, "untagged":
-      {"pictures", "not_finite", "false_positives", "share"}, "overall": {"white", "black"}, "slices": {name: {"kind",
-      "simulator", "condition", "family", "black_box", "strength_value", "pictures", "not_finite", "fmrr",
-      "bit_accuracy", "tpr", "strength"}}}. Figures are {"mean", "low", "high"}, null where they are no finite numbers.
+      {"pictures", "not_finite", "false_positives", "share"}, "overall" and "overall_tpr": the mean FMRR and TPR over
+      conditions of deepfakes, {"white", "black"}, "slices": {name: {"kind", "simulator", "condition", "family",
+      "black_box", "strength_value", "pictures", "not_finite", "fmrr", "bit_accuracy", "tpr", "strength"}}}. Figures are
+      {"mean", "low", "high"}, null where they are no finite numbers.
 
     Raises:
       ValueError: two eval pictures have one image id, or tries are missing.
@@ -61,7 +66,8 @@ def summarise(
         **described,
         "quality": {**plain.counts, **{name: plain.mean(name) for name in QUALITY}} if plain else {},
         "untagged": untagged.false_positives() if untagged.pictures else {},
-        "overall": {box: _overall([found[each.name] for each in _in_box(slices, box) if each.name in found]) for box in BOXES},
+        "overall": {box: _overall(found, _in_box(slices, box), _SliceRows.right) for box in BOXES},
+        "overall_tpr": {box: _overall(found, _in_box(slices, box), _SliceRows.found) for box in BOXES},
         "slices": {each.name: _slice_figures(each, found[each.name]) for each in slices if each.name in found},
     }
     files.write_json(os.path.join(directory, EVALUATION_FILE), evaluation)
@@ -115,12 +121,16 @@ class _SliceRows:
         count = None if np.isnan(read_as_tagged).any() else int(read_as_tagged.sum())  # None where a method cannot say.
         return {**self.counts, "false_positives": count, "share": self.share(read_as_tagged)}
 
-    def overall_with(self, others: Sequence["_SliceRows"]) -> Figure:
-        """The mean FMRR over this slice and others of the same pictures."""
-        total = self.right()
-        for other in others:
-            total = total + other.right()
-        return self.share(total / (1 + len(others)))
+    def mean_over_conditions(self, of_pictures: np.ndarray) -> Figure:
+        """The mean of shares that are each over several conditions; [pictures], 0…1.
+
+        The conditions are taken as they are and pictures are the sample, of which the interval is the bootstrap: no
+        binomial one, but where every picture's share is 0 or 1.
+        """
+        if np.isin(of_pictures, (0.0, 1.0)).all():
+            return self.share(of_pictures)
+        interval = metrics.bootstrap_interval(of_pictures, self._config.confidence, self._config.seed)
+        return _figure(of_pictures, interval)
 
 
 def _slice_figures(described: Slice, found: _SliceRows) -> Dict[str, Any]:
@@ -137,10 +147,13 @@ def _slice_figures(described: Slice, found: _SliceRows) -> Dict[str, Any]:
     }
 
 
-def _overall(of_conditions: Sequence[_SliceRows]) -> Optional[Figure]:
+def _overall(
+    found: Dict[str, _SliceRows], conditions: Sequence[Slice], share: Callable[[_SliceRows], np.ndarray]
+) -> Optional[Figure]:
+    of_conditions = [found[each.name] for each in conditions if each.name in found]
     if len({each.pictures for each in of_conditions}) != 1:
         return None  # None there, or not the same pictures in each: the gate says which are missing.
-    return of_conditions[0].overall_with(of_conditions[1:])
+    return of_conditions[0].mean_over_conditions(np.mean([share(each) for each in of_conditions], axis=0))
 
 
 def _figure(values: np.ndarray, interval: metrics.Interval) -> Figure:

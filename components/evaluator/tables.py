@@ -132,6 +132,9 @@ def overall(evaluation: Evaluation, peers: Sequence[Comparison] = ()) -> Table:
         paper = papers.BLACK_BOX_FMRR if box == "black" and _is_of_papers_length(evaluation) else None
         name = f"FMRR, {box}-box, mean over deepfake conditions{_strengths(_deepfakes(evaluation, box))}"
         rows.append([Cell(name), *_beside(evaluation, peers, lambda each, box=box: _overall(each, box), paper)])
+    for box in BOXES:
+        name = f"TPR at 10⁻⁶, {box}-box, mean over deepfake conditions"
+        rows.append([Cell(name), *_beside(evaluation, peers, lambda each, box=box: _overall_tpr(each, box), None)])
     for name, key, digits in (("PSNR, dB", "psnr", 2), ("SSIM", "ssim", 4), ("MS-SSIM", "ms_ssim", 4)):
         cells = _beside(evaluation, peers, lambda each, key=key: _mapping(each, "quality").get(key), None, digits)
         if key == "psnr":
@@ -144,7 +147,8 @@ def overall(evaluation: Evaluation, peers: Sequence[Comparison] = ()) -> Table:
     paragraphs = [
         "FMRR is the share of pictures whose whole message comes back; its mean over all conditions of deepfake "
         f"simulators, by box. The paper's abstract says more than {papers.ACCURACY_OVER_FOUR_TYPES:g} on average over "
-        "four types of deepfake, without saying whether of bits or of messages: it stands beside no figure.",
+        "four types of deepfake, without saying whether of bits or of messages: it stands beside no figure. TPR is the "
+        "share of tagged pictures found at a false-positive rate of 10⁻⁶: readers are told of no other messages.",
     ]
     return Table("overall", "Overall", paragraphs, ["", "this tagger", "papers", *_labels(peers)], rows)
 
@@ -427,6 +431,10 @@ def _deepfakes(evaluation: Evaluation, box: str) -> List[Dict[str, Any]]:
 
 def _overall(evaluation: Evaluation, box: str) -> Figure:
     return _mapping(evaluation, "overall").get(box)
+
+
+def _overall_tpr(evaluation: Evaluation, box: str) -> Figure:
+    return _mapping(evaluation, "overall_tpr").get(box)
 
 
 def _strengths(found: Sequence[Dict[str, Any]]) -> str:

@@ -82,7 +82,7 @@ def _make_simulator(root: str, faces: List[np.ndarray]) -> None:
     )
     simulate = perturbation.by_condition({name: perturbation.at(name) for name in _CONDITIONS})
     unknown = np.array([features.attributes_from({})] * len(few))
-    export.save(_simulators(root), simulate, described, assess.Assessor(Faces(images.to_float(np.stack(few)), unknown)))
+    export.save(_simulators(root), simulate, described, assess.Assessor(Faces(np.stack(few), unknown)))
 
 
 def _simulators(root: str) -> str:

@@ -67,6 +67,8 @@ def _quality(described: manifest.SimulatorManifest) -> str:
     if described.success:
         good = sum(each["seen"] >= 0.7 for each in described.success.values())
         return f"{good} of {len(described.success)} edits seen in ≥ 0.7"
+    if not described.realism:
+        return "not measured"
     kids = [each["kid"] for name, each in described.realism.items() if name != assess.PHOTOGRAPHS]
     return f"{min(kids):.3f} to {max(kids):.3f} ({described.realism[assess.PHOTOGRAPHS]['kid']:.3f})"
 

@@ -73,7 +73,9 @@ def demo() -> PipelineConfig:
                 fmrr_overrides=dict.fromkeys((*_WHITE_BOX, *_BLACK_BOX), 0.5),
                 # Not read well enough yet to be held to it (README, Results).
                 ungated=(*_WHOLE_SWAPS, "stargan_2", "stylegan", "stylegan_2", "perturbation/crop_0.9"),
+                min_overall={"white": 0.7, "black": 0.6},
                 min_psnr=33.0,
+                min_ssim=0.9,
                 max_false_positives=0.1,
                 min_pictures=40,
             ),
@@ -128,7 +130,7 @@ def paper() -> PipelineConfig:
             steps=140_000,
             stuck_after=10_000,
         ),
-        evaluator=EvaluatorConfig(gate=Gate(min_fmrr=0.9, min_psnr=30.0, min_pictures=1000)),
+        evaluator=EvaluatorConfig(gate=Gate(min_fmrr=0.9, min_psnr=30.0, min_ssim=0.9, min_pictures=1000)),
     )
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from faketagger.components.contract import features, manifest, signatures
+from faketagger.components.contract import features, images, manifest, signatures
 from faketagger.components.simulator import assess
 from faketagger.components.simulator.face_mask import soft_face_mask
 from faketagger.components.simulator.generator import Faces
+from faketagger.components.simulator.judge import Judge, kernel_distance
 from faketagger.components.simulator.library import Simulator
 
 SIZE = 32
@@ -22,24 +23,23 @@ class _Model:
         self.signatures = {signatures.SIMULATE: lambda images, condition: {"images": simulate(images, condition)}}
 
 
-class _Judge:
-    """Sees `Smiling` in bright pictures; a picture's features are its mean colours."""
+class _Judge(Judge):
+    """Sees `Smiling` in bright pictures, and `Male` too; a picture's features are its mean colours."""
 
-    attributes = ["Smiling"]
+    def __init__(self, attributes=("Smiling",)):
+        super().__init__(None, list(attributes))
 
     def look(self, pictures):
-        return np.mean(pictures, (1, 2, 3))[:, None], np.mean(pictures, (1, 2))
-
-    def edit_success(self, edited, faces, attribute):
-        return float(np.mean((self.look(edited)[0][:, 0] > 0.5) != faces.labels(attribute)))
+        return np.tile(np.mean(pictures, (1, 2, 3))[:, None], len(self.attributes)), np.mean(pictures, (1, 2))
 
 
 def _faces(count=8):
-    """Noise; half of them are bright and smile."""
+    """Noise; half of them are bright and smile. No other attribute is labelled."""
     random = np.random.default_rng(3)
     smiling = np.arange(count) // 2 % 2
     pictures = np.float32(random.integers(0, 40, (count, SIZE, SIZE, 3)) + 60 + 100 * smiling[:, None, None, None]) / 255
-    return Faces(pictures, np.array([features.attributes_from({"Smiling": int(each)}) for each in smiling]))
+    attributes = [features.attributes_from({"Smiling": int(each)}) for each in smiling]
+    return Faces(images.to_uint8(pictures), np.array(attributes))
 
 
 def _simulator(simulate, family="identity_swap", conditions=("one",)):
@@ -49,6 +49,11 @@ def _simulator(simulate, family="identity_swap", conditions=("one",)):
 
 def _invert(pictures, condition):
     return 1.0 - pictures
+
+
+def _flip(pictures, condition):
+    """Another picture of the same colours."""
+    return tf.reverse(pictures, [2])
 
 
 def test_strength_in_the_face_counts_the_face_alone():
@@ -79,11 +84,43 @@ def test_the_success_of_edits_is_set_beside_what_the_judge_sees_unedited():
     assert described.realism == {}
 
 
+def test_an_attribute_that_no_picture_is_labelled_with_leaves_no_success_and_is_no_reason_to_refuse(tmp_path):
+    assessor = assess.Assessor(_faces(), _Judge(["Smiling", "Male"]))
+    described = assessor.assess(_simulator(_invert, "attribute_editing", ["gender", "happy"]))
+    assert described.success == {"happy": {"seen": 1.0, "unedited": 0.0}}
+    described = assessor.assess(_simulator(_invert, "attribute_editing", ["gender"]))
+    assert described.success == {}
+    manifest.write(described, str(tmp_path))  # Refuses NaN.
+
+
+def test_what_cannot_be_measured_does_not_stand_for_edits_that_are_seen():
+    assessor = assess.Assessor(_faces(), _Judge(["Smiling", "Male"]))
+    with pytest.raises(assess.IdleSimulator, match="seen in 0% more pictures"):
+        assessor.assess(_simulator(_flip, "attribute_editing", ["gender", "happy"]))
+
+
 def test_realism_is_a_distance_to_photographs_beside_that_of_photographs_among_themselves():
     described = assess.Assessor(_faces(), _Judge()).assess(_simulator(lambda pictures, _: tf.zeros_like(pictures)))
     assert described.success == {}
     assert set(described.realism) == {assess.PHOTOGRAPHS, "one"}
+    of_photographs = _Judge().look(_faces().pictures)[1]
+    black = np.zeros_like(of_photographs)
+    assert described.realism["one"]["kid"] == pytest.approx(kernel_distance(of_photographs, black, paired=True))
     assert described.realism["one"]["kid"] > described.realism[assess.PHOTOGRAPHS]["kid"] + 0.01
+
+
+def test_pictures_that_look_as_photographs_do_are_at_no_distance():
+    realism = assess.Assessor(_faces(), _Judge()).assess(_simulator(_flip)).realism
+    assert realism["one"]["kid"] == pytest.approx(0.0, abs=1e-6)
+    _, found = _Judge().look(_faces().pictures)
+    assert realism[assess.PHOTOGRAPHS]["kid"] == pytest.approx(kernel_distance(found[::2], found[1::2]), abs=1e-6)
+
+
+def test_too_few_pictures_for_two_halves_leave_realism_out(tmp_path):
+    described = assess.Assessor(_faces(3), _Judge()).assess(_simulator(_invert))
+    assert described.realism == {} and set(described.strength) == {"one"}
+    manifest.write(described, str(tmp_path))  # Refuses NaN.
+    assert set(assess.Assessor(_faces(4), _Judge()).assess(_simulator(_invert)).realism) == {assess.PHOTOGRAPHS, "one"}
 
 
 def test_without_a_judge_what_was_measured_before_stays():
@@ -99,11 +136,8 @@ def test_one_that_hardly_changes_anything_is_refused_with_its_strength():
 
 
 def test_one_that_edits_nothing_is_refused_with_the_share():
-    def same_brightness(pictures, _):
-        return tf.reverse(pictures, [2])
-
     with pytest.raises(assess.IdleSimulator, match="seen in 0% more pictures .* 10% are the least"):
-        assess.Assessor(_faces(), _Judge()).assess(_simulator(same_brightness, "attribute_editing", ["happy"]))
+        assess.Assessor(_faces(), _Judge()).assess(_simulator(_flip, "attribute_editing", ["happy"]))
 
 
 def test_perturbations_may_be_as_weak_as_they_are():

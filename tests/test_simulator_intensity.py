@@ -49,10 +49,18 @@ class StubJudge:
 
 
 def test_each_condition_gets_its_own_intensity_and_what_the_judge_does_not_know_stays():
-    faces = Faces(np.full([40, SIZE, SIZE, 3], 0.8, np.float32), np.full([40, len(features.ATTRIBUTE_NAMES)], 1))
+    faces = Faces(np.full([40, SIZE, SIZE, 3], 204, np.uint8), np.full([40, len(features.ATTRIBUTE_NAMES)], 1))
     editor = StubEditor()
     intensity.calibrate(editor, faces, StubJudge())
     assert editor.intensities == (1.3, 1.5, 1.9)
+
+
+def test_an_attribute_that_none_of_the_pictures_is_labelled_with_keeps_its_intensity():
+    attributes = np.full([40, len(features.ATTRIBUTE_NAMES)], 1)
+    attributes[:, features.ATTRIBUTE_NAMES.index("Young")] = features.UNKNOWN
+    editor = StubEditor()
+    intensity.calibrate(editor, Faces(np.full([40, SIZE, SIZE, 3], 204, np.uint8), attributes), StubJudge())
+    assert editor.intensities == (1.3, 1.5, 1.5)
 
 
 @pytest.mark.parametrize("editor_class", [StarGAN, STGAN])

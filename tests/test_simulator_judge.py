@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faketagger.components.contract import features
+from faketagger.components.contract import features, images
 from faketagger.components.simulator import judge, samples
 from faketagger.components.simulator.generator import Faces
 
@@ -19,7 +19,7 @@ def _faces(count=64, seed=0, unknown=()):
     labels = [{"Smiling": int(value), "Bald": int(index < 3)} for index, value in enumerate(smiling)]
     attributes = np.array([features.attributes_from(each) for each in labels])
     attributes[list(unknown)] = features.UNKNOWN
-    return Faces(pictures, attributes)
+    return Faces(images.to_uint8(pictures), attributes)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,7 @@ def test_an_edit_succeeds_where_the_opposite_of_the_label_is_seen(trained):
     assert trained.edit_success(inverted, faces, "Smiling") == 1.0
     half = np.where(np.arange(8)[:, None, None, None] < 4, inverted, faces.pictures)
     assert trained.edit_success(half, faces, "Smiling") == pytest.approx(4 / 7)
+    assert np.isnan(trained.edit_success(half, _faces(count=8, unknown=range(8)), "Smiling"))
 
 
 def test_the_kernel_distance_is_the_unbiased_discrepancy():
@@ -61,6 +62,15 @@ def test_the_kernel_distance_is_about_zero_for_one_kind_and_large_for_another():
     first, second = random.normal(size=(2, 400, 8))
     assert abs(judge.kernel_distance(first, second)) < 0.02
     assert judge.kernel_distance(first, second + 0.5) > 0.2
+
+
+def test_pairs_do_not_make_the_kernel_distance_too_small():
+    random = np.random.default_rng(3)
+    photographs = random.normal(size=(200, 20, 8))  # Two hundred samples of twenty pictures each.
+    made = photographs + 0.1 * random.normal(size=photographs.shape)
+    paired = np.mean([judge.kernel_distance(*each, paired=True) for each in zip(photographs, made)])
+    taken_for_independent = np.mean([judge.kernel_distance(*each) for each in zip(photographs, made)])
+    assert abs(paired) < 0.02 and taken_for_independent < -0.5
 
 
 def test_the_sheet_has_the_inputs_above_and_a_row_for_each_condition():

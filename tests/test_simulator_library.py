@@ -1,9 +1,12 @@
 """Simulators written, found, loaded and measured."""
 
+import dataclasses
 import gc
+import itertools
 import json
 import os
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -11,8 +14,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features, images, manifest, signatures
-from faketagger.components.simulator import export, library, perturbation, training, unseen
-from faketagger.components.simulator.assess import Assessor, IdleSimulator
+from faketagger.components.simulator import export, library, perturbation, training
+from faketagger.components.simulator.assess import Assessor
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generator import Faces
 
@@ -28,9 +31,14 @@ def _pictures(count=3, low=40, high=200):
     return np.float32(np.random.default_rng(8).integers(low, high, (count, SIZE, SIZE, 3)) / 255)
 
 
+def _unlabelled(pictures):
+    unknown = np.full([len(pictures), len(features.ATTRIBUTE_NAMES)], features.UNKNOWN)
+    return Faces(images.to_uint8(pictures), unknown)
+
+
 def _assessor(pictures=None):
     pictures = _pictures() if pictures is None else pictures
-    return Assessor(Faces(pictures, np.full([len(pictures), len(features.ATTRIBUTE_NAMES)], features.UNKNOWN)))
+    return Assessor(_unlabelled(pictures))
 
 
 MIXING = np.float32([[0.5, 0.2, 0.0], [0.3, 0.6, 0.1], [0.2, 0.2, 0.9]])
@@ -163,6 +171,15 @@ def test_a_manifest_that_claims_another_size_than_the_model_takes_is_refused(dir
         library.load(str(directory / "swap"))
 
 
+def test_a_simulator_whose_manifest_names_another_than_its_folder_is_refused(directory):
+    os.rename(directory / "swap", directory / "sad")
+    with pytest.raises(ValueError, match=f"{directory}/sad: .* 'sad', and .*json says name 'swap': change either"):
+        library.load(str(directory / "sad"))
+    _rewrite_manifest(directory / "sad", name="sad")
+    assert [each.manifest.name for each in library.load_all(f"{directory}/")] == ["sad"]
+    assert library.load(f"{directory}/sad/").manifest.name == "sad"
+
+
 def test_the_config_makes_the_round_trip_and_refuses_what_cannot_be_trained():
     config = SimulatorConfig(image_size=48, width=16, steps=7, seed=3)
     assert SimulatorConfig.from_json(config.to_json()) == config
@@ -182,6 +199,7 @@ def test_the_config_makes_the_round_trip_and_refuses_what_cannot_be_trained():
 
 
 CONFIG = SimulatorConfig(image_size=SIZE, train=())
+TINY = SimulatorConfig(image_size=SIZE, train=("faceswap",), width=8, steps=3, batch_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +277,51 @@ def test_foreign_simulators_are_taken_in_with_their_strength_measured_here(examp
     taken = library.load(os.path.join(target, "swap"))
     assert set(taken.manifest.strength) == {"a", "b"} and taken.manifest.strength["a"]["psnr"] > 10
     np.testing.assert_allclose(taken(tf.constant(_pictures(1)), tf.constant([0])), _mixed(_pictures(1)), atol=1e-5)
+
+
+def test_foreign_simulators_under_another_name_than_their_folders_are_refused(examples, directory, tmp_path):
+    _rewrite_manifest(directory / "swap", name="happy")
+    with pytest.raises(ValueError, match=f"{directory}/swap: .*'swap', and its simulator.json says name 'happy'"):
+        training.make_all(examples, str(tmp_path / "made"), CONFIG, str(tmp_path / "kept"), str(directory))
+    assert library.names(str(tmp_path / "made")) == ["perturbation", "perturbation_unseen"]
+
+
+def test_nothing_is_trained_where_one_of_those_asked_for_cannot_be(examples, tmp_path):
+    config = dataclasses.replace(TINY, train=("faceswap", "stargan"))
+    with pytest.raises(ValueError, match=r"attribute editing needs .* found Male \(3 without, 3 with\)"):
+        training.make_all(examples, str(tmp_path / "made"), config, str(tmp_path / "kept"))
+    assert library.names(str(tmp_path / "made")) == ["perturbation", "perturbation_unseen"]
+    assert not (tmp_path / "kept").exists()
+
+
+def _ten_seconds_a_look(looks=None):
+    """A clock that goes on by ten seconds whenever it is looked at; the process is killed at the look after `looks`."""
+    for look in itertools.count():
+        if look == looks:
+            raise KeyboardInterrupt
+        yield 10.0 * look
+
+
+def test_seconds_a_step_are_of_the_whole_training_where_it_was_killed_or_had_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "_EPOCH_STEPS", 1)
+    faces = _unlabelled(_pictures(4))
+
+    def train(clock):
+        monkeypatch.setattr(training, "time", types.SimpleNamespace(monotonic=clock.__next__))
+        return training.train("faceswap", faces, TINY, str(tmp_path))[1].training["seconds_a_step"]
+
+    with pytest.raises(KeyboardInterrupt):
+        train(_ten_seconds_a_look(2))  # At the start and after the first of three steps.
+    assert train(_ten_seconds_a_look()) == pytest.approx(10.0)
+    assert train(_ten_seconds_a_look()) == pytest.approx(10.0)  # All that is left is to restore.
+
+
+def test_a_trained_simulators_manifest_keeps_the_settings_it_was_trained_with(tmp_path):
+    config = dataclasses.replace(TINY, seed=9, judge_steps=5)
+    _, described = training.train("faceswap", _unlabelled(_pictures(4)), config, str(tmp_path))
+    settings = {"depth": None, "steps": 3, "batch_size": 2, "learning_rate": 0.0005, "judge_steps": 5, "seed": 9}
+    assert settings.items() <= described.training.items()
+    assert described.training["pictures"] == 4 and described.training["settings"] == {"image_size": SIZE, "width": 8}
 
 
 def test_foreign_simulators_of_another_picture_size_are_refused(examples, tmp_path):

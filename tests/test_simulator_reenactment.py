@@ -36,7 +36,7 @@ def _drawn_faces(count=2, size=SIZE):
 
 
 def _faces(pictures):
-    return Faces(pictures, np.full([len(pictures), 40], -1))
+    return Faces(images.to_uint8(pictures), np.full([len(pictures), 40], -1))
 
 
 class _Losses(keras.callbacks.Callback):
@@ -215,10 +215,10 @@ def test_every_part_gets_a_gradient(trained):
 
 
 def test_batches_are_endless_and_of_whole_size_pictures_mirrored_or_not():
-    pictures = np.random.default_rng(0).uniform(size=(3, SIZE, SIZE, 3)).astype(np.float32)
-    taken = [batch.numpy() for batch in Reenactment(SIZE, 8).batches(_faces(pictures), CONFIG).take(8)]
+    faces = _faces(np.random.default_rng(0).uniform(size=(3, SIZE, SIZE, 3)))
+    taken = [batch.numpy() for batch in Reenactment(SIZE, 8).batches(faces, CONFIG).take(8)]
     assert {batch.shape for batch in taken} == {(2, SIZE, SIZE, 3)}
-    known = {picture.tobytes() for picture in np.concatenate([pictures, pictures[:, :, ::-1]])}
+    known = {picture.tobytes() for picture in np.concatenate([faces.pictures, faces.pictures[:, :, ::-1]])}
     seen = {picture.tobytes() for batch in taken for picture in batch}
     assert seen <= known and len(seen) > 3
 
@@ -284,7 +284,7 @@ def test_the_exported_simulator_makes_the_same_and_hands_gradients_on(trained, t
     described = manifest.SimulatorManifest(
         "reenactment", model.FAMILY, list(model.conditions), SIZE, "drawn faces", "none"
     )
-    assessor = Assessor(Faces(_drawn_faces(), np.full([len(_drawn_faces()), 40], -1)))
+    assessor = Assessor(Faces(images.to_uint8(_drawn_faces()), np.full([len(_drawn_faces()), 40], -1)))
     export.save(str(tmp_path), model.simulate, described, assessor, tracked=model)
     loaded = library.load(str(tmp_path / "reenactment"))
     assert loaded.manifest.family == "reenactment" and set(loaded.manifest.strength) == set(MOTIONS)

@@ -1,7 +1,9 @@
 """The repository's simulators: packed, unpacked, of another size, described; damaged ones are refused."""
 
 import dataclasses
+import json
 import os
+import re
 import subprocess
 import sys
 
@@ -10,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 from faketagger.components.contract import features, images, manifest, pretrained
-from faketagger.components.simulator import card, export, shipped
-from faketagger.components.simulator.config import TRAINABLE
+from faketagger.components.simulator import card, export, shipped, training
+from faketagger.components.simulator.config import TRAINABLE, SimulatorConfig
 from faketagger.components.simulator.faceswap import FaceSwap
 from faketagger.components.simulator.stargan import StarGAN
 
@@ -20,6 +22,14 @@ MODELS = {
     "faceswap": lambda: FaceSwap(SIZE, 8),
     "stargan": lambda: StarGAN(SIZE, 8, ["Smiling", "Male"], blocks=1),
 }
+
+
+SHIPPED_NAMES = sorted(os.listdir(pretrained.SIMULATORS))
+
+
+def _card(name):
+    with open(os.path.join(pretrained.SIMULATORS, name, card.FILE), encoding="utf-8") as file:
+        return file.read()
 
 
 def _described(model, generator):
@@ -104,14 +114,76 @@ def test_every_trainable_generator_can_be_shipped():
     assert tuple(shipped.GENERATORS) == TRAINABLE
 
 
-def test_the_card_names_the_command_and_the_figures():
+def _edited(**success):
     described = _described(StarGAN(SIZE, 8, ["Smiling", "Male"], 1, [1.75, 1.0]), "stargan")
-    described = dataclasses.replace(described, success={"gender": {"seen": 0.81, "unedited": 0.07}})
-    text = card.write(described, pictures=56, size_bytes=1_500_000)
-    assert "--generator=stargan --name=stargan --image_size=32 --width=8 --steps=240 --batch_size=4" in text
-    assert "--depth" not in text and "2 minutes of training" in text and "1.5 MB" in text
+    return dataclasses.replace(described, success=success)
+
+
+def test_the_card_tells_the_figures():
+    text = card.write(_edited(gender={"seen": 0.81, "unedited": 0.07}), pictures=56, size_bytes=1_500_000)
+    assert "2 minutes of training" in text and "1.5 MB" in text
     assert "| gender | 20.0 | 0.700 | 18.0 | 0.600 | 0.81 | 0.07 | 1 |" in text
     assert "| happy | 20.0 | 0.700 | 18.0 | 0.600 | - | - | 1.75 |" in text
+    assert "not shown" not in text
+
+
+def test_the_card_marks_edits_that_do_not_show_their_attribute():
+    success = {"gender": {"seen": 0.5, "unedited": 0.375}, "happy": {"seen": 0.0625, "unedited": 0.0}}
+    lines = card.write(_edited(**success), pictures=56, size_bytes=1_500_000).splitlines()
+    assert "| happy (not shown) | 20.0 | 0.700 | 18.0 | 0.600 | 0.06 | 0.00 | 1.75 |" in lines
+    assert "| gender | 20.0 | 0.700 | 18.0 | 0.600 | 0.50 | 0.38 | 1 |" in lines
+    (legend,) = [line for line in lines if line.startswith("(not shown): ")]
+    assert "without showing the attribute (edit seen − seen unedited < 0.1)" in legend
+
+
+# Parses command lines, that of the docstring first, as the simulators' command would; prints flags or errors as JSON.
+_PARSE = """
+import copy, json, shlex, sys
+from absl import flags
+import faketagger.components.simulator.__main__ as command
+
+def parse(line):
+    python, minus_m, module, *given = shlex.split(line)
+    assert [python, minus_m, module] == ["python", "-m", "faketagger.components.simulator"], line
+    found = copy.deepcopy(flags.FLAGS)
+    try:
+        rest = found([module, *given])
+    except flags.Error as error:
+        return str(error)
+    assert rest == [module], rest
+    names = (*command._SETTINGS, "generator", "name", "data", "licence", "examples", "shown", "out")
+    return {name: found[name].value for name in names}
+
+example = command.__doc__.split("\\n\\n")[1].replace("\\\\\\n", "")
+print(json.dumps([parse(line) for line in [example, *json.load(sys.stdin)]]))
+"""
+
+
+def _parse(lines):
+    done = subprocess.run([sys.executable, "-c", _PARSE], input=json.dumps(lines), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+def _command_of(text):
+    return re.search("^- Command: `(.*?)`", text, re.MULTILINE).group(1)
+
+
+def test_printed_commands_give_their_settings_back():
+    old, new = _edited(), _edited()
+    new.training.update(judge_steps=5, depth=3)
+    lines = [_command_of(card.write(each, 56, 1, shown=each is new)) for each in (new, old)]
+    lines += [lines[0].replace("--name=stargan", "--name=../y"), *(_command_of(_card(name)) for name in SHIPPED_NAMES)]
+    of_docstring, of_new, of_old, misnamed, *of_shipped = _parse(lines)
+    assert of_new == {
+        "generator": "stargan", "name": "stargan", "data": "TEXT", "licence": "TEXT", "examples": "DIR",
+        "shown": "OTHER_DIR", "out": "pretrained/simulators", "image_size": SIZE, "width": 8, "depth": 3,
+        "steps": 240, "batch_size": 4, "learning_rate": 1e-3, "judge_steps": 5, "seed": 2,
+    }  # fmt: skip
+    assert of_old == {**of_new, "shown": None, "depth": None, "judge_steps": SimulatorConfig().judge_steps}
+    assert of_docstring["generator"] == "stargan" and of_docstring["data"] == of_docstring["licence"] == "TEXT"
+    assert misnamed == "flag --name=../y: expected lower-case letters, digits and underscores"
+    assert [parsed["name"] for parsed in of_shipped] == SHIPPED_NAMES
 
 
 @pytest.fixture
@@ -131,23 +203,45 @@ def examples(tmp_path):
     return str(tmp_path / "examples")
 
 
+def _train(examples, directory, *more):
+    command = [sys.executable, "-m", "faketagger.components.simulator", "--generator=faceswap", f"--examples={examples}"]
+    command += [f"--out={directory}/out", "--name=swap_2", "--data=noise", "--licence=ours", f"--image_size={SIZE}"]
+    command += ["--width=8", "--steps=2", "--batch_size=2", "--judge_steps=2", *more]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
+
+
+def _leave_a_trained_checkpoint(examples, directory, *more):
+    (directory / "out").write_text("no directory: the command fails once it has trained")
+    done = _train(examples, directory, *more)
+    assert done.returncode != 0 and "loss: " in done.stdout and os.listdir(directory / "out.checkpoints")
+    (directory / "out").unlink()
+
+
 @pytest.mark.slow
 def test_the_command_leaves_a_simulator_that_can_be_unpacked_with_its_card_and_sheet(examples, tmp_path):
-    command = [sys.executable, "-m", "faketagger.components.simulator", "--generator=faceswap", f"--examples={examples}"]
-    command += [f"--out={tmp_path}/out", "--name=swap_2", "--data=noise", "--licence=ours", f"--image_size={SIZE}"]
-    command += ["--width=8", "--steps=2", "--batch_size=2", "--judge_steps=2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    _leave_a_trained_checkpoint(examples, tmp_path, "--learning_rate=0.001")
+    done = _train(examples, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "loss: " in done.stdout  # It did not take up the weights of another learning rate.
     assert sorted(os.listdir(tmp_path / "out" / "swap_2")) == ["README.md", "samples.png", "simulator.json", "weights.npz"]
     described = manifest.read(manifest.SimulatorManifest, str(tmp_path / "out" / "swap_2"))
     assert described.training["steps"] == 2 and described.training_data.startswith("noise (20 pictures")
     assert set(described.realism) == {"photographs", *described.conditions}
     made = shipped.unpack(str(tmp_path / "out" / "swap_2")).simulate(_pictures(), tf.constant([2, 3]))
     assert made.shape == _pictures().shape
-    assert not os.path.exists(f"{tmp_path}/out.checkpoints/swap_2")
+    assert len(os.listdir(tmp_path / "out.checkpoints")) == 1  # That of the other learning rate alone.
 
 
-SHIPPED_NAMES = sorted(os.listdir(pretrained.SIMULATORS))
+def test_checkpoints_are_kept_apart_by_name_settings_and_examples(examples):
+    config = SimulatorConfig(image_size=SIZE, train=("faceswap",))
+    others = [dataclasses.replace(config, **each) for each in ({"seed": 2}, {"learning_rate": 1e-3}, {"steps": 5})]
+    kept = training.checkpoint_directory("kept", "swap", config, examples)
+    assert kept.startswith("kept/swap-")
+    assert kept == training.checkpoint_directory("kept", "swap", SimulatorConfig.from_json(config.to_json()), examples)
+    found = {kept, training.checkpoint_directory("kept", "swap_2", config, examples)}
+    found |= {training.checkpoint_directory("kept", "swap", each, examples) for each in others}
+    os.utime(os.path.join(examples, f"Split-{features.TRAIN_SPLIT}", "data.gz"), (1, 1))  # As if made anew.
+    assert len(found | {training.checkpoint_directory("kept", "swap", config, examples)}) == 6
 
 
 @pytest.mark.parametrize("name", SHIPPED_NAMES)
@@ -161,6 +255,14 @@ def test_what_the_repository_ships_is_whole_small_and_does_something(name):
     pictures = np.float32(np.random.default_rng(1).uniform(size=[1, size, size, 3]))
     made = [model.simulate(pictures, tf.constant([index])) for index in range(len(described.conditions))]
     assert all(np.isfinite(each).all() and np.abs(each - pictures).mean() > 0.01 for each in made)
+
+
+def test_the_cards_of_what_the_repository_ships_say_what_their_manifests_do():
+    for name in SHIPPED_NAMES:
+        directory = os.path.join(pretrained.SIMULATORS, name)
+        described = manifest.read(manifest.SimulatorManifest, directory)
+        size = os.path.getsize(os.path.join(directory, shipped.WEIGHTS_FILE))
+        assert _card(name) == card.write(described, pictures=56, size_bytes=size, shown=True)
 
 
 def test_the_repository_ships_every_family():

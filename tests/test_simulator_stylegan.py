@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from faketagger.components.contract import manifest
+from faketagger.components.contract import images, manifest
 from faketagger.components.simulator import export, library, stylegan
 from faketagger.components.simulator.assess import Assessor
 from faketagger.components.simulator.config import SimulatorConfig
@@ -30,7 +30,7 @@ def _normal(*shape):
 
 
 def _faces():
-    return Faces(_pictures(4), np.full([4, 40], -1))
+    return Faces(images.to_uint8(_pictures(4)), np.full([4, 40], -1))
 
 
 def _untrained():
@@ -300,15 +300,15 @@ def test_style_mix_ignores_the_finer_offsets_and_keeps_the_coarser_and_the_code(
 
 def test_an_exported_one_makes_the_same_pictures_and_passes_gradients(model, tmp_path):
     described = manifest.SimulatorManifest("stylegan", model.FAMILY, list(model.conditions), SIZE, "none", "ours")
-    assessor = Assessor(Faces(_pictures(), np.full([len(_pictures()), 40], -1)))
+    assessor = Assessor(Faces(images.to_uint8(_pictures()), np.full([len(_pictures()), 40], -1)))
     export.save(str(tmp_path), model.simulate, described, assessor, tracked=model)
     loaded = library.load(str(tmp_path / "stylegan"))
-    images = tf.constant(_pictures(3))
+    pictures = tf.constant(_pictures(3))
     for condition in range(len(model.conditions)):
         with tf.GradientTape() as tape:
-            tape.watch(images)
-            made = loaded(images, tf.fill([3], condition))
+            tape.watch(pictures)
+            made = loaded(pictures, tf.fill([3], condition))
             value = tf.reduce_mean(tf.square(made))
-        np.testing.assert_allclose(made, model.simulate(images, tf.fill([3], condition)), atol=1e-4)
-        gradient = tape.gradient(value, images).numpy()
+        np.testing.assert_allclose(made, model.simulate(pictures, tf.fill([3], condition)), atol=1e-4)
+        gradient = tape.gradient(value, pictures).numpy()
         assert np.isfinite(gradient).all() and np.mean(gradient != 0) > 0.9

@@ -206,6 +206,20 @@ def test_simulators_join_once_the_decoder_reads_and_not_before(eagerly):
     assert set(np.concatenate(halving.asked)) == {0, 1}  # A condition for each picture.
 
 
+def test_some_deepfakes_are_perturbed_before_they_are_read_and_some_are_not(eagerly, monkeypatch):
+    tf.random.set_seed(1)
+    model, seen = _model([_simulator("swap", model=_Halving())]), []
+    model._perturbations = [tf.zeros_like]
+    model.reads_since.assign(0)
+    decode = model.decoder.call
+    monkeypatch.setattr(model.decoder, "call", lambda inputs, **how: seen.append(inputs.numpy()) or decode(inputs, **how))
+    for _ in range(12):
+        model.train_step(tf.constant(PICTURES))
+    made = [batch[2 * len(PICTURES) :] for batch in seen]  # After the plain and the perturbed pictures.
+    perturbed = sum(not batch.any() for batch in made)
+    assert 3 <= perturbed <= 9 and {len(batch) for batch in made} == {len(PICTURES)}
+
+
 def test_a_step_trains_encoder_and_decoder_and_the_critic_once_its_weight_is_up(eagerly):
     model = _model([], critic=Ramp(0.1, delay=1))
     networks = {"encoder": model.encoder, "decoder": model.decoder, "critic": model.critic}

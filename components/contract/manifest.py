@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from typing import Any, Dict, List, Optional, Type, TypeVar
 
 from faketagger.components.contract import files
@@ -11,6 +12,7 @@ PERTURBATION = "perturbation"
 UNSEEN = "perturbation_unseen"
 
 FAMILIES = ("identity_swap", "reenactment", "attribute_editing", "entire_synthesis", "perturbation")
+MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 1024  # What example_gen makes.
 
 _T = TypeVar("_T")
 
@@ -23,7 +25,7 @@ class SimulatorManifest:
       name: its directory's name: lower-case letters, digits and underscores.
       family: one of FAMILIES.
       conditions: the name of each value of the signature's `condition`, in order.
-      image_size: the side of the pictures it takes.
+      image_size: the side of the pictures it takes, MIN_IMAGE_SIZE to MAX_IMAGE_SIZE.
       training_data: what it was trained on, for people.
       licence: under which terms it may be used.
       strength: by condition, {"psnr": dB, "ssim": 0…1, "face_psnr": dB, "face_ssim": 0…1} between its input and output
@@ -32,8 +34,9 @@ class SimulatorManifest:
         classifier trained apart sees the attribute inverted, edited and as they were; empty where nothing was measured.
       realism: of the other families, by condition, {"kid": …}, and under `photographs` that of two halves of real
         pictures: a distance of feature statistics, near 0 for pictures of one kind; empty where nothing was measured.
-      training: how it was trained: {"generator": name, "settings": its constructor's arguments, "steps", "pictures",
-        "seconds", "parameters"}; empty for foreign ones.
+      training: how it was trained: {"generator": name, "settings": its constructor's arguments, "pictures", "depth",
+        "steps", "batch_size", "learning_rate", "judge_steps", "seed", "seconds_a_step", "parameters"}; "judge_steps" is
+        missing where it was not recorded yet; empty for foreign ones.
     """
 
     name: str
@@ -52,8 +55,33 @@ class SimulatorManifest:
     def __post_init__(self):
         if self.family not in FAMILIES:
             raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got '{self.family}'")
-        if not self.conditions:
-            raise ValueError(f"{self.name}: a simulator has at least one condition")
+        self._expect("name", is_name(self.name), "lower-case letters, digits and underscores, as its directory's name")
+        self._expect("conditions", _are_conditions(self.conditions), "a list of at least one condition, all different")
+        sides = f"a whole number from {MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE}"
+        self._expect("image_size", _is_side(self.image_size), sides)
+        for field in ("training_data", "licence"):
+            self._expect(field, isinstance(getattr(self, field), str), "a text")
+        for field in ("strength", "success", "realism", "training"):
+            self._expect(field, isinstance(getattr(self, field), dict), "an object")
+
+    def _expect(self, field: str, holds: bool, wanted: str) -> None:
+        if not holds:
+            raise ValueError(f"{field}: expected {wanted}; found {getattr(self, field)!r:.60}")
+
+
+def is_name(name: Any) -> bool:
+    """Whether a simulator may be called so."""
+    return isinstance(name, str) and re.fullmatch("[a-z0-9_]+", name) is not None
+
+
+def _are_conditions(names: Any) -> bool:
+    texts = isinstance(names, list) and all(isinstance(each, str) and each for each in names)
+    return texts and 0 < len(names) == len(set(names))
+
+
+def _is_side(value: Any) -> bool:
+    # A bool is an int to isinstance.
+    return type(value) is int and MIN_IMAGE_SIZE <= value <= MAX_IMAGE_SIZE
 
 
 @dataclasses.dataclass

@@ -50,10 +50,7 @@ def read_inputs(model_dir: str, simulators_dir: str, config: EvaluatorConfig) ->
 
 def read_simulators(simulators_dir: str, config: EvaluatorConfig) -> Dict[str, manifest.SimulatorManifest]:
     """The simulators' manifests by the name of their folder; errors as read_inputs."""
-    simulators = {
-        name: manifest.read(manifest.SimulatorManifest, os.path.join(simulators_dir, name))
-        for name in library.names(simulators_dir)
-    }
+    simulators = {name: library.read(os.path.join(simulators_dir, name)) for name in library.names(simulators_dir)}
     sizes = {made.image_size for made in simulators.values()}
     if len(sizes) > 1:
         listed = ", ".join(f"{name}: {made.image_size}" for name, made in simulators.items())
@@ -75,12 +72,9 @@ def not_trained_through(tagger: manifest.TaggerManifest, simulators_dir: str) ->
     """The deepfake simulators of a directory that are black-box to a tagger; none where it has no record of training."""
     if not tagger.training or "simulators" not in tagger.training:
         return ()
-    described = {
-        name: manifest.read(manifest.SimulatorManifest, os.path.join(simulators_dir, name))
-        for name in library.names(simulators_dir)
-    }
-    deepfakes = [name for name, made in described.items() if made.family != "perturbation"]
-    return tuple(name for name in deepfakes if name not in trained_through(tagger))
+    seen = trained_through(tagger)
+    found = [library.read(os.path.join(simulators_dir, name)) for name in library.names(simulators_dir)]
+    return tuple(made.name for made in found if made.family != "perturbation" and made.name not in seen)
 
 
 class Simulators:

@@ -52,7 +52,7 @@ def declared(simulators: Dict[str, manifest.SimulatorManifest], config: Evaluato
     """
     taken = sorted({PLAIN, UNTAGGED, *config.sweeps} & set(simulators))
     if taken:
-        raise ValueError(f"simulator '{taken[0]}': this is the name of a slice: rename its folder")
+        raise ValueError(f"simulator '{taken[0]}': this is the name of a slice: rename it, folder and manifest")
     found = [Slice(PLAIN, PLAIN)]
     for name, made in simulators.items():
         box = config.is_black_box(name)

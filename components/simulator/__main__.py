@@ -1,9 +1,10 @@
 """Trains one simulator for the repository: half-precision weights, manifest, model card and sheet of samples.
 
-    python -m faketagger.components.simulator --generator=stargan --examples=DIR --out=pretrained/simulators
+    python -m faketagger.components.simulator --generator=stargan --data="TEXT" --licence="TEXT" --examples=DIR \\
+        --out=pretrained/simulators
 
 `--examples` is what the pipeline's first step leaves, below its work directory in artifacts/FaceExampleGen/examples.
-Killed, it goes on from its last checkpoint when it is called again.
+Killed, it goes on from its last checkpoint when it is called again with the same settings and Examples.
 """
 
 import dataclasses
@@ -33,6 +34,9 @@ flags.DEFINE_string("data", None, "what the pictures are, for the model card", r
 flags.DEFINE_string("licence", None, "under which terms the simulator may be used", required=True)
 flags.DEFINE_string("out", None, "the directory of shipped simulators", required=True)
 flags.DEFINE_string("checkpoints", None, "kept until the end, for a training that is killed; beside --out by default")
+flags.register_validator(
+    "name", lambda name: name is None or manifest.is_name(name), "expected lower-case letters, digits and underscores"
+)
 flags.DEFINE_integer("image_size", _DEFAULTS.image_size, "the side of the pictures")
 flags.DEFINE_integer("width", _DEFAULTS.width, "channels of the first layer")
 flags.DEFINE_integer("depth", None, "encoder layers of stgan, residual blocks of stargan")
@@ -49,7 +53,8 @@ def main(_) -> None:
     config = SimulatorConfig(train=(FLAGS.generator,), **{name: FLAGS[name].value for name in _SETTINGS})
     name = FLAGS.name or FLAGS.generator
     faces = read_faces(FLAGS.examples, features.TRAIN_SPLIT, config.image_size)
-    checkpoints = os.path.join(FLAGS.checkpoints or f"{FLAGS.out}.checkpoints", name)
+    root = FLAGS.checkpoints or f"{FLAGS.out}.checkpoints"
+    checkpoints = training.checkpoint_directory(root, name, config, FLAGS.examples)
     judged = Assessor(read_faces(FLAGS.examples, features.EVAL_SPLIT, config.image_size))
     judged = training.with_judge(judged, faces, config)
     keras.utils.set_random_seed(config.seed)
@@ -57,7 +62,7 @@ def main(_) -> None:
     described = dataclasses.replace(
         described, name=name, licence=FLAGS.licence, training_data=f"{FLAGS.data} ({described.training_data})"
     )
-    shown = Assessor(read_faces(FLAGS.shown or FLAGS.examples, features.EVAL_SPLIT, config.image_size))
+    shown = Assessor(read_faces(FLAGS.shown, features.EVAL_SPLIT, config.image_size)) if FLAGS.shown else judged
     with tempfile.TemporaryDirectory() as temporary:
         _make(model, described, judged, shown, temporary)
         files.copy_directory(os.path.join(temporary, "packed", name), os.path.join(FLAGS.out, name))
@@ -76,7 +81,7 @@ def _make(
     manifest.write(described, packed)
     files.write_bytes(os.path.join(packed, samples.FILE), export.sheet(simulator, shown))
     size = os.path.getsize(os.path.join(packed, shipped.WEIGHTS_FILE))
-    text = card.write(described, len(judged.faces.pictures), size)
+    text = card.write(described, len(judged.faces.pixels), size, shown is not judged)
     files.write_bytes(os.path.join(packed, card.FILE), text.encode())
 
 

@@ -13,7 +13,6 @@ state dict of the official PyTorch StarGAN (foreign_torch.py). The pipeline then
 """
 
 import os
-import re
 import sys
 from typing import Dict, List, Optional, Tuple
 
@@ -30,7 +29,6 @@ from faketagger.components.simulator.assess import Assessor
 from faketagger.components.simulator.generator import Faces, read_faces
 
 OK, FAILED = 0, 1
-MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 1024  # What example_gen makes.
 _ASSESSED = 64  # Pictures.
 # How far beyond the range, as a share of it, an output may reach and be clipped: more means a wrong range.
 _OVERSHOOT = 0.05
@@ -137,7 +135,7 @@ def run(arguments) -> int:
 
 def adapt(arguments) -> manifest.SimulatorManifest:
     """Reads the model that arguments name and writes it as a simulator; ValueError says what is wrong or missing."""
-    if not re.fullmatch("[a-z0-9_]+", arguments.name) or arguments.name in (manifest.PERTURBATION, manifest.UNSEEN):
+    if not manifest.is_name(arguments.name) or arguments.name in (manifest.PERTURBATION, manifest.UNSEEN):
         raise ValueError(
             f"--name: {arguments.name}: expected lower-case letters, digits and underscores, and neither "
             f"{manifest.PERTURBATION} nor {manifest.UNSEEN}"
@@ -211,8 +209,9 @@ def _sizes(read: foreign.Foreign, arguments) -> Tuple[int, int]:
     if model_size < 1 or model_size % read.multiple:
         raise ValueError(f"{arguments.model}: takes sides that are multiples of {read.multiple}, not {model_size}")
     image_size = arguments.image_size or model_size
-    if not MIN_IMAGE_SIZE <= image_size <= MAX_IMAGE_SIZE:
-        raise ValueError(f"--image_size: expected {MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE}, got {image_size}")
+    least, most = manifest.MIN_IMAGE_SIZE, manifest.MAX_IMAGE_SIZE
+    if not least <= image_size <= most:
+        raise ValueError(f"--image_size: expected {least} to {most}, got {image_size}")
     return model_size, image_size
 
 
@@ -262,7 +261,8 @@ def _assessor(arguments, image_size: int) -> Assessor:
 
 
 def _unlabelled(pictures: np.ndarray) -> Faces:
-    return Faces(pictures, np.full([len(pictures), len(features.ATTRIBUTE_NAMES)], features.UNKNOWN, np.int64))
+    unknown = np.full([len(pictures), len(features.ATTRIBUTE_NAMES)], features.UNKNOWN, np.int64)
+    return Faces(images.to_uint8(pictures), unknown)
 
 
 def _read_folder(folder: str, size: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Dict, Optional
 import numpy as np
 import tensorflow as tf
 
-from faketagger.components.contract import images, manifest
+from faketagger.components.contract import features, images, manifest
 from faketagger.components.simulator.attribute_editing import condition_name
 from faketagger.components.simulator.face_mask import soft_face_mask
 from faketagger.components.simulator.generator import Faces
@@ -20,6 +20,7 @@ _MAX_STRENGTH = 32.0
 _MIN_EDITED = 0.1  # How many more pictures must show the edit than did before it.
 _IDENTICAL = 100.0  # dB for an unchanged picture, whose PSNR is infinite: keeps the manifest finite and says the same.
 _SSIM_WINDOW = 11
+_MIN_HALVED = 4  # Pictures of which each half has the two that kernel_distance needs.
 
 
 class IdleSimulator(ValueError):
@@ -40,6 +41,9 @@ class Assessor:
 
     def assess(self, simulator: Simulator) -> manifest.SimulatorManifest:
         """The simulator's manifest with strength, success and realism as measured here.
+
+        What these pictures cannot tell is left out: the success of edits of an attribute that none is labelled with,
+        realism where they are under four.
 
         Raises:
           IdleSimulator: it hardly changes anything, or edits nothing; perturbations may be as weak as they are.
@@ -67,7 +71,11 @@ class Assessor:
         return {name: _rounded(made(index)) for index, name in enumerate(simulator.manifest.conditions)}
 
     def _success(self, made: Dict[str, np.ndarray]) -> Dict[str, Dict[str, float]]:
-        attributes = {condition_name(attribute): attribute for attribute in self.judge.attributes}
+        attributes = {
+            condition_name(attribute): attribute
+            for attribute in self.judge.attributes
+            if np.any(self.faces.labels(attribute) != features.UNKNOWN)
+        }
 
         def share(pictures: np.ndarray, condition: str) -> float:
             return self.judge.edit_success(pictures, self.faces, attributes[condition])
@@ -79,10 +87,12 @@ class Assessor:
         }
 
     def _realism(self, made: Dict[str, np.ndarray]) -> Dict[str, Dict[str, float]]:
+        if len(self.faces.pixels) < _MIN_HALVED:
+            return {}
         _, real = self.judge.look(self.faces.pictures)
         figures = {PHOTOGRAPHS: {"kid": kernel_distance(real[::2], real[1::2])}}
         for condition, pictures in made.items():
-            figures[condition] = {"kid": kernel_distance(real, self.judge.look(pictures)[1])}
+            figures[condition] = {"kid": kernel_distance(real, self.judge.look(pictures)[1], paired=True)}
         return figures
 
 
@@ -116,11 +126,13 @@ def _refuse_idle(described: manifest.SimulatorManifest) -> None:
     mean = np.mean([each["psnr"] for each in described.strength.values()])
     if mean > _MAX_STRENGTH:
         raise IdleSimulator(
-            f"{described.name}: its output is on average at {mean:.1f} dB of its input; over {_MAX_STRENGTH:g} dB it is no "
-            "test of a tag: train it longer, or leave it out"
+            f"{described.name}: its output is on average at {mean:.1f} dB of its input; over {_MAX_STRENGTH:g} dB it "
+            "is no test of a tag: train it longer, or leave it out"
         )
     more = [each["seen"] - each["unedited"] for each in described.success.values()]
-    if more and np.mean(more) < _MIN_EDITED:
+    if not more:  # Nothing was measured: no reason to refuse it, and its manifest claims no success.
+        return
+    if np.mean(more) < _MIN_EDITED:
         raise IdleSimulator(
             f"{described.name}: its edits are seen in {np.mean(more):.0%} more pictures than show them unedited, "
             f"{_MIN_EDITED:.0%} are the least: train it longer, or leave it out"

@@ -1,7 +1,7 @@
 """What `stargan` and `stgan` (attribute_editing) share: which attributes, which batches, the critic, the training step.
 
 Both train one generator for all attributes against a critic that says how real a picture is and which attributes it
-shows (Choi et al. 2018, "StarGAN", §3.1; Liu et al. 2019, "STGAN", §3.3). A condition inverts one attribute.
+shows (Choi et al. 2018, "StarGAN", §3.1; Liu et al. 2019, "STGAN", "Loss Functions"). A condition inverts one of them.
 
 Two things differ from the papers, both for training on two cores and some hundred pictures:
 - The critic is spectrally normalised and trained with the hinge loss (Miyato et al. 2018), one step for each of the
@@ -22,8 +22,7 @@ from tensorflow import keras
 from faketagger.components.contract import features
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generator import Faces, Generator, decaying_adam
-
-MIN_LABELLED = 8  # Pictures with and without an attribute below which it cannot be learnt.
+from faketagger.components.simulator.judge import MIN_LABELLED, learnable
 
 _CONDITION_NAMES = {"Male": "gender", "Smiling": "happy"}  # As the papers call them; others are lower-case.
 _HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
@@ -114,11 +113,12 @@ class AttributeEditor(Generator):
         """
         labels = np.stack([faces.labels(each) for each in self.attributes], 1)
         cumulative = np.cumsum(sampling_weights(labels))
-        pictures, known = tf.constant(faces.pictures), tf.constant(labels, tf.float32)
+        pixels, known = tf.constant(faces.pixels), tf.constant(labels, tf.float32)
 
         def pick(draw):  # Uniform in 0 … 2³² − 1.
             index = tf.searchsorted(cumulative / cumulative[-1], [tf.cast(draw, tf.float64) / 2.0**32], side="right")[0]
-            return tint(shift(tf.image.random_flip_left_right(pictures[index]))), known[index]
+            picture = tf.cast(pixels[index], tf.float32) / 255.0
+            return tint(shift(tf.image.random_flip_left_right(picture))), known[index]
 
         return tf.data.Dataset.random(seed=config.seed).map(pick).batch(config.batch_size)
 
@@ -228,14 +228,15 @@ def condition_name(attribute: str) -> str:
 
 
 def editable_attributes(faces: Faces) -> Tuple[str, ...]:
-    """The attributes that these faces can train, in features.ATTRIBUTE_NAMES' order.
+    """The attributes that these faces can train, in features.ATTRIBUTE_NAMES' order: those that a judge can learn.
 
     Raises:
       ValueError: there are none; it counts those that are labelled at all.
     """
-    counts = {name: [int(np.sum(faces.labels(name) == value)) for value in (0, 1)] for name in features.ATTRIBUTE_NAMES}
-    editable = tuple(name for name, each in counts.items() if min(each) >= MIN_LABELLED)
+    editable = tuple(learnable(faces))
     if not editable:
+        names = features.ATTRIBUTE_NAMES
+        counts = {name: [int(np.sum(faces.labels(name) == value)) for value in (0, 1)] for name in names}
         labelled = ", ".join(f"{name} ({off} without, {on} with)" for name, (off, on) in counts.items() if off or on)
         raise ValueError(
             f"attribute editing needs pictures labelled with an attribute, at least {MIN_LABELLED} with it and "

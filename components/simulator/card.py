@@ -7,6 +7,9 @@ from faketagger.components.simulator import samples
 from faketagger.components.simulator.assess import PHOTOGRAPHS
 
 FILE = "README.md"
+_SHOWN = 0.1  # How many more pictures must show an edit than did before it.
+_MARK = "(not shown)"
+_LEGEND = f"{_MARK}: changes the picture without showing the attribute (edit seen − seen unedited < {_SHOWN:g})."
 
 _FAMILIES = {
     "identity_swap": "identity swap",
@@ -16,13 +19,14 @@ _FAMILIES = {
 }
 
 
-def write(described: manifest.SimulatorManifest, pictures: int, size_bytes: int) -> str:
+def write(described: manifest.SimulatorManifest, pictures: int, size_bytes: int, shown: bool = False) -> str:
     """The card.
 
     Args:
       described: the manifest, assessed.
       pictures: how many eval pictures it was assessed on.
       size_bytes: of its weights on disk.
+      shown: whether its sheet shows pictures of other Examples than those it was trained and assessed on.
     """
     trained = described.training
     minutes = trained["seconds_a_step"] * trained["steps"] / 60.0
@@ -35,7 +39,7 @@ def write(described: manifest.SimulatorManifest, pictures: int, size_bytes: int)
         f"{trained['parameters']:,} parameters, {size_bytes / 1e6:.1f} MB on disk.",
         "",
         f"- Data: {described.training_data}.",
-        f"- Command: `{_command(described)}`; {minutes:.0f} minutes of training.",
+        f"- Command: `{_command(described, shown)}`; {minutes:.0f} minutes of training.",
         f"- Licence: {described.licence}.",
         f"- Measured on {pictures} eval pictures, 8-bit: strength is what the output keeps of the input, lower is stronger.",
         "",
@@ -46,17 +50,24 @@ def write(described: manifest.SimulatorManifest, pictures: int, size_bytes: int)
     return "\n".join(lines) + "\n"
 
 
-def _command(described: manifest.SimulatorManifest) -> str:
+def _command(described: manifest.SimulatorManifest, shown: bool) -> str:
     trained = described.training
     settings = {
         "generator": trained["generator"],
         "name": described.name,
         "image_size": described.image_size,
         "width": trained["settings"]["width"],
-        **{name: trained[name] for name in ("depth", "steps", "batch_size", "learning_rate", "seed")},
+        **{name: trained[name] for name in ("depth", "steps", "batch_size", "learning_rate")},
+        "judge_steps": trained.get("judge_steps"),
+        "seed": trained["seed"],
+        "data": '"TEXT"',
+        "licence": '"TEXT"',
+        "examples": "DIR",
+        "shown": "OTHER_DIR" if shown else None,
+        "out": "pretrained/simulators",
     }
     flags = " ".join(f"--{name}={value}" for name, value in settings.items() if value is not None)
-    return f"python -m faketagger.components.simulator {flags} --examples=DIR --out=pretrained/simulators"
+    return f"python -m faketagger.components.simulator {flags}"
 
 
 def _table(described: manifest.SimulatorManifest) -> List[str]:
@@ -67,15 +78,24 @@ def _table(described: manifest.SimulatorManifest) -> List[str]:
         columns += ["KID to photographs"]
     lines = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 1) + "|"]
     lines += ["| " + " | ".join(_row(described, name)) + " |" for name in described.conditions]
+    if any(_is_not_shown(described, name) for name in described.conditions):
+        lines += ["", _LEGEND]
     if described.realism:
         lines += ["", f"Two halves of the photographs are at KID {described.realism[PHOTOGRAPHS]['kid']:.4f} of each other."]
     return lines
 
 
+def _is_not_shown(described: manifest.SimulatorManifest, condition: str) -> bool:
+    """Whether an edit was measured and the judge sees it hardly more often than in the pictures as they were."""
+    found = described.success.get(condition)
+    return found is not None and found["seen"] - found["unedited"] < _SHOWN
+
+
 def _row(described: manifest.SimulatorManifest, condition: str) -> List[str]:
     strength = described.strength[condition]
     digits = {"psnr": 1, "ssim": 3, "face_psnr": 1, "face_ssim": 3}
-    cells = [condition, *(f"{strength[name]:.{count}f}" for name, count in digits.items())]
+    marked = f"{condition} {_MARK}" if _is_not_shown(described, condition) else condition
+    cells = [marked, *(f"{strength[name]:.{count}f}" for name, count in digits.items())]
     if described.success:
         found: Dict[str, float] = described.success.get(condition, {})
         cells += [f"{found[name]:.2f}" if found else "-" for name in ("seen", "unedited")]

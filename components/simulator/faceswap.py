@@ -2,8 +2,9 @@
 
 The scheme of FaceSwap and DeepFaceLab (Perov et al. 2020, "DeepFaceLab", §3.2): every picture of a group is warped a
 little and restored by the group's own decoder, so the encoder keeps pose, expression and light, and the decoders the
-look of their group. Decoding a face of one group with the other's decoder swaps it. The made face is pasted back through a
-soft mask (§3.3); the `_whole` conditions leave that out and hand the decoder's whole picture on, which is harder on a tag.
+look of their group. Decoding a face of one group with the other's decoder swaps it. The made face is pasted back
+through a soft mask (§3.3); the `_whole` conditions leave that out and hand the decoder's whole picture on, which is
+harder on a tag.
 """
 
 from typing import Any, Dict, List, Tuple
@@ -15,7 +16,7 @@ from tensorflow import keras
 from faketagger.components.simulator.addons import dense_image_warp
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.face_mask import soft_face_mask
-from faketagger.components.simulator.generator import Faces, Generator
+from faketagger.components.simulator.generator import Faces, Generator, endless
 
 _GROUP_ATTRIBUTE = "Male"
 _WARP_CELLS = 5
@@ -53,7 +54,10 @@ def build_decoder(image_size: int, width: int, name: str) -> keras.Model:
 
 
 class FaceSwap(Generator):
-    """Trains on pairs of batches, one of each group; the groups are women and men where labels are there.
+    """Trains on pairs of batches, one of each group.
+
+    The groups are women and men, where some of both are labelled; pictures without that label are then in neither.
+    Otherwise the groups are any two halves.
 
     Args:
       image_size: the side of the pictures.
@@ -82,9 +86,8 @@ class FaceSwap(Generator):
         return cls(config.image_size, config.width)
 
     def batches(self, faces: Faces, config: SimulatorConfig) -> tf.data.Dataset:
-        in_group_b = _in_group_b(faces)
-        groups = (faces.pictures[~in_group_b], faces.pictures[in_group_b])
-        return tf.data.Dataset.zip(tuple(_endless(pictures, config) for pictures in groups))
+        groups = (endless(pixels, config.seed) for pixels in _groups(faces))
+        return tf.data.Dataset.zip(tuple(groups)).batch(config.batch_size)
 
     def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """Swaps float32 [B, S, S, 3] in [0, 1] as `condition` [B], an index of `conditions`, says."""
@@ -114,17 +117,12 @@ class FaceSwap(Generator):
         return {"loss": loss}
 
 
-def _in_group_b(faces: Faces) -> np.ndarray:
-    """Which pictures are in the second group, bool [N]."""
+def _groups(faces: Faces) -> Tuple[np.ndarray, np.ndarray]:
+    """The pixels of the first group and of the second."""
     labels = faces.labels(_GROUP_ATTRIBUTE)
-    if set(labels) == {0, 1}:
-        return labels == 1
-    return np.arange(len(labels)) % 2 == 1  # No labels: any two groups will do.
-
-
-def _endless(pictures: np.ndarray, config: SimulatorConfig) -> tf.data.Dataset:
-    shuffled = tf.data.Dataset.from_tensor_slices(pictures).shuffle(len(pictures), seed=config.seed).repeat()
-    return shuffled.map(tf.image.random_flip_left_right).batch(config.batch_size)
+    if {0, 1} <= set(labels):
+        return faces.pixels[labels == 0], faces.pixels[labels == 1]
+    return faces.pixels[::2], faces.pixels[1::2]
 
 
 def warp(images: tf.Tensor) -> tf.Tensor:

@@ -164,7 +164,7 @@ class Decoder(tf.Module):
 
 
 class TransferUnits(tf.Module):
-    """STGAN's selective transfer units (§3.2): features and the difference [B, A] → features for the decoder."""
+    """STGAN's "Selective Transfer Units": features and the difference [B, A] → features for the decoder."""
 
     def __init__(self, tensors: Tensors, depth: int):
         super().__init__()

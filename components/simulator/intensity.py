@@ -9,7 +9,7 @@ from typing import Callable, Dict, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from faketagger.components.contract import images
+from faketagger.components.contract import features, images
 from faketagger.components.simulator.attribute_editing import AttributeEditor
 from faketagger.components.simulator.generator import Faces
 from faketagger.components.simulator.judge import Judge
@@ -32,7 +32,7 @@ class Tried(NamedTuple):
 
 
 def calibrate(model: AttributeEditor, faces: Faces, judge: Judge) -> None:
-    """Sets the intensity of each condition that the judge knows; those of the others stay.
+    """Sets the intensity of each condition whose attribute is judged and labelled; those of the others stay.
 
     Args:
       model: trained.
@@ -40,7 +40,8 @@ def calibrate(model: AttributeEditor, faces: Faces, judge: Judge) -> None:
       judge: says whether an edit is seen.
     """
     faces, before = faces.first(_PICTURES), model.intensities
-    known = [index for index, attribute in enumerate(model.attributes) if attribute in judge.attributes]
+    judged = [each for each in judge.attributes if np.any(faces.labels(each) != features.UNKNOWN)]
+    known = [index for index, attribute in enumerate(model.attributes) if attribute in judged]
     tried: Dict[int, Dict[float, Tried]] = {index: {} for index in known}
     for intensity in INTENSITIES:
         model.intensities = (intensity,) * len(before)

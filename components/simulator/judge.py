@@ -1,7 +1,9 @@
 """How well a simulator does its job: whether its edits are seen, and how near its pictures are to real ones.
 
-Both are asked of an attribute classifier that is trained apart, on real pictures of the train split alone: it never sees
-what a simulator makes, and no simulator sees it.
+Both are asked of an attribute classifier that is trained apart, on real pictures of the train split alone: it learns
+nothing from what a simulator makes, and no simulator's weights are trained against it. But intensity.py chooses by its
+verdict how far each edit goes, on photographs of the train split: edits are made to be seen by this judge, and another
+classifier may see fewer of them.
 """
 
 from typing import Dict, List, Tuple
@@ -10,14 +12,16 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from faketagger.components.contract import features
+from faketagger.components.contract import features, images
 from faketagger.components.simulator.generator import Faces
 
 _SIDE = 64  # The classifier's own; attributes of a face are seen at it, and it keeps the training short.
 _WIDTH = 24
 _BATCH = 32
+_RESIZED = 1000  # Pictures at a time, as they are many and large.
 _LEARNING_RATE = 1e-3
-_RAREST = 8  # An attribute with fewer pictures on either side cannot be learned.
+
+MIN_LABELLED = 8  # Pictures with and without an attribute below which neither a judge nor an editor can learn it.
 
 
 class Judge:
@@ -55,9 +59,14 @@ class Judge:
           edited: float32 [N, S, S, 3] in [0, 1], made from `faces.pictures` with `attribute` inverted.
           faces: the photographs and their labels.
           attribute: one of `attributes`.
+
+        Returns:
+          0…1, of the pictures whose label is known; NaN where there are none.
         """
         labels = faces.labels(attribute)
         known = labels != features.UNKNOWN
+        if not known.any():
+            return float("nan")
         seen = self.look(edited)[0][:, self.attributes.index(attribute)] > 0.5
         return float(np.mean((seen != labels)[known]))
 
@@ -75,11 +84,12 @@ def train_judge(faces: Faces, steps: int, seed: int) -> Judge:
     """
     attributes = learnable(faces)
     if not attributes:
-        raise ValueError(f"no attribute has {_RAREST} pictures with and without it: nothing to judge edits by")
+        raise ValueError(f"no attribute has {MIN_LABELLED} pictures with and without it: nothing to judge edits by")
     keras.utils.set_random_seed(seed)
     network = _build(len(attributes))
     labels = np.stack([faces.labels(name) for name in attributes], 1).astype(np.float32)
-    small = tf.image.resize(faces.pictures, [_SIDE, _SIDE], antialias=True)
+    parts = np.split(faces.pixels, range(_RESIZED, len(faces.pixels), _RESIZED))
+    small = tf.concat([tf.image.resize(images.to_float(part), [_SIDE, _SIDE], antialias=True) for part in parts], 0)
     data = tf.data.Dataset.from_tensor_slices((small, labels)).shuffle(len(small), seed=seed).repeat()
     data = data.map(lambda picture, label: (_vary(picture), label)).batch(_BATCH).prefetch(4)
     network.compile(
@@ -93,10 +103,10 @@ def train_judge(faces: Faces, steps: int, seed: int) -> Judge:
 def learnable(faces: Faces) -> List[str]:
     """The attributes that enough pictures have and enough have not, in features.ATTRIBUTE_NAMES' order."""
     counts = [(name, np.bincount(faces.labels(name) + 1, minlength=3)) for name in features.ATTRIBUTE_NAMES]
-    return [name for name, (_, without, having) in counts if min(without, having) >= _RAREST]
+    return [name for name, (_, without, having) in counts if min(without, having) >= MIN_LABELLED]
 
 
-def kernel_distance(real: np.ndarray, made: np.ndarray) -> float:
+def kernel_distance(real: np.ndarray, made: np.ndarray, paired: bool = False) -> float:
     """KID: the unbiased squared maximum mean discrepancy under a cubic kernel (Bińkowski et al. 2018, §3, eq. 4).
 
     Fréchet's distance would need more pictures than there are feature dimensions squared; this one is fair to few.
@@ -104,6 +114,9 @@ def kernel_distance(real: np.ndarray, made: np.ndarray) -> float:
     Args:
       real: features float [N, F], N at least 2.
       made: features float [M, F], M at least 2.
+      paired: whether each picture of `made` was made of that of `real` at its place. Then no picture is held against its
+        own photograph, to which it is nearer than to others: the distance would come out too small (Gretton et al. 2012,
+        "A Kernel Two-Sample Test", Lemma 6, has both estimators).
 
     Returns:
       Around 0 for pictures of one kind (it may be slightly negative), larger the more they differ.
@@ -112,11 +125,11 @@ def kernel_distance(real: np.ndarray, made: np.ndarray) -> float:
     def kernel(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return (first.astype(np.float64) @ second.T / first.shape[1] + 1.0) ** 3
 
-    def without_itself(sample: np.ndarray) -> float:
-        values = kernel(sample, sample)
-        return (values.sum() - np.trace(values)) / (len(sample) * (len(sample) - 1))
+    def without_itself(values: np.ndarray) -> float:
+        return (values.sum() - np.trace(values)) / (len(values) * (len(values) - 1))
 
-    return float(without_itself(real) + without_itself(made) - 2.0 * kernel(real, made).mean())
+    across = without_itself(kernel(real, made)) if paired else kernel(real, made).mean()
+    return float(without_itself(kernel(real, real)) + without_itself(kernel(made, made)) - 2.0 * across)
 
 
 def _build(attributes: int) -> keras.Model:

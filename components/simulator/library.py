@@ -47,14 +47,31 @@ def names(directory: str) -> List[str]:
     return found
 
 
+def read(directory: str) -> manifest.SimulatorManifest:
+    """A simulator's manifest.
+
+    Raises:
+      ValueError: it is missing or wrong, or names the simulator otherwise than its folder does.
+    """
+    described = manifest.read(manifest.SimulatorManifest, directory)
+    folder = os.path.basename(os.path.abspath(directory))
+    # A hidden folder is an export at work, which gets its name at the end.
+    if described.name != folder and not folder.startswith("."):
+        raise ValueError(
+            f"{directory}: the folder is named '{folder}', and its {described.FILE} says name '{described.name}': change "
+            "either, so that a tagger's training and its evaluation mean the same simulator"
+        )
+    return described
+
+
 def load(directory: str) -> Simulator:
     """Loads one simulator and checks it against the contract.
 
     Raises:
-      ValueError: its manifest is missing or wrong, or the SavedModel is too large or unreadable.
+      ValueError: as `read`, or the SavedModel is too large or unreadable.
       signatures.ContractError: the SavedModel does not keep the contract.
     """
-    described = manifest.read(manifest.SimulatorManifest, directory)
+    described = read(directory)
     size = sum(
         tf.io.gfile.stat(os.path.join(folder, name)).length
         for folder, _, found in tf.io.gfile.walk(directory)

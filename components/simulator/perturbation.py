@@ -311,7 +311,7 @@ def by_condition(perturbations: Dict[str, Perturbation]) -> Callable[[tf.Tensor,
 
 
 def apply_random(
-    perturbations: List[Callable[[tf.Tensor], tf.Tensor]], images: tf.Tensor, times: int = 2
+    perturbations: List[Callable[[tf.Tensor], tf.Tensor]], images: tf.Tensor, times: Union[int, tf.Tensor] = 2
 ) -> tf.Tensor:
     """Applies `times` of the perturbations, drawn anew at each call, one after the other to the whole batch."""
 

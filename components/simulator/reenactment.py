@@ -20,7 +20,7 @@ from faketagger.components.simulator.addons import dense_image_warp
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.face_mask import soft_face_mask
 from faketagger.components.simulator.faceswap import reconstruction_loss, warp
-from faketagger.components.simulator.generator import Faces, Generator
+from faketagger.components.simulator.generator import Faces, Generator, endless
 
 # Where the keypoints are on average, in the alignment of CelebA-HQ: found without labels, each stays near its place,
 # so that a motion of "the mouth's corners" means something.
@@ -289,9 +289,7 @@ class Reenactment(Generator):
         return cls(config.image_size, config.width)
 
     def batches(self, faces: Faces, config: SimulatorConfig) -> tf.data.Dataset:
-        pictures = tf.data.Dataset.from_tensor_slices(faces.pictures)
-        shuffled = pictures.shuffle(len(faces.pictures), seed=config.seed).repeat()
-        return shuffled.map(tf.image.random_flip_left_right).batch(config.batch_size)
+        return endless(faces.pixels, config.seed).batch(config.batch_size)
 
     def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """Reenacts float32 [B, S, S, 3] in [0, 1] as `condition` [B], an index of `conditions`, says."""

@@ -1,7 +1,8 @@
 """`stgan` (attribute_editing): an encoder-decoder whose skips are gated by the *change* of attributes asked for.
 
-Liu et al. 2019, "STGAN", CVPR. Selective transfer units carry from each encoder layer to the decoder what the change
-leaves as it is, and remake the rest (§3.2); both see the difference of the attribute vectors, not the target (§3.1).
+Liu et al. 2019, "STGAN", CVPR, cited here by the titles of its sections. Selective transfer units carry from each
+encoder layer to the decoder what the change leaves as it is, and remake the rest ("Selective Transfer Units"); both see
+the difference of the attribute vectors, not the target (§3.2, "Taking Difference Attribute Vector as Input").
 """
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -18,7 +19,7 @@ _MAX_MULTIPLE = 16
 
 
 class STGAN(AttributeEditor):
-    """Trained by the paper's losses (§3.3): adversarial, attribute manipulation, L1 at no change, weights 1, 10, 100.
+    """Trained by the paper's losses ("Loss Functions"): adversarial, attributes, L1 at no change; weights 1, 10, 100.
 
     Args:
       image_size: the side of the pictures; the paper's is 128.
@@ -86,7 +87,7 @@ def depth_for(image_size: int) -> int:
 
 
 class SelectiveTransferUnit(keras.layers.Layer):
-    """A gated recurrent unit across layers instead of time (§3.2, equations 4 to 8).
+    """A gated recurrent unit across layers instead of time ("Selective Transfer Units").
 
     Called with an encoder layer's features [B, h, w, channels], the state of the next deeper unit [B, h/2, w/2, c] (or
     the innermost features) and the difference [B, A]; returns what goes on to the decoder and the unit's own state,

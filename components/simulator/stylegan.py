@@ -26,7 +26,7 @@ from tensorflow import keras
 
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.faceswap import reconstruction_loss
-from faketagger.components.simulator.generator import Faces, Generator, decaying_adam
+from faketagger.components.simulator.generator import Faces, Generator, decaying_adam, endless
 from faketagger.components.simulator.stylegan_layers import (
     EqualisedDense,
     LearnedConstant,
@@ -183,9 +183,7 @@ class StyleGAN(Generator):
         self.critic_optimizer.build(self.critic.trainable_variables)
 
     def batches(self, faces: Faces, config: SimulatorConfig) -> tf.data.Dataset:
-        pictures = tf.data.Dataset.from_tensor_slices(faces.pictures)
-        shuffled = pictures.shuffle(len(faces.pictures), seed=config.seed).repeat()
-        return shuffled.map(tf.image.random_flip_left_right).batch(config.batch_size)
+        return endless(faces.pixels, config.seed).batch(config.batch_size)
 
     def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """Synthesises float32 [B, S, S, 3] in [0, 1] anew as `condition` [B], an index of `conditions`, says."""

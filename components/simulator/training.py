@@ -18,6 +18,7 @@ from faketagger.components.simulator.judge import Judge, learnable, train_judge
 
 _EPOCH_STEPS = 100  # A checkpoint and a line of progress each.
 _ASSESSED = 64  # Eval pictures.
+_RECORDED = ("depth", "steps", "batch_size", "learning_rate", "judge_steps", "seed")  # Settings that a manifest keeps.
 
 
 def make_all(
@@ -37,6 +38,7 @@ def make_all(
 
     Raises:
       ValueError, signatures.ContractError: a foreign simulator does not keep the contract.
+      ValueError: the faces cannot train one of those asked for; none is trained then.
       assess.IdleSimulator: one is no test of a tag.
     """
     keras.utils.set_random_seed(config.seed)
@@ -47,6 +49,7 @@ def make_all(
     made += [_expand(name, directory, config, assessor) for name in config.shipped]
     if config.train:
         faces = read_faces(examples_uri, features.TRAIN_SPLIT, config.image_size)
+        _check_trainable(faces, config)
         assessor = with_judge(assessor, faces, config)
         for name in config.train:
             print(f"training {name}")
@@ -106,11 +109,17 @@ def _expand(
 ) -> manifest.SimulatorManifest:
     """A shipped simulator as SavedModel, for pictures of the pipeline's size."""
     source = os.path.join(pretrained.SIMULATORS, name)
-    described = manifest.read(manifest.SimulatorManifest, source)
+    described = library.read(source)
     model = shipped.unpack(source)
     described.image_size = config.image_size
     simulate = export.resized(model.simulate, model.image_size, config.image_size)
     return export.save(directory, simulate, described, assessor, tracked=model.variables)
+
+
+def _check_trainable(faces: Faces, config: SimulatorConfig) -> None:
+    """Builds each generator to train, one at a time: ValueError now, and not after hours spent on the one before it."""
+    for name in config.train:
+        shipped.GENERATORS[name].build_for(config, faces)
 
 
 def with_judge(assessor: Assessor, faces: Faces, config: SimulatorConfig) -> Assessor:
@@ -118,6 +127,31 @@ def with_judge(assessor: Assessor, faces: Faces, config: SimulatorConfig) -> Ass
     if not learnable(faces):
         return assessor
     return dataclasses.replace(assessor, judge=train_judge(faces, config.judge_steps, config.seed))
+
+
+class _Clock(keras.callbacks.Callback):
+    """Counts the seconds of training in a variable of the model, so that a checkpoint brings back those before a kill.
+
+    Its place is before the callback that saves.
+    """
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        model.seconds = tf.Variable(0.0, trainable=False)
+
+    def on_train_begin(self, logs=None) -> None:
+        self._counted_at = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        now = time.monotonic()
+        self.model.seconds.assign_add(now - self._counted_at)
+        self._counted_at = now
+
+
+def checkpoint_directory(root: str, name: str, config: SimulatorConfig, examples_uri: str) -> str:
+    """Where below `root` to keep the checkpoints of one simulator: apart from those of other settings or Examples."""
+    made_from = files.fingerprint(config.to_json(), files.directory_fingerprint(examples_uri))
+    return os.path.join(root, f"{name}-{made_from}")
 
 
 def train(
@@ -129,7 +163,8 @@ def train(
       generator: of shipped.GENERATORS.
       faces: the train split.
       config: the settings.
-      checkpoints: a directory that outlives the process.
+      checkpoints: a directory that outlives the process, for these faces and settings alone: what it holds is taken up
+        unchecked.
       judge: says how far an attribute editor must go for its edits to be seen.
 
     Returns:
@@ -139,14 +174,12 @@ def train(
     epoch_steps = min(_EPOCH_STEPS, config.steps)
     epochs = -(-config.steps // epoch_steps)
     model.compile_for(config, epochs * epoch_steps)
-    begun = time.monotonic()
-    history = model.fit(
+    model.fit(
         model.batches(faces, config).prefetch(4),
         epochs=epochs,
         steps_per_epoch=epoch_steps,
-        callbacks=[keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False)],
+        callbacks=[_Clock(), keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False)],
     )
-    seconds = time.monotonic() - begun
     if judge and isinstance(model, AttributeEditor):
         intensity.calibrate(model, faces, judge)
     described = manifest.SimulatorManifest(
@@ -154,14 +187,14 @@ def train(
         family=model.FAMILY,
         conditions=list(model.conditions),
         image_size=config.image_size,
-        training_data=f"{len(faces.pictures)} pictures of the train split, {config.steps} steps",
+        training_data=f"{len(faces.pixels)} pictures of the train split, {config.steps} steps",
         licence="that of the training pictures",
         training={
             "generator": generator,
             "settings": model.settings,
-            "pictures": len(faces.pictures),
-            **{name: getattr(config, name) for name in ("depth", "steps", "batch_size", "learning_rate", "seed")},
-            "seconds_a_step": seconds / max(1, len(history.epoch) * epoch_steps),
+            "pictures": len(faces.pixels),
+            **{name: getattr(config, name) for name in _RECORDED},
+            "seconds_a_step": float(model.seconds) / (epochs * epoch_steps),
             "parameters": int(sum(tf.size(each) for network in model.networks for each in network.variables)),
         },
     )

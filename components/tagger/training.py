@@ -133,8 +133,9 @@ class TaggerTraining(keras.Model):
         seen = [saved, perturbation.apply_random(self._perturbations, saved)]
         if self._simulators:
             simulator, condition = self._draws.draw(tf.shape(saved)[0])
-            made = self._simulate(saved, simulator, condition)
-            seen.append(round_to_8_bits(tf.clip_by_value(made, 0.0, 1.0)))
+            made = round_to_8_bits(tf.clip_by_value(self._simulate(saved, simulator, condition), 0.0, 1.0))
+            # Deepfakes are passed on like any picture: half of the batches of them are perturbed.
+            seen.append(perturbation.apply_random(self._perturbations, made, tf.random.uniform([], 0, 2, tf.int32)))
         logits = tf.split(self.decoder(tf.concat(seen, 0), training=True), len(seen))
         accuracies = [_accuracy(codeword, each) for each in logits]
         if self._simulators:

@@ -59,14 +59,13 @@ def demo() -> PipelineConfig:
             start_psnr=30.0,
             psnr_ramp=600,
             batch_size=8,
-            steps=1500,
+            steps=1200,
             learning_rate=5e-4,
             critic=Ramp(0.0),
             start_from="shipped",
             black_box=_BLACK_BOX,
         ),
         evaluator=EvaluatorConfig(
-            repeats=2,
             black_box=_BLACK_BOX,
             gate=Gate(
                 min_fmrr=0.85,

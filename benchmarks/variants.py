@@ -31,7 +31,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("examples", None, "an Examples artifact with both splits", required=True)
 flags.DEFINE_string("simulators", None, "a directory of simulators", required=True)
 flags.DEFINE_string("out", None, "where the taggers and their evaluations go", required=True)
-flags.DEFINE_integer("steps", 1000, "optimiser steps of each variant")
+flags.DEFINE_integer("steps", 3000, "optimiser steps of each variant; after 1,000 luck still decides")
 flags.DEFINE_integer("repeats", 1, "how many UIDs each picture is tagged with")
 
 VARIANTS = {

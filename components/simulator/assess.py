@@ -17,7 +17,7 @@ PHOTOGRAPHS = "photographs"  # In `realism`, beside the conditions.
 
 # Beyond it a picture is changed less than by a good JPEG: a tag that survives shows nothing.
 _MAX_STRENGTH = 32.0
-_MIN_EDITED = 0.1  # How many more pictures must show the edit than did before it.
+MIN_EDITED = 0.1  # How many more pictures must show the edit than did before it.
 _IDENTICAL = 100.0  # dB for an unchanged picture, whose PSNR is infinite: keeps the manifest finite and says the same.
 _SSIM_WINDOW = 11
 _MIN_HALVED = 4  # Pictures of which each half has the two that kernel_distance needs.
@@ -132,8 +132,8 @@ def _refuse_idle(described: manifest.SimulatorManifest) -> None:
     more = [each["seen"] - each["unedited"] for each in described.success.values()]
     if not more:  # Nothing was measured: no reason to refuse it, and its manifest claims no success.
         return
-    if np.mean(more) < _MIN_EDITED:
+    if np.mean(more) < MIN_EDITED:
         raise IdleSimulator(
             f"{described.name}: its edits are seen in {np.mean(more):.0%} more pictures than show them unedited, "
-            f"{_MIN_EDITED:.0%} are the least: train it longer, or leave it out"
+            f"{MIN_EDITED:.0%} are the least: train it longer, or leave it out"
         )

@@ -4,12 +4,11 @@ from typing import Dict, List
 
 from faketagger.components.contract import manifest
 from faketagger.components.simulator import samples
-from faketagger.components.simulator.assess import PHOTOGRAPHS
+from faketagger.components.simulator.assess import MIN_EDITED, PHOTOGRAPHS
 
 FILE = "README.md"
-_SHOWN = 0.1  # How many more pictures must show an edit than did before it.
 _MARK = "(not shown)"
-_LEGEND = f"{_MARK}: changes the picture without showing the attribute (edit seen − seen unedited < {_SHOWN:g})."
+_LEGEND = f"{_MARK}: changes the picture without showing the attribute (edit seen − seen unedited < {MIN_EDITED:g})."
 
 _FAMILIES = {
     "identity_swap": "identity swap",
@@ -88,7 +87,7 @@ def _table(described: manifest.SimulatorManifest) -> List[str]:
 def _is_not_shown(described: manifest.SimulatorManifest, condition: str) -> bool:
     """Whether an edit was measured and the judge sees it hardly more often than in the pictures as they were."""
     found = described.success.get(condition)
-    return found is not None and found["seen"] - found["unedited"] < _SHOWN
+    return found is not None and found["seen"] - found["unedited"] < MIN_EDITED
 
 
 def _row(described: manifest.SimulatorManifest, condition: str) -> List[str]:

@@ -15,7 +15,7 @@ setuptools.setup(
     + [f"faketagger.components.{name}" for name in setuptools.find_packages("components")],
     package_data={
         "faketagger": ["pretrained/**/*"],
-        "faketagger.components.evaluator": ["*.jinja"],
+        "faketagger.components.evaluator.report": ["*.jinja"],
         "faketagger.serving": ["*.yaml", "*.config"],
     },
     install_requires=[

@@ -31,8 +31,10 @@ from absl import app, flags, logging
 from tqdm import tqdm
 
 from faketagger.components.contract import features, files, images, payload
-from faketagger.components.evaluator import folder, measure, metrics, models, parts, rows, slices, summary
 from faketagger.components.evaluator.config import PLAIN, UNTAGGED, EvaluatorConfig
+from faketagger.components.evaluator.measure import folder, metrics, models, parts, rows, slices
+from faketagger.components.evaluator.measure.batch import Draw, Quality, columns_of, draw, manipulations, strengths_of
+from faketagger.components.evaluator.verdict import summary
 from faketagger.components.tagger import channel_decoder
 
 MESSAGE_BITS = 30  # The taggers'; rivaGan carries 32.
@@ -174,7 +176,7 @@ class Decoder:
         return best[:, :message_bits], p_value.numpy().astype(np.float64)
 
 
-def judge(bits: np.ndarray, drawn: measure.Draw, decoder: Decoder, finite: np.ndarray) -> Dict[str, Any]:
+def judge(bits: np.ndarray, drawn: Draw, decoder: Decoder, finite: np.ndarray) -> Dict[str, Any]:
     """The columns that come of read bits uint8 [B, n]; where not `finite`, nothing counts.
 
     A method without a code has no p-value and cannot say whether a picture is tagged: any bits are a message.
@@ -207,12 +209,12 @@ class Measurer:
         self.slices = slices.declared(manifests, config)
         self._peers, self._config = peers, config
         self._simulators = models.Simulators(simulators_dir, list(manifests))
-        self._quality = measure.Quality(config)
+        self._quality = Quality(config)
         self._decoders = {method: Decoder(METHODS[method]) for method in methods}
 
     def measure(self, image_ids: Sequence[str], originals: np.ndarray) -> Iterator[Tuple[str, List[rows.Row]]]:
         """Yields (method, rows) a repeat of one batch of pictures, uint8 [B, S, S, 3]."""
-        strengths = measure.strengths_of(self._simulators, self.slices, originals)
+        strengths = strengths_of(self._simulators, self.slices, originals)
         for method in self._decoders:
             for repeat in range(self._config.repeats):
                 yield method, self._measure(method, repeat, image_ids, originals, strengths)
@@ -221,14 +223,14 @@ class Measurer:
         self, method: str, repeat: int, image_ids: Sequence[str], originals: np.ndarray, strengths: Dict[str, Any]
     ) -> List[rows.Row]:
         decoder = self._decoders[method]
-        drawn = measure.draw(self._config.seed, image_ids, repeat, decoder.generator)
+        drawn = draw(self._config.seed, image_ids, repeat, decoder.generator)
         tagged = self._peers.embed(method, originals, drawn.codewords)
         everything = np.ones(len(originals), bool)
         quality = self._quality.measure(originals, tagged, everything)
         with tempfile.TemporaryDirectory() as directory:
             saved = [(save(directory, "untagged-", originals), {"slice": UNTAGGED, "kind": UNTAGGED}, everything)]
-            for described, made, finite in measure.manipulations(self._simulators, self.slices, tagged):
-                columns = {**measure.columns_of(described), **strengths[described.name]}
+            for described, made, finite in manipulations(self._simulators, self.slices, tagged):
+                columns = {**columns_of(described), **strengths[described.name]}
                 if described.kind == PLAIN:
                     columns.update(quality)
                 finite = finite & np.isfinite(columns.get("strength_psnr", 0.0))

@@ -30,12 +30,14 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from tqdm import tqdm
 
 from faketagger.components.contract import features, images, manifest, pretrained
-from faketagger.components.evaluator import models
 from faketagger.components.evaluator.config import PLAIN, EvaluatorConfig
 from faketagger.components.evaluator.evaluate import evaluate
+from faketagger.components.evaluator.measure import models
 from faketagger.components.example_gen import face_drawing
-from faketagger.components.simulator import assess, export, perturbation
-from faketagger.components.simulator.generator import Faces
+from faketagger.components.perturbations import catalogue
+from faketagger.components.simulator.generators.base import Faces
+from faketagger.components.simulator.packing import export
+from faketagger.components.simulator.quality import assess
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("pictures", ["500", "2000", "50000"], "numbers of pictures to evaluate")
@@ -80,7 +82,7 @@ def _make_simulator(root: str, faces: List[np.ndarray]) -> None:
     described = manifest.SimulatorManifest(
         manifest.PERTURBATION, "perturbation", list(_CONDITIONS), size, "none: formulas", "the project's own"
     )
-    simulate = perturbation.by_condition({name: perturbation.at(name) for name in _CONDITIONS})
+    simulate = catalogue.by_condition({name: catalogue.at(name) for name in _CONDITIONS})
     unknown = np.array([features.attributes_from({})] * len(few))
     export.save(_simulators(root), simulate, described, assess.Assessor(Faces(np.stack(few), unknown)))
 

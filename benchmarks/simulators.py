@@ -20,8 +20,10 @@ from absl import app, flags, logging
 from tqdm import tqdm
 
 from faketagger.components.contract import features, manifest, pretrained
-from faketagger.components.simulator import assess, export, library, shipped
-from faketagger.components.simulator.generator import read_faces
+from faketagger.components.simulator import library
+from faketagger.components.simulator.generators.base import read_faces
+from faketagger.components.simulator.packing import export, shipped
+from faketagger.components.simulator.quality import assess
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("examples", None, "an Examples artifact, of which the eval split is used", required=True)

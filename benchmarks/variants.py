@@ -19,9 +19,10 @@ from absl import app, flags, logging
 from tensorflow import keras
 
 from faketagger.components.contract import files
-from faketagger.components.evaluator import folder, models, summary
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.evaluate import evaluate
+from faketagger.components.evaluator.measure import folder, models
+from faketagger.components.evaluator.verdict import summary
 from faketagger.components.simulator import library
 from faketagger.components.tagger import export, training
 from faketagger.components.tagger.config import TaggerConfig

@@ -14,8 +14,10 @@ import tensorflow as tf
 
 from faketagger.benchmarks import baselines
 from faketagger.components.contract import features, images, manifest, payload
-from faketagger.components.evaluator import measure, metrics, rows, summary
 from faketagger.components.evaluator.config import EvaluatorConfig
+from faketagger.components.evaluator.measure import metrics, rows
+from faketagger.components.evaluator.measure.batch import draw
+from faketagger.components.evaluator.verdict import summary
 
 SIZE = 24
 PICTURES = 3
@@ -72,7 +74,7 @@ def _pictures(seed=0):
 
 def _drawn(method, repeat=0):
     ids = [f"picture-{number}" for number in range(PICTURES)]
-    return measure.draw(0, ids, repeat, baselines.METHODS[method].generator)
+    return draw(0, ids, repeat, baselines.METHODS[method].generator)
 
 
 def _decoder(method):
@@ -88,7 +90,7 @@ def _flipped(codewords, count, seed=0):
 
 def test_every_method_has_the_uids_of_a_tagger():
     generator = payload.generator_matrix(baselines.MESSAGE_BITS, 127)
-    expected = measure.draw(0, ["picture-0"], 0, generator).messages[0]
+    expected = draw(0, ["picture-0"], 0, generator).messages[0]
     for method in baselines.METHODS:
         np.testing.assert_array_equal(_drawn(method).messages[0], expected)
 
@@ -128,7 +130,7 @@ def test_a_coded_picture_is_told_from_an_untagged_one_and_an_uncoded_one_is_not(
     drawn, decoder = _drawn("lsb"), _decoder("lsb")
     everything = np.ones(PICTURES, bool)
     assert baselines.judge(drawn.codewords.astype(np.uint8), drawn, decoder, everything)["tagged"].all()
-    other = measure.draw(1, ["a", "b", "c"], 0, decoder.generator).codewords.astype(np.uint8)
+    other = draw(1, ["a", "b", "c"], 0, decoder.generator).codewords.astype(np.uint8)
     assert not baselines.judge(other, drawn, decoder, everything)["tagged"].any()
     uncoded = _drawn("rivaGan")
     judged = baselines.judge(uncoded.codewords.astype(np.uint8), uncoded, _decoder("rivaGan"), everything)
@@ -266,7 +268,7 @@ def _photograph():
 def test_the_real_program_reads_what_it_embedded(tmp_path, method):
     _peer_python()
     peers, decoder = baselines.Peers.installed(), _decoder(method)
-    drawn = measure.draw(0, ["picture-0"], 0, decoder.generator)
+    drawn = draw(0, ["picture-0"], 0, decoder.generator)
     picture = _photograph()
     tagged = peers.embed(method, picture, drawn.codewords)
     assert 30 < metrics.psnr(picture, tagged)[0] < 60

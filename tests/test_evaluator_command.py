@@ -13,8 +13,8 @@ import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from faketagger.components.contract import features, files, images, manifest, payload
-from faketagger.components.evaluator import rows
 from faketagger.components.evaluator.config import EvaluatorConfig, Gate
+from faketagger.components.evaluator.measure import rows
 from faketagger.components.example_gen import face_drawing, preprocess, sources
 
 SIZE = 32

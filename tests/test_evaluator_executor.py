@@ -12,8 +12,11 @@ import pytest
 import tensorflow as tf
 
 from faketagger.components.contract import features, files, images, manifest, payload
-from faketagger.components.evaluator import evaluate, measure, models, parts, rows, slices, summary
+from faketagger.components.evaluator import evaluate
 from faketagger.components.evaluator.config import EvaluatorConfig, Gate
+from faketagger.components.evaluator.measure import models, parts, rows, slices
+from faketagger.components.evaluator.measure.batch import Measurer, draw
+from faketagger.components.evaluator.verdict import summary
 
 SIZE = 30
 MESSAGE_BITS = 10
@@ -520,15 +523,15 @@ def test_a_tagger_of_another_message_length_than_its_manifest_says_is_refused(st
     inputs = models.read_inputs(str(directory), os.path.join(stubs, "simulators"), CONFIG)
     pictures = np.stack([_picture(0), _picture(1)])
     with pytest.raises(ValueError, match=r"expected message of shape \(2, 9\), found \(2, 10\)"):
-        list(measure.Measurer(inputs, CONFIG).measure(["a", "b"], pictures))
+        list(Measurer(inputs, CONFIG).measure(["a", "b"], pictures))
 
 
 def test_what_is_drawn_depends_on_seed_picture_and_repeat_alone():
     ids = [f"face-{index}" for index in range(200)]
-    drawn = measure.draw(0, ids, 0, GENERATOR)
-    one = measure.draw(0, ids[5:6], 0, GENERATOR)
+    drawn = draw(0, ids, 0, GENERATOR)
+    one = draw(0, ids[5:6], 0, GENERATOR)
     assert (one.messages[0] == drawn.messages[5]).all() and (one.masks[0] == drawn.masks[5]).all()
-    for other in (measure.draw(1, ids, 0, GENERATOR), measure.draw(0, ids, 1, GENERATOR)):
+    for other in (draw(1, ids, 0, GENERATOR), draw(0, ids, 1, GENERATOR)):
         assert (other.messages != drawn.messages).any(axis=1).mean() > 0.9
         assert (other.masks != drawn.masks).any(axis=1).all()
     # Fair bits: 200 of them a column, so 0.3 and 0.7 are more than five standard deviations away.
@@ -615,7 +618,7 @@ def test_pictures_of_another_size_than_the_networks_go_through_tag_and_read(stub
     inputs = models.read_inputs(str(tmp_path / "model"), simulators, EvaluatorConfig(sweeps={}, after=()))
     assert inputs.image_size == 2 * SIZE
     pictures = np.stack([np.kron(_picture(index), np.ones([2, 2, 1], np.uint8)) for index in range(3)])
-    found = list(measure.Measurer(inputs, EvaluatorConfig(sweeps={}, after=())).measure(["a", "b", "c"], pictures))
+    found = list(Measurer(inputs, EvaluatorConfig(sweeps={}, after=())).measure(["a", "b", "c"], pictures))
     assert [row["message_ok"] for row in found if row["slice"] != "untagged"] == [True] * 6
 
 
@@ -625,7 +628,9 @@ def test_measuring_needs_no_tfx():
     import sys
 
     code = (
-        "import sys; from faketagger.components.evaluator import parts, summary, gate, report; "
+        "import sys; from faketagger.components.evaluator.measure import parts; "
+        "from faketagger.components.evaluator.verdict import gate, summary; "
+        "from faketagger.components.evaluator.report import text; "
         "print('tfx' in sys.modules)"
     )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}

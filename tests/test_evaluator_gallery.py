@@ -7,9 +7,12 @@ import pytest
 import tensorflow as tf
 
 from faketagger.components.contract import features, files, images, manifest, payload
-from faketagger.components.evaluator import gallery, measure, models, rows, slices, summary
 from faketagger.components.evaluator.config import EvaluatorConfig
-from faketagger.components.evaluator.slices import Slice
+from faketagger.components.evaluator.measure import models, rows, slices
+from faketagger.components.evaluator.measure.batch import Measurer
+from faketagger.components.evaluator.measure.slices import Slice
+from faketagger.components.evaluator.report import gallery
+from faketagger.components.evaluator.verdict import summary
 
 SIZE = 32
 PICTURES = 5
@@ -94,7 +97,7 @@ def given(tmp_path_factory):
     evaluation = str(root / "evaluation")
     with rows.RowFile(rows.path_of(evaluation, "0")) as file:
         originals = np.stack([_picture(index) for index in range(PICTURES)])
-        file.write(measure.Measurer(inputs, CONFIG).measure([f"face-{index}" for index in range(PICTURES)], originals))
+        file.write(Measurer(inputs, CONFIG).measure([f"face-{index}" for index in range(PICTURES)], originals))
     summary.summarise(evaluation, CONFIG, inputs.slices, summary.describe(inputs))
     return root
 

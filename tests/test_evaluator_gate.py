@@ -4,8 +4,11 @@ import copy
 
 import pytest
 
-from faketagger.components.evaluator import config, gate, report
-from faketagger.components.evaluator.slices import Slice
+from faketagger.components.evaluator import config
+from faketagger.components.evaluator.measure.slices import Slice
+from faketagger.components.evaluator.report.text import format_markdown, format_table
+from faketagger.components.evaluator.verdict import gate
+
 
 def _declared(name, kind="condition"):
     return Slice(name, kind, *name.split("/"), "identity_swap", False)
@@ -264,7 +267,7 @@ def test_a_slice_measured_beyond_the_expected_ones_is_gated_too(evaluation):
 def test_the_table_lines_up_and_says_why_a_tagger_was_refused(evaluation):
     evaluation["slices"]["stgan/smile"]["fmrr"] = _figure(0.5, 0.43, 0.57)
     evaluation["slices"]["stgan/smile"]["strength"]["psnr"] = _figure(None, None, None)
-    text = report.format_table(evaluation, gate.decide(evaluation, config.Gate(), EXPECTED))
+    text = format_table(evaluation, gate.decide(evaluation, config.Gate(), EXPECTED))
     assert text == (
         "simulator  condition  family             box    strength dB  FMRR [95% CI]         bit accuracy\n"
         "---------  ---------  -----------------  -----  -----------  --------------------  ------------\n"
@@ -283,7 +286,7 @@ def test_the_table_lines_up_and_says_why_a_tagger_was_refused(evaluation):
 
 
 def test_the_markdown_form_has_the_verdict_first_and_the_same_figures(evaluation):
-    lines = report.format_markdown(evaluation, gate.decide(evaluation, config.Gate(), EXPECTED)).splitlines()
+    lines = format_markdown(evaluation, gate.decide(evaluation, config.Gate(), EXPECTED)).splitlines()
     assert lines[0] == "**BLESSED**"
     (row,) = [line for line in lines if line.startswith("| swap/anna | white |")]
     assert "21.5" in row and "0.980 [0.950, 0.990]" in row
@@ -291,15 +294,15 @@ def test_the_markdown_form_has_the_verdict_first_and_the_same_figures(evaluation
 
 def test_the_table_of_an_evaluation_without_pictures_says_so(evaluation):
     empty = {**evaluation, "slices": {}, "quality": {}, "untagged": {}}
-    text = report.format_table(empty, gate.decide(empty, config.Gate(), EXPECTED))
+    text = format_table(empty, gate.decide(empty, config.Gate(), EXPECTED))
     assert "no picture was measured" in text and "NOT BLESSED" in text
 
 
 def test_false_positives_of_a_method_that_cannot_say_are_not_printed(evaluation):
     decision = gate.decide(evaluation, config.Gate(), EXPECTED)
-    assert "read as tagged" in report.format_table(evaluation, decision)
+    assert "read as tagged" in format_table(evaluation, decision)
     evaluation["untagged"].update(false_positives=None, share=_figure(None, None, None))
-    assert "read as tagged" not in report.format_table(evaluation, decision)
+    assert "read as tagged" not in format_table(evaluation, decision)
 
 
 def test_config_comes_back_from_json_as_it_was():

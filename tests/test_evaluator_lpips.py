@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from faketagger.components.evaluator import lpips
 from faketagger.components.evaluator.config import EvaluatorConfig
-from faketagger.components.evaluator.lpips import Lpips
-from faketagger.components.evaluator.measure import Quality
+from faketagger.components.evaluator.measure import lpips
+from faketagger.components.evaluator.measure.batch import Quality
+from faketagger.components.evaluator.measure.lpips import Lpips
 
 # torchvision's VGG16: its convolutions' numbers and channels; "P" is a pooling, a colon the end of a stage.
 CONVOLUTIONS = {

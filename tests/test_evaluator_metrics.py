@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from faketagger.components.evaluator import metrics
+from faketagger.components.evaluator.measure import metrics
 
 
 def _pictures(levels, size=16):

@@ -1,12 +1,12 @@
 """The report: figures beside the papers' and other methods', marked honestly; a page that needs nothing from outside."""
 
 import copy
-import html.parser
 import json
 import os
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import nbclient
@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 
 from faketagger.components.contract import files
-from faketagger.components.evaluator import gallery, gate, html_report, plots, report, rows, tables
-from faketagger.components.evaluator.tables import Comparison
+from faketagger.components.evaluator.measure import rows
+from faketagger.components.evaluator.report import gallery, html, plots, tables
+from faketagger.components.evaluator.report.tables import Comparison
+from faketagger.components.evaluator.report.text import format_markdown
+from faketagger.components.evaluator.verdict import gate
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -98,7 +101,7 @@ def _row(table, first):
     return dict(zip(table.columns, row))
 
 
-class _Page(html.parser.HTMLParser):
+class _Page(HTMLParser):
     """What a page is made of: (tag, attributes) of every element, and its text outside <style>."""
 
     def __init__(self, page):
@@ -131,7 +134,7 @@ def _picture(side=16, rank="best", wrong_bits=0, slice_name="stargan/happy"):
 def full_page():
     comparisons = [_baseline(), Comparison("short", _evaluation(0.95, message_bits=10))]
     pictures = [_picture(rank=rank, wrong_bits=wrong) for rank, wrong in (("best", 0), ("median", 0), ("worst", 7))]
-    return html_report.make_page(_evaluation(), _decision(failed=8), comparisons, pictures, "Drawn faces.")
+    return html.make_page(_evaluation(), _decision(failed=8), comparisons, pictures, "Drawn faces.")
 
 
 def test_the_verdict_stands_before_every_figure_and_says_why(full_page):
@@ -142,7 +145,7 @@ def test_the_verdict_stands_before_every_figure_and_says_why(full_page):
 
 
 def test_an_evaluation_that_no_gate_saw_is_neither_blessed_nor_refused():
-    text = _Page(html_report.make_page(_evaluation(), None)).text
+    text = _Page(html.make_page(_evaluation(), None)).text
     assert "NOT JUDGED" in text and "BLESSED" not in text
 
 
@@ -191,7 +194,7 @@ def test_the_gallery_says_in_words_whether_each_message_was_read(full_page):
 def test_names_cannot_smuggle_markup_or_formulas_into_the_page():
     label = "<script>alert(1)</script> $a$ \\frac"
     evaluation = {**_evaluation(), "label": label}
-    page = html_report.make_page(evaluation, _decision(), [_baseline(label=label)], [_picture()])
+    page = html.make_page(evaluation, _decision(), [_baseline(label=label)], [_picture()])
     assert not _Page(page).of("script")
     assert "a/face&lt;1&gt;.jpg" in page and "$a$" in page
 
@@ -291,7 +294,7 @@ def test_a_table_without_data_says_so_instead_of_vanishing():
     ):
         table = _table(found, anchor)
         assert said in " ".join(table.paragraphs) and not table.rows
-        assert said in _Page(html_report.make_page(evaluation, None)).text
+        assert said in _Page(html.make_page(evaluation, None)).text
 
 
 def test_another_method_stands_beside_only_what_both_were_measured_on():
@@ -364,12 +367,12 @@ def test_a_figure_that_is_not_known_leaves_its_point_out():
 
 
 def test_the_same_evaluation_makes_the_same_page():
-    assert html_report.make_page(_evaluation(), _decision()) == html_report.make_page(_evaluation(), _decision())
+    assert html.make_page(_evaluation(), _decision()) == html.make_page(_evaluation(), _decision())
 
 
 def test_the_markdown_has_the_verdict_first_and_the_same_tables():
     comparisons = [_baseline(label="a|b")]
-    text = report.format_markdown(_evaluation(), _decision(failed=1), comparisons)
+    text = format_markdown(_evaluation(), _decision(failed=1), comparisons)
     lines = text.splitlines()
     assert lines[:3] == ["**NOT BLESSED**", "", "- fmrr bad/0: reason 0"]
     assert "| stgan/happy | black | 20.0 [19.5, 20.5] | 0.900 [0.880, 0.920] | 0.900 [0.880, 0.920] | " in text
@@ -384,19 +387,19 @@ def test_the_markdown_has_the_verdict_first_and_the_same_tables():
 
 def test_a_gallery_that_would_be_too_large_is_shown_smaller_or_refused(monkeypatch):
     pictures = [_picture(side=128)]
-    large = html_report.make_page(_evaluation(), None, (), pictures)
-    monkeypatch.setattr(html_report, "_GALLERY_BYTES", 60_000)
-    small = html_report.make_page(_evaluation(), None, (), pictures)
+    large = html.make_page(_evaluation(), None, (), pictures)
+    monkeypatch.setattr(html, "_GALLERY_BYTES", 60_000)
+    small = html.make_page(_evaluation(), None, (), pictures)
     assert len(small) < len(large) - 10_000
-    monkeypatch.setattr(html_report, "_GALLERY_BYTES", 1_000)
+    monkeypatch.setattr(html, "_GALLERY_BYTES", 1_000)
     with pytest.raises(ValueError, match="too many"):
-        html_report.make_page(_evaluation(), None, (), pictures)
+        html.make_page(_evaluation(), None, (), pictures)
 
 
 def test_a_page_over_the_bound_is_refused(monkeypatch):
-    monkeypatch.setattr(html_report, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(html, "MAX_BYTES", 10_000)
     with pytest.raises(ValueError, match="over 10,000"):
-        html_report.make_page(_evaluation(), None)
+        html.make_page(_evaluation(), None)
 
 
 @pytest.fixture
@@ -412,22 +415,22 @@ def directory(tmp_path):
 
 
 def test_a_broken_or_old_evaluation_is_named(directory):
-    assert html_report.load(str(directory)).decision == _decision()
+    assert html.load(str(directory)).decision == _decision()
     (directory / "checks.json").write_text('{"blessed": true}')
     with pytest.raises(ValueError, match="checks.json: not a decision"):
-        html_report.load(str(directory))
+        html.load(str(directory))
     old = {name: value for name, value in _evaluation().items() if name != "overall"}
     (directory / "evaluation.json").write_text(json.dumps(old))
     with pytest.raises(ValueError, match="evaluation.json: not an evaluation.*evaluate again"):
-        html_report.load(str(directory))
+        html.load(str(directory))
     with pytest.raises(ValueError, match="the evaluation is missing"):
-        html_report.load(str(directory / "nowhere"))
+        html.load(str(directory / "nowhere"))
 
 
 def test_a_comparison_without_a_label_is_refused(directory):
-    assert html_report.load_comparisons([f"ours={directory}"]) == [Comparison("ours", _evaluation())]
+    assert html.load_comparisons([f"ours={directory}"]) == [Comparison("ours", _evaluation())]
     with pytest.raises(ValueError, match="expected LABEL=DIR"):
-        html_report.load_comparisons([str(directory)])
+        html.load_comparisons([str(directory)])
 
 
 def _command(*flags):
@@ -442,8 +445,8 @@ def test_the_command_writes_the_page_and_says_in_a_sentence_what_is_wrong(direct
     done = _command(*given)
     assert done.returncode == 0 and done.stderr == ""
     assert "✓ BLESSED" in out.read_text() and "other: FMRR" in out.read_text()
-    others = html_report.load_comparisons([f"other={directory}"])
-    assert markdown.read_text() == report.format_markdown(_evaluation(), _decision(), others)
+    others = html.load_comparisons([f"other={directory}"])
+    assert markdown.read_text() == format_markdown(_evaluation(), _decision(), others)
     failed = _command(f"--evaluation={directory}/nowhere", f"--out={directory}/other.html")
     assert failed.returncode == 1 and failed.stderr.startswith("failed: ") and "Traceback" not in failed.stderr
     assert not os.path.exists(directory / "other.html")
@@ -460,12 +463,12 @@ def test_the_notebook_shows_the_same_report(directory, monkeypatch):
     assert printed.startswith("BLESSED") and "bad: 3 of 3 messages lost" in printed
     shown = [output["data"] for output in outputs if "data" in output]
     comparisons = [Comparison("other", _evaluation())]
-    assert shown[0]["text/markdown"] == report.format_markdown(_evaluation(), _decision(), comparisons)
+    assert shown[0]["text/markdown"] == format_markdown(_evaluation(), _decision(), comparisons)
     assert "<svg" in shown[1]["text/html"] and "srcdoc=" in shown[2]["text/html"]
 
 
 def test_evaluations_are_not_changed_by_being_shown():
     evaluation, comparisons = _evaluation(), [_baseline(image_size=256)]
     before = copy.deepcopy((evaluation, comparisons))
-    html_report.make_page(evaluation, _decision(), comparisons)
+    html.make_page(evaluation, _decision(), comparisons)
     assert (evaluation, comparisons) == before

@@ -13,7 +13,8 @@ import pytest
 import tensorflow as tf
 
 from faketagger.components.contract import features, images, manifest
-from faketagger.components.simulator import adapt, foreign, foreign_tf1, foreign_torch, library
+from faketagger.components.simulator import adapt, library
+from faketagger.components.simulator.foreign import base, tf1, torch
 
 SIZE = 32
 ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Male")
@@ -443,7 +444,7 @@ def test_an_official_checkpoint_edits_as_the_official_graph_by_its_own_classifie
 def test_the_classifier_of_an_official_checkpoint_sees_what_the_official_graph_sees(tmp_path):
     official = _Official("attgan")
     official.save(tmp_path / "model.ckpt")
-    *_, classifier = foreign_tf1.read(str(tmp_path / "model.ckpt"), ATTRIBUTES).tracked
+    *_, classifier = tf1.read(str(tmp_path / "model.ckpt"), ATTRIBUTES).tracked
     faint = 0.5 + 0.01 * (_pictures() - 0.5)  # Shows what keeps the normalisation's divisor from 0.
     logits = classifier(tf.constant(faint * 2.0 - 1.0))
     np.testing.assert_allclose(logits, official.run(official.logits, faint), atol=1e-4)
@@ -678,7 +679,7 @@ def test_a_torch_file_is_read_as_plain_weights_where_torch_is_installed(tmp_path
         return {"main.1.bias": Tensor()}
 
     monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(load=load))
-    tensors = foreign_torch.read_tensors(str(tmp_path / "G.ckpt"))
+    tensors = torch.read_tensors(str(tmp_path / "G.ckpt"))
     assert asked == {"map_location": "cpu", "weights_only": True}
     np.testing.assert_array_equal(tensors["main.1.bias"], [1.0, 1.0])
 
@@ -692,10 +693,10 @@ def test_what_an_attribute_excludes_is_unset_when_it_is_set():
     for condition, expected in enumerate(
         ([1, 0, 0, 1, 1], [0, 0, 0, 1, 1], [0, 1, 1, 0, 1], [0, 1, 0, 0, 1], [0, 1, 0, 1, 0])
     ):
-        made = foreign.invert(labels, tf.constant([condition]), attributes)
+        made = base.invert(labels, tf.constant([condition]), attributes)
         np.testing.assert_array_equal(made, [expected])
 
 
 def test_the_official_defaults_are_thirteen_and_five_of_celebas_attributes():
-    for names, count in ((foreign_tf1.DEFAULT_ATTRIBUTES, 13), (foreign_torch.DEFAULT_ATTRIBUTES, 5)):
+    for names, count in ((tf1.DEFAULT_ATTRIBUTES, 13), (torch.DEFAULT_ATTRIBUTES, 5)):
         assert len(set(names)) == count and set(names) <= set(features.ATTRIBUTE_NAMES)

@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 
 from faketagger.components.contract import features, images, manifest, signatures
-from faketagger.components.simulator import assess
-from faketagger.components.simulator.face_mask import soft_face_mask
-from faketagger.components.simulator.generator import Faces
-from faketagger.components.simulator.judge import Judge, kernel_distance
+from faketagger.components.simulator.generators.base import Faces
+from faketagger.components.simulator.generators.face_mask import soft_face_mask
 from faketagger.components.simulator.library import Simulator
+from faketagger.components.simulator.quality import assess
+from faketagger.components.simulator.quality.judge import Judge, kernel_distance
 
 SIZE = 32
 

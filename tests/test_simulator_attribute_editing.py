@@ -6,12 +6,14 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features, images, manifest
-from faketagger.components.simulator import attribute_editing, export, library, stargan, stgan
-from faketagger.components.simulator.assess import Assessor
+from faketagger.components.simulator import library
 from faketagger.components.simulator.config import SimulatorConfig
-from faketagger.components.simulator.generator import Faces
-from faketagger.components.simulator.stargan import StarGAN
-from faketagger.components.simulator.stgan import STGAN
+from faketagger.components.simulator.generators import attribute_editing, stargan, stgan
+from faketagger.components.simulator.generators.base import Faces
+from faketagger.components.simulator.generators.stargan import StarGAN
+from faketagger.components.simulator.generators.stgan import STGAN
+from faketagger.components.simulator.packing import export
+from faketagger.components.simulator.quality.assess import Assessor
 
 SIZE, STEPS = 32, 60
 CONFIG = SimulatorConfig(image_size=SIZE, train=(), width=8, batch_size=4, learning_rate=2e-3)

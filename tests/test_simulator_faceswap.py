@@ -5,8 +5,8 @@ import pytest
 
 from faketagger.components.contract import features
 from faketagger.components.simulator.config import SimulatorConfig
-from faketagger.components.simulator.faceswap import FaceSwap
-from faketagger.components.simulator.generator import Faces
+from faketagger.components.simulator.generators.base import Faces
+from faketagger.components.simulator.generators.faceswap import FaceSwap
 
 SIZE = 32
 CONFIG = SimulatorConfig(image_size=SIZE, width=8, batch_size=3)

@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 
 from faketagger.components.contract import features
-from faketagger.components.simulator import intensity
-from faketagger.components.simulator.generator import Faces
-from faketagger.components.simulator.intensity import Tried
-from faketagger.components.simulator.stargan import StarGAN
-from faketagger.components.simulator.stgan import STGAN
+from faketagger.components.simulator.generators.base import Faces
+from faketagger.components.simulator.generators.stargan import StarGAN
+from faketagger.components.simulator.generators.stgan import STGAN
+from faketagger.components.simulator.quality import intensity
+from faketagger.components.simulator.quality.intensity import Tried
 
 SIZE = 16
 

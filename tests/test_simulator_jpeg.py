@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from faketagger.components.contract import images
-from faketagger.components.simulator import jpeg
+from faketagger.components.perturbations import jpeg
 
 _FACES = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "faces", "celeba_hq")
 

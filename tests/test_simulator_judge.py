@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from faketagger.components.contract import features, images
-from faketagger.components.simulator import judge, samples
-from faketagger.components.simulator.generator import Faces
+from faketagger.components.simulator.generators.base import Faces
+from faketagger.components.simulator.packing import samples
+from faketagger.components.simulator.quality import judge
 
 
 def _faces(count=64, seed=0, unknown=()):

@@ -14,10 +14,12 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features, images, manifest, signatures
-from faketagger.components.simulator import export, library, perturbation, training
-from faketagger.components.simulator.assess import Assessor
+from faketagger.components.perturbations import catalogue, jpeg
+from faketagger.components.simulator import library, training
 from faketagger.components.simulator.config import SimulatorConfig
-from faketagger.components.simulator.generator import Faces
+from faketagger.components.simulator.generators.base import Faces
+from faketagger.components.simulator.packing import export
+from faketagger.components.simulator.quality.assess import Assessor
 
 SIZE = 32
 
@@ -95,7 +97,7 @@ def test_gradients_flow_through_a_loaded_network(mixers):
 
 
 def test_gradients_pass_straight_through_the_real_jpeg_of_a_loaded_simulator(tmp_path):
-    real_jpeg = perturbation.RealJpeg((50.0, 50.0))
+    real_jpeg = jpeg.RealJpeg((50.0, 50.0))
     export.save(str(tmp_path), lambda pictures, _: real_jpeg(pictures), _manifest(conditions=["q50"]), _assessor())
     simulator = library.load(str(tmp_path / "swap"))
     pictures = tf.constant(_pictures())
@@ -238,7 +240,7 @@ def test_perturbation_is_there_where_nothing_is_trained_and_its_strength_is_meas
 def test_the_exported_perturbation_does_what_its_conditions_say(made):
     simulator = library.load(os.path.join(made[0], "perturbation"))
     pictures = tf.constant(_pictures(1))
-    for index, (name, perturb) in enumerate(perturbation.evaluation_perturbations().items()):
+    for index, (name, perturb) in enumerate(catalogue.evaluation_perturbations().items()):
         assert simulator.manifest.conditions[index] == name
         made_here = simulator(pictures, tf.constant([index]))
         if "noise" in name:

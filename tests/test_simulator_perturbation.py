@@ -8,29 +8,29 @@ import pytest
 import scipy.ndimage
 import tensorflow as tf
 
-from faketagger.components.simulator import light, perturbation, unseen, weather
+from faketagger.components.perturbations import catalogue, geometry, jpeg, light, texture, unseen, weather
 
-TRAINING = {type(each).__name__: each for each in perturbation.training_perturbations()}
-EVALUATION = {**perturbation.evaluation_perturbations(), "rain_0.3": unseen.perturbations()["rain_0.3"]}
+TRAINING = {type(each).__name__: each for each in catalogue.training_perturbations()}
+EVALUATION = {**catalogue.evaluation_perturbations(), "rain_0.3": unseen.perturbations()["rain_0.3"]}
 NAMED = {**TRAINING, **EVALUATION}
 
 # By class: the strength that changes nothing, a weak one and a strong one.
 STRENGTHS = {
-    perturbation.Resize: (1.0, 0.8, 0.4),
-    perturbation.Crop: (1.0, 0.97, 0.7),
-    perturbation.GaussianNoise: (0.0, 0.01, 0.05),
-    perturbation.Grain: (0.0, 0.01, 0.05),
-    perturbation.GaussianBlur: (0.0, 0.5, 2.0),
-    perturbation.Brightness: (0.0, -0.05, -0.3),
-    perturbation.Contrast: (0.0, 0.1, 0.5),
-    perturbation.Hue: (0.0, 0.02, 0.2),
-    perturbation.Saturation: (0.0, -0.1, -0.8),
-    perturbation.Exposure: (0.0, 0.1, 1.0),
-    perturbation.Vignetting: (0.0, 0.1, 0.8),
-    perturbation.Haze: (0.0, 0.1, 0.6),
-    perturbation.Rain: (0.0, 0.1, 0.6),
+    geometry.Resize: (1.0, 0.8, 0.4),
+    geometry.Crop: (1.0, 0.97, 0.7),
+    texture.GaussianNoise: (0.0, 0.01, 0.05),
+    texture.Grain: (0.0, 0.01, 0.05),
+    texture.GaussianBlur: (0.0, 0.5, 2.0),
+    light.Brightness: (0.0, -0.05, -0.3),
+    light.Contrast: (0.0, 0.1, 0.5),
+    light.Hue: (0.0, 0.02, 0.2),
+    light.Saturation: (0.0, -0.1, -0.8),
+    light.Exposure: (0.0, 0.1, 1.0),
+    light.Vignetting: (0.0, 0.1, 0.8),
+    weather.Haze: (0.0, 0.1, 0.6),
+    weather.Rain: (0.0, 0.1, 0.6),
 }
-JPEGS = {perturbation.Jpeg: (100.0, 90.0, 20.0), perturbation.RealJpeg: (100.0, 90.0, 20.0)}
+JPEGS = {jpeg.Jpeg: (100.0, 90.0, 20.0), jpeg.RealJpeg: (100.0, 90.0, 20.0)}
 
 
 def _pictures(count=2, height=32, width=48, low=0.0, high=1.0):
@@ -56,7 +56,7 @@ def in_tf_data():
 def test_every_class_is_trained_with_or_judged_by():
     kinds = {type(each) for each in NAMED.values()}
     assert kinds == {*STRENGTHS, *JPEGS}
-    assert len(TRAINING) == len(set(perturbation.training_perturbations()))
+    assert len(TRAINING) == len(set(catalogue.training_perturbations()))
 
 
 @pytest.mark.parametrize("mode", ["eager", "tf.data"])
@@ -158,7 +158,7 @@ def test_gradients_are_finite_in_black_white_and_grey(name):
 @pytest.mark.parametrize("added", [-0.3, 0.1])
 def test_brightness_adds_its_strength_and_clips(added):
     pictures = _pictures()
-    made = _fixed(perturbation.Brightness, added)(tf.constant(pictures))
+    made = _fixed(light.Brightness, added)(tf.constant(pictures))
     np.testing.assert_allclose(made, np.clip(pictures + added, 0, 1), atol=1e-5)
 
 
@@ -166,13 +166,13 @@ def test_brightness_adds_its_strength_and_clips(added):
 def test_contrast_scales_each_channels_distance_from_its_mean(strength):
     pictures = _pictures() * np.float32([0.9, 0.5, 0.7])
     mean = pictures.mean((1, 2), keepdims=True)
-    made = _fixed(perturbation.Contrast, strength)(tf.constant(pictures))
+    made = _fixed(light.Contrast, strength)(tf.constant(pictures))
     np.testing.assert_allclose(made, np.clip(mean + (1 + strength) * (pictures - mean), 0, 1), atol=1e-5)
 
 
 def test_noise_has_its_strength_as_standard_deviation_and_no_mean():
     grey = np.full((4, 64, 64, 3), 0.5, np.float32)
-    added = perturbation.GaussianNoise((0.03, 0.03 + 1e-6))(tf.constant(grey)).numpy() - grey
+    added = texture.GaussianNoise((0.03, 0.03 + 1e-6))(tf.constant(grey)).numpy() - grey
     assert added.std() == pytest.approx(0.03, rel=0.05)
     assert abs(added.mean()) < 0.001
     neighbours = np.corrcoef(added[:, :, 1:].ravel(), added[:, :, :-1].ravel())[0, 1]
@@ -182,7 +182,7 @@ def test_noise_has_its_strength_as_standard_deviation_and_no_mean():
 def test_grain_is_grey_correlated_and_strongest_in_mid_grey():
     levels = np.float32([0.0, 0.1, 0.5, 0.9, 1.0])
     flat = np.repeat(levels, 64 * 64 * 3).reshape(5, 64, 64, 3)
-    added = _fixed(perturbation.Grain, 0.03)(tf.constant(flat)).numpy() - flat
+    added = _fixed(texture.Grain, 0.03)(tf.constant(flat)).numpy() - flat
     assert np.abs(added - added[..., :1]).max() < 1e-6
     np.testing.assert_allclose(added.std((1, 2, 3)), 0.03 * 2 * np.sqrt(levels * (1 - levels)), rtol=0.1, atol=1e-6)
     grain = added[2, :, :, 0]
@@ -195,33 +195,33 @@ def test_grain_is_grey_correlated_and_strongest_in_mid_grey():
 def test_blur_is_a_gaussian_cut_at_three_deviations_with_mirrored_edges(deviation):
     pictures = _pictures()
     expected = scipy.ndimage.gaussian_filter(pictures, (0, deviation, deviation, 0), mode="reflect", truncate=3.0)
-    made = _fixed(perturbation.GaussianBlur, deviation)(tf.constant(pictures))
+    made = _fixed(texture.GaussianBlur, deviation)(tf.constant(pictures))
     np.testing.assert_allclose(made, expected, atol=1e-4)
 
 
 def test_resize_at_full_scale_changes_nothing_and_at_half_scale_loses_the_finest_chequers():
     chequers = np.float32(np.indices((32, 32)).sum(0) % 2)[None, :, :, None].repeat(3, -1)
-    whole = _fixed(perturbation.Resize, 1.0)(tf.constant(chequers))
-    half = _fixed(perturbation.Resize, 0.5)(tf.constant(chequers))
+    whole = _fixed(geometry.Resize, 1.0)(tf.constant(chequers))
+    half = _fixed(geometry.Resize, 0.5)(tf.constant(chequers))
     np.testing.assert_allclose(whole, chequers, atol=1e-5)
     np.testing.assert_allclose(half[:, 4:-4, 4:-4], np.full((1, 24, 24, 3), 0.5), atol=0.02)
 
 
 def test_resize_keeps_smooth_pictures():
     slope = np.float32(np.linspace(0.2, 0.8, 32))[None, :, None, None] * np.ones((1, 32, 32, 3), np.float32)
-    made = _fixed(perturbation.Resize, 0.5)(tf.constant(slope))
+    made = _fixed(geometry.Resize, 0.5)(tf.constant(slope))
     np.testing.assert_allclose(made[:, 4:-4], slope[:, 4:-4], atol=0.005)
 
 
 def test_resize_never_shrinks_to_nothing():
-    made = _fixed(perturbation.Resize, 0.001)(tf.constant(_pictures()))
+    made = _fixed(geometry.Resize, 0.001)(tf.constant(_pictures()))
     np.testing.assert_allclose(made, np.broadcast_to(made[:, :1, :1], made.shape), atol=1e-5)  # One pixel, enlarged.
 
 
 def test_crop_enlarges_a_window_of_its_share_that_lies_inside_the_picture():
     rows, columns = np.mgrid[0:1:33j, 0:1:65j]
     place = np.repeat(np.float32(np.stack([rows, columns, 0 * rows], -1))[None], 8, 0)
-    made = perturbation.Crop((0.7, 0.7 + 1e-6))(tf.constant(place)).numpy()[..., :2]
+    made = geometry.Crop((0.7, 0.7 + 1e-6))(tf.constant(place)).numpy()[..., :2]
     first, last = made[:, 0, 0], made[:, -1, -1]
     np.testing.assert_allclose(last - first, 0.7, atol=1e-5)
     assert first.min() >= 0 and last.max() <= 1 and np.ptp(first, axis=0).min() > 0.05
@@ -236,14 +236,14 @@ def _hue(picture):
 
 def test_hue_turns_colours_the_way_of_hsv_and_keeps_greys_and_luma():
     pictures = _pictures(low=0.35, high=0.65)
-    made = _fixed(perturbation.Hue, 0.1)(tf.constant(pictures)).numpy()
+    made = _fixed(light.Hue, 0.1)(tf.constant(pictures)).numpy()
     luma = np.float32([0.299, 0.587, 0.114])
     np.testing.assert_allclose(made @ luma, pictures @ luma, atol=1e-5)
     grey = tf.fill([1, 32, 32, 3], 0.3)
-    np.testing.assert_allclose(_fixed(perturbation.Hue, 0.1)(grey), grey, atol=1e-5)
+    np.testing.assert_allclose(_fixed(light.Hue, 0.1)(grey), grey, atol=1e-5)
     turned = (_hue(made) - _hue(pictures)) % 1.0
     assert np.median(turned) == pytest.approx(0.1, abs=0.03)
-    back = _fixed(perturbation.Hue, -0.1)(tf.constant(made))
+    back = _fixed(light.Hue, -0.1)(tf.constant(made))
     np.testing.assert_allclose(back, pictures, atol=1e-5)
 
 
@@ -261,7 +261,7 @@ def test_saturation_scales_the_distance_from_luma_down_to_grey():
     pictures = _pictures(low=0.3, high=0.7)
     luma = (pictures @ np.float32([0.299, 0.587, 0.114]))[..., None]
     for strength in (-1.0, -0.3, 0.2):
-        made = _fixed(perturbation.Saturation, strength)(tf.constant(pictures))
+        made = _fixed(light.Saturation, strength)(tf.constant(pictures))
         np.testing.assert_allclose(made, luma + (1 + strength) * (pictures - luma), atol=1e-5)
 
 
@@ -272,13 +272,13 @@ def _light(values):
 @pytest.mark.parametrize("stops", [-2.0, 0.5, 1.0])
 def test_exposure_multiplies_the_light_and_clips_at_white(stops):
     pictures = _pictures()
-    made = _fixed(perturbation.Exposure, stops)(tf.constant(pictures)).numpy()
+    made = _fixed(light.Exposure, stops)(tf.constant(pictures)).numpy()
     np.testing.assert_allclose(_light(made), np.minimum(_light(pictures) * 2**stops, 1.0), atol=1e-5)
 
 
 def test_vignetting_takes_its_share_of_light_in_the_corners_and_none_in_the_centre():
     white = tf.ones([1, 33, 65, 3])
-    made = _light(_fixed(perturbation.Vignetting, 0.5)(white).numpy())[0, :, :, 0]
+    made = _light(_fixed(light.Vignetting, 0.5)(white).numpy())[0, :, :, 0]
     assert made[16, 32] == pytest.approx(1.0, abs=1e-5)
     np.testing.assert_allclose(made[[0, 0, -1, -1], [0, -1, 0, -1]], 0.5, atol=1e-4)
     # cos⁴ of the angle whose tangent grows with the distance from the centre.
@@ -297,7 +297,7 @@ def test_haze_blends_to_the_veil_by_depth():
 
 def test_haze_is_light_smooth_and_uneven():
     black = tf.zeros([1, 64, 64, 3])
-    veil = _fixed(perturbation.Haze, 0.5)(black).numpy()[0, :, :, 0]
+    veil = _fixed(weather.Haze, 0.5)(black).numpy()[0, :, :, 0]
     assert 0.7 * (1 - 0.5**0.4) < veil.min() and veil.max() < 1 - 0.5**1.6
     assert np.ptp(veil) > 0.05 and np.abs(np.diff(veil, axis=0)).max() < 0.03
 
@@ -316,7 +316,7 @@ def test_rain_falls_in_streaks_of_its_length_along_its_slant():
 
 def test_rain_lightens_about_a_fifth_of_a_picture_and_darkens_nothing():
     pictures = _pictures(4, 64, 64, high=0.8)
-    added = _fixed(perturbation.Rain, 0.5)(tf.constant(pictures)).numpy() - pictures
+    added = _fixed(weather.Rain, 0.5)(tf.constant(pictures)).numpy() - pictures
     assert added.min() > -1e-6 and 0.1 < np.mean(added > 0.01) < 0.3
     assert (added / (1 - pictures)).max() < 0.5 + 1e-5
 
@@ -335,13 +335,13 @@ def test_strengths_beyond_the_limits_are_refused_by_name(kind):
 
 def test_an_empty_range_of_strengths_is_refused_by_name():
     with pytest.raises(ValueError, match=r"GaussianBlur: .*\(2.0, 1.0\) is empty"):
-        perturbation.GaussianBlur((2.0, 1.0))
+        texture.GaussianBlur((2.0, 1.0))
 
 
 @pytest.mark.parametrize("strength", [0.5, (0.5,), (0.1, 0.2, 0.3), "ab", None])
 def test_what_is_no_range_is_refused_by_name(strength):
     with pytest.raises(ValueError, match=r"Haze: strength must be \(lowest, highest\), got"):
-        perturbation.Haze(strength)
+        weather.Haze(strength)
 
 
 # Random choice
@@ -350,18 +350,18 @@ def test_what_is_no_range_is_refused_by_name(strength):
 def test_random_choice_applies_as_many_as_asked_and_any_of_them():
     add = [lambda images: images + 1.0, lambda images: images + 10.0]
     zero = tf.zeros([1, 2, 2, 3])
-    seen = {float(tf.reduce_max(perturbation.apply_random(add, zero, times=2))) for _ in range(40)}
+    seen = {float(tf.reduce_max(catalogue.apply_random(add, zero, times=2))) for _ in range(40)}
     assert seen == {2.0, 11.0, 20.0}
 
 
 def test_random_choice_draws_anew_inside_a_graph_and_lets_gradients_through():
-    perturbations = perturbation.training_perturbations()
+    perturbations = catalogue.training_perturbations()
 
     @tf.function
     def step(pictures):
         with tf.GradientTape() as tape:
             tape.watch(pictures)
-            made = perturbation.apply_random(perturbations, pictures)
+            made = catalogue.apply_random(perturbations, pictures)
             value = tf.reduce_mean(tf.square(made))
         return made, tape.gradient(value, pictures)
 
@@ -379,6 +379,6 @@ def test_random_choice_traces_each_perturbation_once():
         traced.append(images.shape)
         return images * 2.0
 
-    doubled = tf.function(lambda images: perturbation.apply_random([note], images, times=3))(tf.ones([1, 2, 2, 3]))
+    doubled = tf.function(lambda images: catalogue.apply_random([note], images, times=3))(tf.ones([1, 2, 2, 3]))
     np.testing.assert_array_equal(doubled, np.full([1, 2, 2, 3], 8.0))
     assert traced == [(1, 2, 2, 3)]

@@ -9,11 +9,13 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import images, manifest
-from faketagger.components.simulator import export, library, reenactment
-from faketagger.components.simulator.assess import Assessor
+from faketagger.components.simulator import library
 from faketagger.components.simulator.config import SimulatorConfig
-from faketagger.components.simulator.generator import Faces
-from faketagger.components.simulator.reenactment import MOTIONS, PLACES, Reenactment
+from faketagger.components.simulator.generators import reenactment
+from faketagger.components.simulator.generators.base import Faces
+from faketagger.components.simulator.generators.reenactment import MOTIONS, PLACES, Reenactment
+from faketagger.components.simulator.packing import export
+from faketagger.components.simulator.quality.assess import Assessor
 
 SIZE = 32
 SIDE = 16

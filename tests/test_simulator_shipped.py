@@ -12,10 +12,11 @@ import pytest
 import tensorflow as tf
 
 from faketagger.components.contract import features, images, manifest, pretrained
-from faketagger.components.simulator import card, export, shipped, training
+from faketagger.components.simulator import training
 from faketagger.components.simulator.config import TRAINABLE, SimulatorConfig
-from faketagger.components.simulator.faceswap import FaceSwap
-from faketagger.components.simulator.stargan import StarGAN
+from faketagger.components.simulator.generators.faceswap import FaceSwap
+from faketagger.components.simulator.generators.stargan import StarGAN
+from faketagger.components.simulator.packing import card, export, shipped
 
 SIZE = 32
 MODELS = {

@@ -6,11 +6,13 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import images, manifest
-from faketagger.components.simulator import export, library, stylegan
-from faketagger.components.simulator.assess import Assessor
+from faketagger.components.simulator import library
 from faketagger.components.simulator.config import SimulatorConfig
-from faketagger.components.simulator.generator import Faces
-from faketagger.components.simulator.stylegan_layers import EqualisedDense, ModulatedConvolution, NoiseInput
+from faketagger.components.simulator.generators import stylegan
+from faketagger.components.simulator.generators.base import Faces
+from faketagger.components.simulator.generators.stylegan_layers import EqualisedDense, ModulatedConvolution, NoiseInput
+from faketagger.components.simulator.packing import export
+from faketagger.components.simulator.quality.assess import Assessor
 
 SIZE, WIDTH = 32, 8
 CONFIG = SimulatorConfig(image_size=SIZE, width=WIDTH, batch_size=2, learning_rate=3e-3)

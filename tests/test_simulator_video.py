@@ -6,7 +6,7 @@ import tensorflow as tf
 
 av = pytest.importorskip("av", reason="PyAV is not installed")
 
-from faketagger.components.simulator import video  # noqa: E402
+from faketagger.components.perturbations import video  # noqa: E402
 
 
 def _pictures(count=2, height=64, width=64):

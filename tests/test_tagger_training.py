@@ -12,7 +12,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features, images, manifest
-from faketagger.components.simulator import library, perturbation
+from faketagger.components.perturbations import catalogue, texture
+from faketagger.components.simulator import library
 from faketagger.components.tagger import export, training
 from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.schedules import Ramp
@@ -102,7 +103,7 @@ def test_a_killed_training_goes_on_where_it_stopped_and_learns_to_read(examples,
 
     monkeypatch.setattr(training, "_EPOCH_STEPS", EPOCH)
     # All of them would take most of the time to trace.
-    monkeypatch.setattr(perturbation, "training_perturbations", lambda: [perturbation.GaussianNoise((0.0, 0.02))])
+    monkeypatch.setattr(catalogue, "training_perturbations", lambda: [texture.GaussianNoise((0.0, 0.02))])
     started_at, fit = [], keras.Model.fit
 
     def noting_fit(self, *args, callbacks, **kwargs):

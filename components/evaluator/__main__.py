@@ -20,9 +20,10 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from faketagger.components.contract import manifest
-from faketagger.components.evaluator import folder, models, report
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.evaluate import evaluate
+from faketagger.components.evaluator.measure import folder, models
+from faketagger.components.evaluator.report.text import format_table
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "the tagger's SavedModel directory", required=True)
@@ -65,7 +66,7 @@ def _evaluate() -> int:
         inputs = models.read_inputs(FLAGS.model, simulators, config)
         newest = models.read_inputs(FLAGS.newest_blessed, simulators, config) if FLAGS.newest_blessed else None
         evaluation, decision = evaluate(pipeline, examples, inputs, config, FLAGS.out, newest)
-    print(report.format_table(evaluation, decision))
+    print(format_table(evaluation, decision))
     return PASSED if decision.blessed else NOT_PASSED
 
 

@@ -7,8 +7,11 @@ import apache_beam as beam
 import tensorflow as tf
 
 from faketagger.components.contract import features, files
-from faketagger.components.evaluator import gate, html_report, models, parts, report, rows, summary, versus
 from faketagger.components.evaluator.config import EvaluatorConfig
+from faketagger.components.evaluator.measure import models, parts, rows
+from faketagger.components.evaluator.report import html
+from faketagger.components.evaluator.report.text import format_markdown, format_table
+from faketagger.components.evaluator.verdict import gate, summary, versus
 
 TABLE_FILE, MARKDOWN_FILE, REPORT_FILE = "table.txt", "table.md", "report.html"
 NEWEST_BLESSED = "newest_blessed"  # The folder of its evaluation, and the key of the comparison.
@@ -53,19 +56,19 @@ def evaluate(
         files.write_json(os.path.join(directory, summary.EVALUATION_FILE), evaluation)
     decision = gate.decide(evaluation, config.gate, inputs.slices, compared=newest_blessed is not None)
     forms = {
-        TABLE_FILE: report.format_table,
-        MARKDOWN_FILE: report.format_markdown,
-        REPORT_FILE: html_report.make_page,
+        TABLE_FILE: format_table,
+        MARKDOWN_FILE: format_markdown,
+        REPORT_FILE: html.make_page,
     }
     for name, format_it in forms.items():
         files.write_bytes(os.path.join(directory, name), format_it(evaluation, decision).encode())
-    files.write_json(os.path.join(directory, html_report.CHECKS_FILE), decision.to_dict())
+    files.write_json(os.path.join(directory, html.CHECKS_FILE), decision.to_dict())
     return evaluation, decision
 
 
 def _clear(directory: str) -> None:
     """Removes what an earlier evaluation left: were this one to die, that would pass for its outcome."""
-    names = (html_report.CHECKS_FILE, summary.EVALUATION_FILE, TABLE_FILE, MARKDOWN_FILE, REPORT_FILE)
+    names = (html.CHECKS_FILE, summary.EVALUATION_FILE, TABLE_FILE, MARKDOWN_FILE, REPORT_FILE)
     for path in [*(os.path.join(directory, name) for name in names), *rows.paths(directory)]:
         if tf.io.gfile.exists(path):
             tf.io.gfile.remove(path)

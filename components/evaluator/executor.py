@@ -11,10 +11,11 @@ from tfx.types import standard_component_specs as specs
 from tfx.utils import path_utils
 
 from faketagger.components.contract import files
-from faketagger.components.evaluator import gate, models
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.evaluate import evaluate
-from faketagger.components.evaluator.html_report import CHECKS_FILE
+from faketagger.components.evaluator.measure import models
+from faketagger.components.evaluator.report.html import CHECKS_FILE
+from faketagger.components.evaluator.verdict import gate
 
 CONFIG_KEY = "config"
 SIMULATORS_KEY = "simulators"

@@ -19,10 +19,11 @@ from absl import app, flags, logging
 from tensorflow import keras
 
 from faketagger.components.contract import features, files, manifest
-from faketagger.components.simulator import card, export, library, samples, shipped, training
-from faketagger.components.simulator.assess import Assessor
+from faketagger.components.simulator import library, training
 from faketagger.components.simulator.config import TRAINABLE, SimulatorConfig
-from faketagger.components.simulator.generator import Generator, read_faces
+from faketagger.components.simulator.generators.base import Generator, read_faces
+from faketagger.components.simulator.packing import card, export, samples, shipped
+from faketagger.components.simulator.quality.assess import Assessor
 
 FLAGS = flags.FLAGS
 _DEFAULTS = SimulatorConfig(image_size=128)

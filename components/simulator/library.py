@@ -80,7 +80,8 @@ def load(directory: str) -> Simulator:
     if size > MAX_SAVED_MODEL_BYTES:
         raise ValueError(f"{directory}: {size:,} bytes is over the {MAX_SAVED_MODEL_BYTES:,} a simulator may have")
     if described.name == manifest.UNSEEN and not tf.saved_model.contains_saved_model(directory):
-        from faketagger.components.simulator import unseen  # Here alone: taggers are trained and served without PyAV.
+        # Here alone: taggers are trained and served without PyAV.
+        from faketagger.components.perturbations import unseen
 
         return Simulator(described, unseen.Model())
     try:

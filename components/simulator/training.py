@@ -9,12 +9,15 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features, files, manifest, pretrained, signatures
-from faketagger.components.simulator import export, intensity, library, perturbation, shipped, unseen
-from faketagger.components.simulator.assess import Assessor
-from faketagger.components.simulator.attribute_editing import AttributeEditor
+from faketagger.components.perturbations import catalogue, unseen
+from faketagger.components.simulator import library
 from faketagger.components.simulator.config import SimulatorConfig
-from faketagger.components.simulator.generator import Faces, Generator, read_faces
-from faketagger.components.simulator.judge import Judge, learnable, train_judge
+from faketagger.components.simulator.generators.attribute_editing import AttributeEditor
+from faketagger.components.simulator.generators.base import Faces, Generator, learnable, read_faces
+from faketagger.components.simulator.packing import export, shipped
+from faketagger.components.simulator.quality import intensity
+from faketagger.components.simulator.quality.assess import Assessor
+from faketagger.components.simulator.quality.judge import Judge, train_judge
 
 _EPOCH_STEPS = 100  # A checkpoint and a line of progress each.
 _ASSESSED = 64  # Eval pictures.
@@ -61,7 +64,7 @@ def make_all(
 def _export_perturbations(
     directory: str, config: SimulatorConfig, assessor: Assessor
 ) -> List[manifest.SimulatorManifest]:
-    trained_under = perturbation.evaluation_perturbations()
+    trained_under = catalogue.evaluation_perturbations()
     described = manifest.SimulatorManifest(
         name=manifest.PERTURBATION,
         family="perturbation",
@@ -79,7 +82,7 @@ def _export_perturbations(
     temporary = os.path.join(directory, f".{manifest.UNSEEN}.part")
     files.remove_directory(temporary)
     return [
-        export.save(directory, perturbation.by_condition(trained_under), described, assessor),
+        export.save(directory, catalogue.by_condition(trained_under), described, assessor),
         export.finish(temporary, os.path.join(directory, manifest.UNSEEN), not_trained_under, assessor),
     ]
 

@@ -6,7 +6,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features, payload, pretrained
-from faketagger.components.simulator import library, perturbation
+from faketagger.components.perturbations import catalogue
+from faketagger.components.simulator import library
 from faketagger.components.tagger import losses, networks
 from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.hard_draws import HardDraws
@@ -64,7 +65,7 @@ class TaggerTraining(keras.Model):
         self._code_bits = code_bits
         self._simulators = simulators
         self._draws = HardDraws([len(each.manifest.conditions) for each in simulators]) if simulators else None
-        self._perturbations = perturbation.training_perturbations()
+        self._perturbations = catalogue.training_perturbations()
         self._perceptual = losses.perceptual_loss(config.vgg_weights)
         self.encoder = networks.build_encoder(config.image_size, code_bits, config.level, config.encoder_width)
         self.decoder = networks.build_decoder(config.image_size, code_bits, config.decoder_width)
@@ -130,12 +131,12 @@ class TaggerTraining(keras.Model):
     def _read_all(self, tagged: tf.Tensor, codeword: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
         """The message loss, mean over plain, perturbed and simulated pictures, and the bit accuracy of each."""
         saved = round_to_8_bits(tagged)
-        seen = [saved, perturbation.apply_random(self._perturbations, saved)]
+        seen = [saved, catalogue.apply_random(self._perturbations, saved)]
         if self._simulators:
             simulator, condition = self._draws.draw(tf.shape(saved)[0])
             made = round_to_8_bits(tf.clip_by_value(self._simulate(saved, simulator, condition), 0.0, 1.0))
             # Deepfakes are passed on like any picture: half of the batches of them are perturbed.
-            seen.append(perturbation.apply_random(self._perturbations, made, tf.random.uniform([], 0, 2, tf.int32)))
+            seen.append(catalogue.apply_random(self._perturbations, made, tf.random.uniform([], 0, 2, tf.int32)))
         logits = tf.split(self.decoder(tf.concat(seen, 0), training=True), len(seen))
         accuracies = [_accuracy(codeword, each) for each in logits]
         if self._simulators:

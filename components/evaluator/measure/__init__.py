@@ -1,0 +1,1 @@
+"""What is measured of each picture, and with what."""

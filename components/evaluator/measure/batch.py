@@ -1,0 +1,146 @@
+"""Measures a tagger picture by picture: tag once, manipulate in every way declared, read. Imports no TFX."""
+
+import dataclasses
+import hashlib
+import random
+from typing import Dict, Iterator, Optional, Sequence, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from faketagger.components.contract import images, payload
+from faketagger.components.evaluator.config import PLAIN, UNTAGGED, EvaluatorConfig
+from faketagger.components.evaluator.measure import metrics, rows, slices
+from faketagger.components.evaluator.measure.lpips import Lpips
+from faketagger.components.evaluator.measure.models import Inputs, Simulators, Tagger, rounded
+from faketagger.components.evaluator.measure.slices import Slice
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """UIDs and masks of a batch: messages uint8 [B, k], masks and masked codewords float32 [B, n]."""
+
+    messages: np.ndarray
+    masks: np.ndarray
+    codewords: np.ndarray
+
+
+def draw(seed: int, image_ids: Sequence[str], repeat: int, generator: np.ndarray) -> Draw:
+    """A random UID and a random mask for each picture, a function of seed, image id and repeat alone.
+
+    Thus they depend neither on the order of the pictures nor on batches or workers. Other masks for every picture are
+    what makes the share of false positives one over keys, not that of one key.
+    """
+    message_bits, code_bits = generator.shape
+    messages, masks = [], []
+    for image_id in image_ids:
+        digest = hashlib.sha256(f"{seed}\0{repeat}\0{image_id}".encode()).digest()
+        tag = payload.Payload(generator, payload.key_mask(digest, code_bits))
+        messages.append(tag.message(random.Random(digest).getrandbits(message_bits)))
+        masks.append(tag.mask)
+    codewords = payload.encode_messages(np.stack(messages), generator) ^ np.stack(masks)
+    return Draw(np.stack(messages), np.float32(masks), np.float32(codewords))
+
+
+class Measurer:
+    """Everything that measures one batch after another, loaded once.
+
+    Args:
+      inputs: what is evaluated.
+      config: how.
+    """
+
+    def __init__(self, inputs: Inputs, config: EvaluatorConfig):
+        self._slices, self._config = inputs.slices, config
+        self.tagger = Tagger(inputs)
+        self.simulators = Simulators(inputs.simulators_dir, list(inputs.simulators))
+        self._quality = Quality(config)
+
+    def measure(self, image_ids: Sequence[str], originals: np.ndarray) -> Iterator[rows.Row]:
+        """The rows of one batch of pictures, uint8 [B, S, S, 3]."""
+        strengths = strengths_of(self.simulators, self._slices, originals)
+        for repeat in range(self._config.repeats):
+            drawn = draw(self._config.seed, image_ids, repeat, self.tagger.generator)
+            common = {"image_id": list(image_ids), "repeat": repeat}
+            everything = np.ones(len(originals), bool)
+            untagged = {**self._read(originals, everything, drawn), "message_ok": None, "bit_accuracy": None}
+            yield from rows.from_columns({**common, "slice": UNTAGGED, "kind": UNTAGGED, **untagged})
+            tagged, finite = self.tagger.encode(originals, drawn.codewords)
+            quality = self._quality.measure(originals, tagged, finite)
+            for described, made, made_finite in manipulations(self.simulators, self._slices, tagged):
+                columns = {**common, **columns_of(described), **strengths[described.name]}
+                if described.kind == PLAIN:
+                    columns.update(quality)
+                finite_so_far = finite & made_finite & np.isfinite(columns.get("strength_psnr", 0.0))
+                yield from rows.from_columns({**columns, **self._read(made, finite_so_far, drawn)})
+
+    def _read(self, pictures: np.ndarray, finite: np.ndarray, drawn: Draw) -> Dict[str, np.ndarray]:
+        """The columns that come of reading pictures; `finite` says which of them are worth reading."""
+        read = self.tagger.decode(pictures, drawn.masks)
+        finite = finite & np.isfinite(read["logits"]).all(axis=1) & np.isfinite(read["p_value"])
+        return {
+            "message_ok": finite & (read["message"] == drawn.messages).all(axis=1),
+            "bit_accuracy": np.where(finite, metrics.bit_accuracy(read["logits"], drawn.codewords), np.nan),
+            "tagged": read["tagged"].astype(bool),
+            "p_value": read["p_value"].astype(np.float64),
+            "finite": finite,
+        }
+
+
+def manipulations(
+    simulators: Simulators, declared: Sequence[Slice], pictures: np.ndarray
+) -> Iterator[Tuple[Slice, np.ndarray, np.ndarray]]:
+    """What becomes of pictures, uint8 [B, S, S, 3], in each slice: slice, pictures as saved, which were finite bool [B].
+
+    A simulator runs once a condition: what is perturbed after it takes its output. `after` slices follow theirs.
+    """
+    made, finite = pictures, np.ones(len(pictures), bool)
+    for described in declared:
+        if described.kind == slices.AFTER:
+            perturbed, _ = _perturb(described, made)
+            yield described, perturbed, finite
+        elif described.kind == slices.SWEEP:
+            yield described, *_perturb(described, pictures)
+        else:
+            if described.kind == slices.CONDITION:
+                made, finite = simulators.simulate(described.simulator, described.condition, pictures)
+            yield described, made, finite
+
+
+def _perturb(described: Slice, pictures: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    return rounded(slices.perturbation_of(described)(tf.constant(images.to_float(pictures))))
+
+
+def strengths_of(
+    simulators: Simulators, declared: Sequence[Slice], originals: np.ndarray
+) -> Dict[str, Dict[str, np.ndarray]]:
+    """By slice, the columns that say how much it changes pictures: PSNR and SSIM [B], NaN where it made no numbers."""
+    found = {}
+    for described, made, finite in manipulations(simulators, declared, originals):
+        psnr, ssim = (np.where(finite, each(originals, made), np.nan) for each in (metrics.psnr, metrics.ssim))
+        found[described.name] = {} if described.kind == PLAIN else {"strength_psnr": psnr, "strength_ssim": ssim}
+    return found
+
+
+def columns_of(described: Slice) -> Dict[str, object]:
+    """The columns of rows that say which slice they belong to."""
+    same = ("kind", "simulator", "condition", "black_box")
+    return {"slice": described.name, **{name: getattr(described, name) for name in same}}
+
+
+class Quality:
+    """How much of a picture tagging keeps.
+
+    Args:
+      config: names LPIPS' weights, if there are any.
+    """
+
+    def __init__(self, config: EvaluatorConfig):
+        self._lpips: Optional[Lpips] = Lpips(config.lpips_vgg, config.lpips_linear) if config.lpips_vgg else None
+
+    def measure(self, originals: np.ndarray, tagged: np.ndarray, finite: np.ndarray) -> Dict[str, Optional[np.ndarray]]:
+        """The columns psnr, ssim, ms_ssim, lpips of uint8 [B, S, S, 3] twice, NaN where `tagged` was not finite."""
+        measures = {"psnr": metrics.psnr, "ssim": metrics.ssim, "ms_ssim": metrics.ms_ssim}
+        if self._lpips:
+            measures["lpips"] = self._lpips
+        return {name: np.where(finite, each(originals, tagged), np.nan) for name, each in measures.items()}

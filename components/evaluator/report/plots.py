@@ -1,0 +1,162 @@
+"""Curves with bands, as SVG to be put into a page: FMRR over the strength of perturbations and over message length."""
+
+import dataclasses
+import io
+import itertools
+import logging
+import re
+from typing import Any, Dict, List, Sequence, Tuple
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from faketagger.components.evaluator.config import BOXES
+from faketagger.components.evaluator.measure.slices import SWEEP
+from faketagger.components.evaluator.report import papers, tables
+
+# What a perturbation's strength is (perturbations/).
+AXES = {
+    "jpeg": "quality",
+    "resize": "side kept",
+    "noise": "standard deviation, of 1",
+    "blur": "standard deviation, pixels",
+    "crop": "side kept",
+    "brightness": "brightness added",
+    "contrast": "contrast added, relative",
+    "hue": "turns of the colour circle",
+    "saturation": "saturation added, relative",
+}
+# Okabe and Ito's colours, which the colour-blind tell apart; line and marker differ too.
+_STYLES = (
+    ("#0072B2", "-", "o"),
+    ("#D55E00", "--", "s"),
+    ("#009E73", "-.", "^"),
+    ("#CC79A7", ":", "D"),
+    ("#5D4A00", (0, (5, 1, 1, 1, 1, 1)), "v"),
+    ("#56B4E9", (0, (1, 1)), "P"),
+)
+_TEXT, _LINES = "#1b1f24", "#d8dde3"
+# Labels are what a user calls things: no formulas.
+_SETTINGS = {"svg.fonttype": "none", "font.size": 9, "text.color": _TEXT, "text.parse_math": False}
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # It tells of its font cache.
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One line with its band: points (x, figure) from left to right, each figure known."""
+
+    label: str
+    points: List[Tuple[float, Dict[str, float]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Chart:
+    """A drawn chart.
+
+    Attributes:
+      title: its heading.
+      svg: the `<svg>` element, without references to anything outside.
+      description: what it shows, in words, for those who do not see it.
+    """
+
+    title: str
+    svg: str
+    description: str
+
+
+def sweeps(evaluation: tables.Evaluation, peers: Sequence[tables.Comparison] = ()) -> List[Chart]:
+    """One chart a perturbation: FMRR over its strength, of this tagger and of other methods."""
+    measured = [tables.Comparison("this tagger", evaluation), *peers]
+    kinds = dict.fromkeys(each["simulator"] for each in evaluation["slices"].values() if each["kind"] == SWEEP)
+    charts = []
+    for kind in kinds:
+        curves = [Curve(each.label, _sweep(each.evaluation, kind)) for each in measured]
+        charts.append(_chart(kind, curves, AXES.get(kind, "strength")))
+    return charts
+
+
+def lengths(evaluation: tables.Evaluation, variants: Sequence[tables.Comparison] = ()) -> List[Chart]:
+    """FMRR over message length by box, with the papers' points; nothing where no box was measured."""
+    measured = tables.by_length(evaluation, variants)
+    curves = []
+    for box in BOXES:
+        found = [(each.evaluation["tagger"]["message_bits"], each.evaluation["overall"].get(box)) for each in measured]
+        points = [(bits, figure) for bits, figure in found if _known(figure)]
+        curves += [Curve(f"this tagger, {box}-box mean", points)] if points else []
+    return [_chart("message length", curves, "message bits", with_papers=True)] if curves else []
+
+
+def _sweep(evaluation: tables.Evaluation, kind: str) -> List[Tuple[float, Dict[str, float]]]:
+    found = [each for each in evaluation["slices"].values() if each["kind"] == SWEEP and each["simulator"] == kind]
+    points = [(each["strength_value"], each["fmrr"]) for each in found if _known(each["fmrr"])]
+    return sorted(points, key=lambda point: point[0])
+
+
+def _known(figure: Any) -> bool:
+    return bool(figure) and None not in figure.values()
+
+
+def _chart(title: str, curves: Sequence[Curve], axis: str, with_papers: bool = False) -> Chart:
+    with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": title}):
+        figure = Figure(figsize=(4.8, 3.4) if with_papers else (3.5, 2.6), layout="constrained")
+        axes = figure.add_subplot()
+        drawn = [(curve, style) for curve, style in zip(curves, itertools.cycle(_STYLES)) if curve.points]
+        for curve, style in drawn:
+            _draw(axes, curve, *style)
+        if with_papers:
+            _draw_papers(axes)
+        _finish(axes, axis)
+        if with_papers or len(drawn) > 1:
+            figure.legend(loc="outside upper left", ncols=2, fontsize=7, frameon=False, borderaxespad=0)
+        return Chart(title, _as_svg(figure, title), _description(title, [curve for curve, _ in drawn], axis))
+
+
+def _draw(axes: Any, curve: Curve, colour: str, line: Any, marker: str) -> None:
+    xs = [x for x, _ in curve.points]
+    low, high, mean = ([point[end] for _, point in curve.points] for end in ("low", "high", "mean"))
+    axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
+    # Bars besides: a band of one point cannot be seen. Rounded figures may leave their intervals by a hair.
+    errors = [[max(0.0, m - l) for m, l in zip(mean, low)], [max(0.0, h - m) for m, h in zip(mean, high)]]
+    axes.errorbar(xs, mean, errors, color=colour, linestyle=line, marker=marker, markersize=4, linewidth=1.5,
+                  elinewidth=0.8, capsize=2, label=curve.label)  # fmt: skip
+
+
+def _draw_papers(axes: Any) -> None:
+    for index, point in enumerate(sorted(papers.LENGTHS, key=lambda each: (each.message_bits, each.fmrr))):
+        said = f"below {point.fmrr:.2f}" if point.is_bound else f"{point.generator} {point.fmrr:.2f}"
+        axes.plot(point.message_bits, point.fmrr, marker="v" if point.is_bound else "*", linestyle="none", color=_TEXT)
+        # On both sides in turn: they lie close together.
+        side, aligned = (-7, "right") if index % 2 else (7, "left")
+        place = {"textcoords": "offset points", "ha": aligned, "va": "center", "fontsize": 7}
+        axes.annotate(f"papers: {said}", (point.message_bits, point.fmrr), (side, 0), **place)
+    axes.margins(x=0.25)
+
+
+def _finish(axes: Any, axis: str) -> None:
+    axes.set(ylim=(-0.04, 1.04), xlabel=axis, ylabel="FMRR")
+    axes.grid(color=_LINES, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_TEXT)
+
+
+def _as_svg(figure: Figure, title: str) -> str:
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # Else a block of metadata with addresses.
+    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    # A page may have each name once, and every chart has the same: those in use get the title before them.
+    used = set(re.findall(r"#([\w.-]+)", svg))
+    prefix = re.sub(r"\W", "-", title)
+    svg = re.sub(r' id="([^"]+)"', lambda found: f' id="{prefix}-{found[1]}"' if found[1] in used else "", svg)
+    svg = re.sub(r"(url\(#|href=\"#)([\w.-]+)", lambda found: f"{found[1]}{prefix}-{found[2]}", svg)
+    return re.sub(r' (?:width|height)="[^"]*pt"', "", svg, count=2)  # The page sets its size.
+
+
+def _description(title: str, curves: Sequence[Curve], axis: str) -> str:
+    said = []
+    for curve in curves:
+        points = ", ".join(f"{point['mean']:.2f} at {x:g}" for x, point in curve.points)
+        said.append(f"{curve.label}: {points}")
+    return f"FMRR over {axis}, {title}. {'; '.join(said)}."

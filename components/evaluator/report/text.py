@@ -1,0 +1,123 @@
+"""The evaluation for people: one table in plain text, all of the report's in Markdown."""
+
+from typing import Any, Dict, List, Optional, Sequence
+
+from faketagger.components.evaluator.config import PLAIN
+from faketagger.components.evaluator.measure.slices import CONDITION
+from faketagger.components.evaluator.report import tables
+from faketagger.components.evaluator.verdict import gate
+
+_RIGHT_ALIGNED = ("strength dB", "bit accuracy")
+
+
+def format_table(evaluation: Dict[str, Any], decision: gate.Decision) -> str:
+    """Monospaced text: the conditions, quality, false positives, the verdict and why. Ends in a line break.
+
+    Sweeps, and perturbations after simulators, are a hundred lines more: they are in the report.
+    """
+    table = _table(evaluation)
+    heading = {name: name for name in _columns(evaluation)}
+    widths = {name: max(len(row[name]) for row in [heading, *table]) for name in heading}
+    lines = [_line(heading, widths), "  ".join("-" * width for width in widths.values())]
+    lines += [_line(row, widths) for row in table]
+    return "\n".join([*lines, "", *_quality(evaluation), "", *_verdict(decision, "  - ")]) + "\n"
+
+
+def format_markdown(
+    evaluation: Dict[str, Any], decision: Optional[gate.Decision], comparisons: Sequence[tables.Comparison] = ()
+) -> str:
+    """The report's tables in Markdown (tables.all_tables), the verdict first. Ends in a line break.
+
+    Args:
+      evaluation: summary.summarise's.
+      decision: the gate's; None where it was held against none.
+      comparisons: other evaluations, to stand beside it.
+    """
+    verdict, *reasons = _verdict(decision, "- ")
+    quality = [f"- {line}" for line in _quality(evaluation)]
+    lines = [f"**{verdict}**", *([""] if reasons else []), *reasons, "", *quality, "", tables.comparability(evaluation)]
+    for table in tables.all_tables(evaluation, comparisons):
+        paragraphs = [f"\n{paragraph}" for paragraph in table.paragraphs]
+        lines += ["", f"### {table.title}", *paragraphs, *_markdown_rows(table)]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_rows(table: tables.Table) -> List[str]:
+    if not table.rows:
+        return []
+    rows = [[_escaped(column) for column in table.columns], ["---"] * len(table.columns)]
+    rows += [[_markdown_cell(cell) for cell in row] for row in table.rows]
+    return ["", *("| " + " | ".join(cells) + " |" for cells in rows)]
+
+
+def _markdown_cell(cell: tables.Cell) -> str:
+    mark = f"({cell.mark})" if cell.mark else ""
+    return _escaped(" ".join(part for part in (cell.text, cell.interval, mark) if part))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _line(row: Dict[str, str], widths: Dict[str, int]) -> str:
+    aligned = {name: str.rjust if name in _RIGHT_ALIGNED else str.ljust for name in widths}
+    return "  ".join(aligned[name](row[name], width) for name, width in widths.items()).rstrip()
+
+
+def _columns(evaluation: Dict[str, Any]) -> List[str]:
+    fmrr = f"FMRR [{_confidence(evaluation)}]"
+    return ["simulator", "condition", "family", "box", "strength dB", fmrr, "bit accuracy"]
+
+
+def _confidence(evaluation: Dict[str, Any]) -> str:
+    return f"{100 * evaluation['confidence']:g}% CI"
+
+
+def _table(evaluation: Dict[str, Any]) -> List[Dict[str, str]]:
+    """One row a slice: `plain`, then the white-box simulators, then the black-box ones."""
+    slices = {name: found for name, found in evaluation["slices"].items() if found["kind"] in (PLAIN, CONDITION)}
+    rows = []
+    for name in sorted(slices, key=lambda name: (name != PLAIN, bool(slices[name]["black_box"]), name)):
+        figures = slices[name]
+        box = {None: "-", False: "white", True: "black"}[figures["black_box"]]
+        strength = _number(figures["strength"]["psnr"]["mean"], 1) if figures["strength"] else "-"
+        cells = [
+            figures["simulator"] or name,
+            figures["condition"] or "-",
+            figures["family"] or "-",
+            box,
+            strength,
+            _interval(figures["fmrr"], 3),
+            _number(figures["bit_accuracy"]["mean"], 3),
+        ]
+        rows.append(dict(zip(_columns(evaluation), cells)))
+    return rows
+
+
+def _quality(evaluation: Dict[str, Any]) -> List[str]:
+    quality, untagged, confidence = evaluation["quality"], evaluation["untagged"], _confidence(evaluation)
+    lines = []
+    if quality:
+        lines.append(f"PSNR {_interval(quality['psnr'], 2)} dB, SSIM {_interval(quality['ssim'], 4)} ({confidence})")
+        tries = evaluation["repeats"]
+        lines.append(f"{quality['pictures']} pictures, each tagged {tries} time{'s' if tries != 1 else ''}")
+    if untagged and untagged["false_positives"] is not None:
+        found = f"{untagged['false_positives']} of {untagged['pictures']} untagged pictures"
+        lines.append(f"read as tagged: {found}, share {_interval(untagged['share'], 4)} ({confidence})")
+    return lines or ["no picture was measured"]
+
+
+def _verdict(decision: Optional[gate.Decision], bullet: str) -> List[str]:
+    if decision is None:
+        return ["NOT JUDGED"]
+    failed = [f"{bullet}{check.name}: {check.reason}" for check in decision.checks if not check.passed]
+    return ["BLESSED" if decision.blessed else "NOT BLESSED", *failed]
+
+
+def _interval(figure: Dict[str, Optional[float]], digits: int) -> str:
+    mean, low, high = (_number(figure[end], digits) for end in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def _number(value: Optional[float], digits: int) -> str:
+    return "none" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,1 @@
+"""From the rows of single pictures to the decision."""

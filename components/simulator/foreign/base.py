@@ -1,0 +1,109 @@
+"""What the readers of generators made elsewhere share: what they return, size limits, the labels of attribute editors.
+
+An attribute editor is told which attributes the made picture shall show. A simulator gets a picture and a condition
+alone, so what the picture shows before the edit is read from it by the attribute classifier that was trained beside the
+generator (the head of its discriminator), or, where there is none, taken to be the same for every picture
+(`source_attributes`).
+"""
+
+import dataclasses
+import os
+from typing import Any, Callable, Iterable, Optional, Sequence, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from faketagger.components.simulator import library
+from faketagger.components.simulator.generators.attribute_editing import condition_name
+
+Labeller = Callable[[tf.Tensor], tf.Tensor]  # Pictures [B, S, S, 3] in [0, 1] → float32 [B, A] of 0 and 1.
+
+_NAMES_SHOWN = 40
+
+
+@dataclasses.dataclass(frozen=True)
+class Foreign:
+    """A generator made elsewhere, as a function.
+
+    Attributes:
+      simulate: float32 [B, S, S, 3] in [0, 1] and int32 [B] → float32 [B, s, s, 3], about in [0, 1].
+      conditions: the names of the second argument's values.
+      tracked: the variables or the loaded model that it uses.
+      side: S, where it takes but one; None where it takes any multiple of `multiple`.
+      multiple: what S must be a multiple of.
+    """
+
+    simulate: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    conditions: Tuple[str, ...]
+    tracked: Any
+    side: Optional[int] = None
+    multiple: int = 1
+
+
+def check_size(paths: Iterable[str], where: str) -> None:
+    """Raises ValueError when the files together are larger than a simulator may be; OSError when one is missing."""
+    size = sum(os.path.getsize(path) for path in paths)
+    if size > library.MAX_SAVED_MODEL_BYTES:
+        raise ValueError(f"{where}: {size:,} bytes is over the {library.MAX_SAVED_MODEL_BYTES:,} a simulator may have")
+
+
+def listed(names: Iterable[str], limit: Optional[int] = _NAMES_SHOWN) -> str:
+    """Names for an error message, sorted; None for `limit` shows all."""
+    names = sorted(names)
+    shown = names if limit is None else names[:limit]
+    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "") or "none"
+
+
+def attribute_names(given: Optional[Sequence[str]], default: Sequence[str], count: int, where: str) -> Tuple[str, ...]:
+    """The names of a network's `count` attributes: those given, or the official code's default list where it fits."""
+    names = tuple(default if given is None else given)
+    if len(names) != count or len(set(names)) != count:
+        said = "the official default has" if given is None else "--attributes names"
+        raise ValueError(
+            f"{where}: edits {count} attributes, {said} {len(names)} ({', '.join(names)}): give --attributes with "
+            f"{count} different names in the order of its training"
+        )
+    return names
+
+
+def edit_conditions(attributes: Sequence[str]) -> Tuple[str, ...]:
+    """One condition for each attribute, named as the papers do."""
+    return tuple(condition_name(each) for each in attributes)
+
+
+def fixed_labels(shown: Sequence[str], attributes: Sequence[str]) -> Labeller:
+    """Every picture shows the attributes of `shown` and no others; ValueError when one is none of `attributes`."""
+    unknown = set(shown) - set(attributes)
+    if unknown:
+        raise ValueError(f"--source_attributes: {listed(unknown)} is none of {', '.join(attributes)}")
+    labels = np.float32([[each in shown for each in attributes]])
+    return lambda images: tf.repeat(tf.constant(labels), tf.shape(images)[0], 0)
+
+
+def classified_labels(logits: Callable[[tf.Tensor], tf.Tensor]) -> Labeller:
+    """The labels that a classifier, pictures in [−1, 1] → logits [B, A], finds more likely than not."""
+    return lambda images: tf.stop_gradient(tf.cast(logits(images * 2.0 - 1.0) > 0.0, tf.float32))
+
+
+def invert(labels: tf.Tensor, condition: tf.Tensor, attributes: Sequence[str]) -> tf.Tensor:
+    """Labels float32 [B, A] of 0 and 1 with the attribute of `condition` [B] inverted; what it excludes is unset."""
+    chosen = tf.one_hot(condition, len(attributes), True, False, dtype=tf.bool)
+    inverted = tf.where(chosen, 1.0 - labels, labels)
+    was_set = tf.reduce_any(chosen & (inverted > 0.0), 1, keepdims=True)
+    return tf.where(was_set & tf.gather(exclusions(attributes), condition), 0.0, inverted)
+
+
+# One of a group sets the others to 0, as the official STGAN's and AttGAN's tests do; StarGAN's knows the first alone.
+_ONE_OF = (
+    ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"),
+    ("Straight_Hair", "Wavy_Hair"),
+    ("Bald", "Bangs"),
+    ("Receding_Hairline", "Bangs"),
+)
+
+
+def exclusions(attributes: Sequence[str]) -> np.ndarray:
+    """Which attributes (columns) a set one (row) excludes, bool [A, A]."""
+    return np.array(
+        [[a != b and any(a in group and b in group for group in _ONE_OF) for b in attributes] for a in attributes], bool
+    )

@@ -1,0 +1,1 @@
+"""The trainable simulators, one file each, and the registry of them."""

@@ -1,0 +1,120 @@
+"""What every trainable simulator is: a Keras model that trains on faces and then simulates."""
+
+import abc
+import dataclasses
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from faketagger.components.contract import features, images
+from faketagger.components.simulator.config import SimulatorConfig
+
+MIN_LABELLED = 8  # Pictures with and without an attribute below which neither a judge nor an editor can learn it.
+
+
+@dataclasses.dataclass(frozen=True)
+class Faces:
+    """A split of the Examples.
+
+    In memory as 8-bit values: the 27,000 photographs of CelebA-HQ's train split at 256×256 are 5 GB, as floats 20.
+
+    Attributes:
+      pixels: uint8 [N, S, S, 3].
+      attributes: int64 [N, 40] in features.ATTRIBUTE_NAMES' order; −1 where unknown.
+    """
+
+    pixels: np.ndarray
+    attributes: np.ndarray
+
+    @property
+    def pictures(self) -> np.ndarray:
+        """float32 [N, S, S, 3] in [0, 1], made anew each time: for the few of an eval split."""
+        return images.to_float(self.pixels)
+
+    def first(self, count: int) -> "Faces":
+        """The first `count` of them."""
+        return Faces(self.pixels[:count], self.attributes[:count])
+
+    def labels(self, attribute: str) -> np.ndarray:
+        """One attribute's labels, int64 [N]."""
+        return self.attributes[:, features.ATTRIBUTE_NAMES.index(attribute)]
+
+
+def read_faces(examples_uri: str, split: str, image_size: int, limit: Optional[int] = None) -> Faces:
+    """Reads a split of an Examples artifact; at most `limit` pictures of it."""
+    pixels, attributes = [], []
+    for example in features.read_dataset(examples_uri, split, image_size, limit).as_numpy_iterator():
+        pixels.append(images.to_uint8(example[features.IMAGE]))
+        attributes.append(example[features.ATTRIBUTES])
+    return Faces(np.stack(pixels), np.stack(attributes))
+
+
+def learnable(faces: Faces) -> List[str]:
+    """The attributes that enough pictures have and enough have not, in features.ATTRIBUTE_NAMES' order."""
+    counts = [(name, np.bincount(faces.labels(name) + 1, minlength=3)) for name in features.ATTRIBUTE_NAMES]
+    return [name for name, (_, without, having) in counts if min(without, having) >= MIN_LABELLED]
+
+
+def endless(pixels: np.ndarray, seed: int) -> tf.data.Dataset:
+    """Pictures uint8 [N, S, S, 3] without end, float32 [S, S, 3] in [0, 1], in random order and flipped at random.
+
+    Their numbers are shuffled, as a buffer of pictures would hold all of them once more.
+    """
+    kept = tf.constant(pixels)
+    order = tf.data.Dataset.range(len(pixels)).shuffle(len(pixels), seed=seed).repeat()
+    pictures = order.map(lambda number: tf.cast(kept[number], tf.float32) / 255.0)
+    return pictures.map(tf.image.random_flip_left_right)
+
+
+class Generator(keras.Model, abc.ABC):
+    """Base of the trainable simulators; a subclass also defines Keras' `train_step` over what `batches` yields.
+
+    Attributes:
+      FAMILY: one of contract/manifest.py's families.
+      conditions: the names of `condition`'s values.
+      image_size: the side of its pictures.
+    """
+
+    FAMILY: str
+    conditions: Tuple[str, ...]
+    image_size: int
+
+    @property
+    @abc.abstractmethod
+    def settings(self) -> Dict[str, Any]:
+        """The constructor's arguments, as JSON values."""
+
+    @property
+    @abc.abstractmethod
+    def networks(self) -> List[keras.Model]:
+        """What `simulate` uses, in a fixed order: their weights are the simulator."""
+
+    @classmethod
+    @abc.abstractmethod
+    def build_for(cls, config: SimulatorConfig, faces: Faces) -> "Generator":
+        """An untrained one, its weights created; `faces` says which attributes are labelled.
+
+        Raises:
+          ValueError: these faces cannot train it, and what they lack.
+        """
+
+    def compile_for(self, config: SimulatorConfig, steps: int) -> None:
+        """Sets the optimisers up, their state created, for training of `steps` steps; a critic's is added by its subclass."""
+        self.compile(decaying_adam(config.learning_rate, steps))
+        self.optimizer.build(self.trainable_variables)
+
+    @abc.abstractmethod
+    def batches(self, faces: Faces, config: SimulatorConfig) -> tf.data.Dataset:
+        """Endless shuffled batches for `train_step`."""
+
+    @abc.abstractmethod
+    def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        """float32 [B, S, S, 3] in [0, 1] and int32 [B] → the same shape and range; differentiable."""
+
+
+def decaying_adam(learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
+    """Adam as GANs are trained with, its rate decayed to a twentieth along a cosine."""
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=0.05)
+    return keras.optimizers.Adam(schedule, beta_1=0.5, clipnorm=1.0)

@@ -1,0 +1,153 @@
+"""`stgan` (attribute_editing): an encoder-decoder whose skips are gated by the *change* of attributes asked for.
+
+Liu et al. 2019, "STGAN", CVPR, cited here by the titles of its sections. Selective transfer units carry from each
+encoder layer to the decoder what the change leaves as it is, and remake the rest ("Selective Transfer Units"); both see
+the difference of the attribute vectors, not the target (§3.2, "Taking Difference Attribute Vector as Input").
+"""
+
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import tensorflow as tf
+from tensorflow import keras
+
+from faketagger.components.simulator.config import SimulatorConfig
+from faketagger.components.simulator.generators.attribute_editing import AttributeEditor, editable_attributes
+from faketagger.components.simulator.generators.base import Faces
+
+_PAPER_DEPTH = 5
+_MAX_MULTIPLE = 16
+
+
+class STGAN(AttributeEditor):
+    """Trained by the paper's losses ("Loss Functions"): adversarial, attributes, L1 at no change; weights 1, 10, 100.
+
+    Args:
+      image_size: the side of the pictures; the paper's is 128.
+      width: channels of the first layer, doubled from layer to layer; the paper's is 64, 16 to 24 suit two cores.
+      attributes: the names of the attributes it edits.
+      depth: encoder layers, at least 2; the paper has 5. The side must be a multiple of 2^depth.
+      intensities: of the simulated edits (attribute_editing.AttributeEditor).
+    """
+
+    ATTRIBUTE_WEIGHT = 10.0
+    RECONSTRUCTION_WEIGHT = 100.0
+    UNCHANGED_SHARE = 0.0  # Every step reconstructs each picture anyway.
+
+    def __init__(
+        self,
+        image_size: int,
+        width: int,
+        attributes: Sequence[str],
+        depth: int = _PAPER_DEPTH,
+        intensities: Optional[Sequence[float]] = None,
+    ):
+        super().__init__(image_size, width, attributes, intensities)
+        self.depth = depth
+        self.encoder = build_encoder(width, depth)
+        self.decoder = build_decoder(width, depth, len(attributes))
+        images, difference = keras.Input([None, None, 3]), keras.Input([len(attributes)])
+        made = self.decoder([*self.encoder(images), difference])
+        self.generator = keras.Model([images, difference], made, name="generator")
+
+    @property
+    def settings(self) -> Dict[str, Any]:
+        return {**super().settings, "depth": self.depth}
+
+    @classmethod
+    def build_for(cls, config: SimulatorConfig, faces: Faces) -> "STGAN":
+        attributes = editable_attributes(faces)
+        return cls(config.image_size, config.width, attributes, config.depth or depth_for(config.image_size))
+
+    def edit(self, images: tf.Tensor, difference: tf.Tensor) -> tf.Tensor:
+        """Edits pictures float32 [B, S, S, 3] in [0, 1] by `difference` float32 [B, A]: target minus source labels."""
+        return (self.generator([images * 2.0 - 1.0, difference], training=False) + 1.0) / 2.0
+
+    def edit_and_reconstruct(
+        self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor
+    ) -> Tuple[tf.Tensor, tf.Tensor]:
+        source = images * 2.0 - 1.0
+        difference = tf.where((labels < 0) | (targets < 0), 0.0, targets - labels)
+        # One pass through the decoder for both, so that its batch normalisation sees both kinds of change at once.
+        encoded = [tf.concat([each, each], 0) for each in self.encoder(source, training=True)]
+        made = self.decoder([*encoded, tf.concat([difference, tf.zeros_like(difference)], 0)], training=True)
+        edited, restored = tf.split(made, 2)
+        return (edited + 1.0) / 2.0, tf.reduce_mean(tf.abs(source - restored))
+
+    def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        """Edits float32 [B, S, S, 3] in [0, 1] as `condition` [B], an index of `conditions`, says."""
+        labels = self.estimate_labels(images)
+        return self.edit(images, self.emphasise(labels, condition) - labels)
+
+
+def depth_for(image_size: int) -> int:
+    """The paper's depth, or what leaves the innermost layer a whole number of pixels, at least 4 a side."""
+    return max(
+        depth for depth in range(2, _PAPER_DEPTH + 1) if image_size % 2**depth == 0 and image_size >= 4 * 2**depth
+    )
+
+
+class SelectiveTransferUnit(keras.layers.Layer):
+    """A gated recurrent unit across layers instead of time ("Selective Transfer Units").
+
+    Called with an encoder layer's features [B, h, w, channels], the state of the next deeper unit [B, h/2, w/2, c] (or
+    the innermost features) and the difference [B, A]; returns what goes on to the decoder and the unit's own state,
+    both [B, h, w, channels].
+
+    Args:
+      channels: of the encoder layer.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.upsample = keras.layers.Conv2DTranspose(channels, 4, 2, "same", name="upsample")
+        self.gates = keras.layers.Conv2D(2 * channels, 3, padding="same", activation="sigmoid", name="gates")
+        self.candidate = keras.layers.Conv2D(channels, 3, padding="same", activation="tanh", name="candidate")
+
+    def call(self, inputs: Sequence[tf.Tensor]) -> Tuple[tf.Tensor, tf.Tensor]:
+        encoded, deeper_state, difference = inputs
+        upsampled = self.upsample(append_vector(deeper_state, difference))
+        reset, update = tf.split(self.gates(tf.concat([encoded, upsampled], -1)), 2, -1)
+        state = reset * upsampled
+        candidate = self.candidate(tf.concat([encoded, state], -1))
+        return (1.0 - update) * upsampled + update * candidate, state
+
+
+def append_vector(x: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
+    """Features [B, h, w, c] and a vector [B, A] at every place → [B, h, w, c + A]."""
+    return tf.concat([x, vector[:, None, None, :] * tf.ones_like(x[..., :1])], -1)
+
+
+def build_encoder(width: int, depth: int) -> keras.Model:
+    """Pictures [B, S, S, 3] in [−1, 1] → features of each layer, the first [B, S/2, S/2, width]."""
+    images = keras.Input([None, None, 3])
+    layers = [images]
+    for level in range(depth):
+        x = keras.layers.Conv2D(_channels(width, level), 4, 2, "same", use_bias=False)(layers[-1])
+        layers.append(keras.layers.LeakyReLU(0.2)(keras.layers.BatchNormalization(epsilon=1e-5)(x)))
+    return keras.Model(images, layers[1:], name="encoder")
+
+
+def build_decoder(width: int, depth: int, attributes: int) -> keras.Model:
+    """Features as build_encoder's, and the difference [B, attributes] → pictures [B, S, S, 3] in [−1, 1]."""
+    encoded = [keras.Input([None, None, _channels(width, level)]) for level in range(depth)]
+    difference = keras.Input([attributes])
+    x = append_vector(encoded[-1], difference)
+    for level, skip in reversed(list(enumerate(_selective_skips(encoded, difference)))):
+        x = keras.layers.Conv2DTranspose(_channels(width, level + 1), 4, 2, "same", use_bias=False)(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization(epsilon=1e-5)(x))
+        x = append_vector(tf.concat([x, skip], -1), difference)
+    made = keras.layers.Conv2DTranspose(3, 4, 2, "same", activation="tanh")(x)
+    return keras.Model([*encoded, difference], made, name="decoder")
+
+
+def _selective_skips(encoded: Sequence[tf.Tensor], difference: tf.Tensor) -> List[tf.Tensor]:
+    """What each encoder layer but the innermost hands to the decoder, from the outermost on."""
+    skips, state = [], encoded[-1]
+    for features in reversed(encoded[:-1]):
+        skip, state = SelectiveTransferUnit(features.shape[-1])([features, state, difference])
+        skips.append(skip)
+    return skips[::-1]
+
+
+def _channels(width: int, level: int) -> int:
+    return min(2**level, _MAX_MULTIPLE) * width

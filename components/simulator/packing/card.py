@@ -1,0 +1,104 @@
+"""The model card of a shipped simulator, in Markdown."""
+
+from typing import Dict, List
+
+from faketagger.components.contract import manifest
+from faketagger.components.simulator.packing import samples
+from faketagger.components.simulator.quality.assess import MIN_EDITED, PHOTOGRAPHS
+
+FILE = "README.md"
+_MARK = "(not shown)"
+_LEGEND = f"{_MARK}: changes the picture without showing the attribute (edit seen − seen unedited < {MIN_EDITED:g})."
+
+_FAMILIES = {
+    "identity_swap": "identity swap",
+    "reenactment": "reenactment",
+    "attribute_editing": "attribute editing",
+    "entire_synthesis": "entire synthesis",
+}
+
+
+def write(described: manifest.SimulatorManifest, pictures: int, size_bytes: int, shown: bool = False) -> str:
+    """The card.
+
+    Args:
+      described: the manifest, assessed.
+      pictures: how many eval pictures it was assessed on.
+      size_bytes: of its weights on disk.
+      shown: whether its sheet shows pictures of other Examples than those it was trained and assessed on.
+    """
+    trained = described.training
+    minutes = trained["seconds_a_step"] * trained["steps"] / 60.0
+    settings = trained["settings"].items()
+    shape = ", ".join(f"{name} {value}" for name, value in settings if name not in ("attributes", "intensities"))
+    lines = [
+        f"# {described.name}",
+        "",
+        f"{_FAMILIES[described.family].capitalize()} by our `{trained['generator']}` ({shape}): "
+        f"{trained['parameters']:,} parameters, {size_bytes / 1e6:.1f} MB on disk.",
+        "",
+        f"- Data: {described.training_data}.",
+        f"- Command: `{_command(described, shown)}`; {minutes:.0f} minutes of training.",
+        f"- Licence: {described.licence}.",
+        f"- Measured on {pictures} eval pictures, 8-bit: strength is what the output keeps of the input, lower is stronger.",
+        "",
+        *_table(described),
+        "",
+        f"![Inputs in the first row, each condition below]({samples.FILE})",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _command(described: manifest.SimulatorManifest, shown: bool) -> str:
+    trained = described.training
+    settings = {
+        "generator": trained["generator"],
+        "name": described.name,
+        "image_size": described.image_size,
+        "width": trained["settings"]["width"],
+        **{name: trained[name] for name in ("depth", "steps", "batch_size", "learning_rate")},
+        "judge_steps": trained.get("judge_steps"),
+        "seed": trained["seed"],
+        "data": '"TEXT"',
+        "licence": '"TEXT"',
+        "examples": "DIR",
+        "shown": "OTHER_DIR" if shown else None,
+        "out": "pretrained/simulators",
+    }
+    flags = " ".join(f"--{name}={value}" for name, value in settings.items() if value is not None)
+    return f"python -m faketagger.components.simulator {flags}"
+
+
+def _table(described: manifest.SimulatorManifest) -> List[str]:
+    columns = ["condition", "PSNR dB", "SSIM", "in the face: PSNR dB", "SSIM"]
+    if described.success:
+        columns += ["edit seen", "seen unedited", "intensity"]
+    if described.realism:
+        columns += ["KID to photographs"]
+    lines = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 1) + "|"]
+    lines += ["| " + " | ".join(_row(described, name)) + " |" for name in described.conditions]
+    if any(_is_not_shown(described, name) for name in described.conditions):
+        lines += ["", _LEGEND]
+    if described.realism:
+        lines += ["", f"Two halves of the photographs are at KID {described.realism[PHOTOGRAPHS]['kid']:.4f} of each other."]
+    return lines
+
+
+def _is_not_shown(described: manifest.SimulatorManifest, condition: str) -> bool:
+    """Whether an edit was measured and the judge sees it hardly more often than in the pictures as they were."""
+    found = described.success.get(condition)
+    return found is not None and found["seen"] - found["unedited"] < MIN_EDITED
+
+
+def _row(described: manifest.SimulatorManifest, condition: str) -> List[str]:
+    strength = described.strength[condition]
+    digits = {"psnr": 1, "ssim": 3, "face_psnr": 1, "face_ssim": 3}
+    marked = f"{condition} {_MARK}" if _is_not_shown(described, condition) else condition
+    cells = [marked, *(f"{strength[name]:.{count}f}" for name, count in digits.items())]
+    if described.success:
+        found: Dict[str, float] = described.success.get(condition, {})
+        cells += [f"{found[name]:.2f}" if found else "-" for name in ("seen", "unedited")]
+        cells += [f"{described.training['settings']['intensities'][described.conditions.index(condition)]:g}"]
+    if described.realism:
+        cells += [f"{described.realism[condition]['kid']:.4f}"]
+    return cells

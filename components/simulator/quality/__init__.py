@@ -1,0 +1,1 @@
+"""How strong, how successful and how realistic a simulator is."""

@@ -38,6 +38,9 @@ setuptools.setup(
         "safetensors",
         "tqdm",
     ],
-    extras_require={"test": ["psutil", "pytest", "nbformat", "nbclient", "ipykernel"]},
+    extras_require={
+        "test": ["psutil", "pytest", "nbformat", "nbclient", "ipykernel"],
+        "lint": ["mypy==2.*", "ruff==0.17.*"],
+    },
     entry_points={"console_scripts": ["faketagger=faketagger.serving.cli:main"]},
 )

@@ -148,7 +148,14 @@ def _what_make_would_do(*arguments):
 
 @pytest.mark.skipif(not shutil.which("make"), reason="needs make")
 @pytest.mark.parametrize(
-    "target, does", [("run", "pipelines/run_local.py"), ("test", "-m pytest"), ("setup", ".ci/setup")]
+    "target, does",
+    [
+        ("run", "pipelines/run_local.py"),
+        ("test", "-m pytest"),
+        ("test-fast", '-m pytest -m "not slow"'),
+        ("lint", "-m mypy"),
+        ("setup", ".ci/setup"),
+    ],
 )
 def test_the_makefile_sets_up_before_each_job(target, does):
     lines = _what_make_would_do(target)
@@ -190,7 +197,8 @@ def test_every_requirement_is_pinned_to_a_version_that_it_allows(packaged):
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     pins = dict(re.match(r"([A-Za-z0-9._-]+)==(\S+)", line).groups() for line in lines if re.match(r"[A-Za-z]", line))
     pins = {name.lower().replace("_", "-"): version for name, version in pins.items()}
-    for text in packaged["install_requires"] + packaged["extras_require"]["test"]:
+    extras = packaged["extras_require"]
+    for text in packaged["install_requires"] + extras["test"] + extras["lint"]:
         requirement = requirements.Requirement(text)
         assert requirement.specifier.contains(pins[requirement.name.lower().replace("_", "-")]), text
 

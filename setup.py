@@ -35,6 +35,7 @@ setuptools.setup(
         "scipy",
         "grpcio-health-checking<1.49",
         "pillow",
+        "pydantic==1.10.*",
         "safetensors",
         "tqdm",
     ],

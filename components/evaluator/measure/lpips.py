@@ -7,7 +7,7 @@ Both files of weights are the users': torchvision's VGG16 and the official linea
 """
 
 import os
-from typing import Dict, List, Sequence, Tuple
+from typing import Collection, Dict, List, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -114,7 +114,8 @@ def _stage_names() -> List[List[str]]:
 
 
 def _vgg_shapes() -> Shapes:
-    shapes, before = {}, 3
+    shapes: Shapes = {}
+    before = 3
     for names, channels in zip(_stage_names(), _CHANNELS):
         for name in names:
             shapes |= {f"{name}.weight": (channels, before, 3, 3), f"{name}.bias": (channels,)}
@@ -135,7 +136,7 @@ def _check_file(path: str, source: str) -> None:
         raise ValueError(f"{path}: no such file; LPIPS needs its weights: fetch {source} and give its path")
 
 
-def _read(path: str, shapes: Shapes, source: str, unused: Sequence[str] = ()) -> Dict[str, np.ndarray]:
+def _read(path: str, shapes: Shapes, source: str, unused: Collection[str] = ()) -> Dict[str, np.ndarray]:
     """float32 tensors by name, exactly those of `shapes`."""
     # Here alone: it brings networks that nobody needs who does not measure LPIPS.
     from faketagger.components.simulator.foreign import torch
@@ -146,7 +147,7 @@ def _read(path: str, shapes: Shapes, source: str, unused: Sequence[str] = ()) ->
     broken = sorted(name for name, values in tensors.items() if not np.isfinite(values).all())
     if broken:
         raise ValueError(f"{path}: not all finite: {', '.join(broken)}: fetch {source} again")
-    return {name: np.float32(values) for name, values in tensors.items()}
+    return {name: np.asarray(values, np.float32) for name, values in tensors.items()}
 
 
 def _kernel(weight: np.ndarray) -> tf.Tensor:

@@ -58,7 +58,7 @@ def read_simulators(simulators_dir: str, config: EvaluatorConfig) -> Dict[str, m
     unknown = sorted(set(config.black_box) - set(simulators))
     if unknown:
         raise ValueError(f"black_box names {', '.join(unknown)}; {simulators_dir} has {', '.join(simulators)}")
-    if config.lpips_vgg:
+    if config.lpips_vgg and config.lpips_linear:
         lpips.check_files(config.lpips_vgg, config.lpips_linear)
     return simulators
 

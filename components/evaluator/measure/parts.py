@@ -44,7 +44,7 @@ class MeasureTagger(beam.PTransform):
         super().__init__()
         self._inputs, self._config, self._directory = inputs, config, directory
 
-    def expand(self, paths):
+    def expand(self, paths: beam.PCollection) -> beam.PCollection:
         whole = paths | "Whole" >> beam.Map(whole_file)
         parts = whole | "Parts" >> beam.FlatMap(_parts_of)
         measure = beam.ParDo(
@@ -58,7 +58,7 @@ def _parts_of(path: str) -> Iterable[Part]:
     return [(path, part) for part in range(_PARTS)]
 
 
-def _chosen(paths, limit: int):
+def _chosen(paths: beam.PCollection, limit: int) -> beam.pvalue.AsSideInput:
     """The ids of the `limit` pictures whose hashes are smallest: a random choice, but always the same."""
     smallest = beam.combiners.Top.Smallest(limit, key=rank)
     ids = paths | "Read" >> beam.FlatMap(read_records) | "Ids" >> beam.Map(image_id_of)
@@ -77,7 +77,7 @@ class _MeasureFn(beam.DoFn):
         self._inputs, self._config, self._directory = inputs, config, directory
         self._shared = shared.Shared()
 
-    def setup(self):
+    def setup(self) -> None:
         self._measurer = self._shared.acquire(lambda: Measurer(self._inputs, self._config))
 
     def process(self, part: Part, chosen: Optional[FrozenSet[str]]) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 import io
 import os
-from typing import Any, Dict, Iterable, List
+from types import TracebackType
+from typing import Any, Dict, Iterable, List, Optional
 
 import numpy as np
 import pyarrow
@@ -70,7 +71,7 @@ class RowFile:
         self._writer.write_table(table)
         self._any = self._any or table.num_rows > 0
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
         self._writer.close()
         if kind is None and self._any:
             files.write_bytes(self._path, self._buffer.getvalue())

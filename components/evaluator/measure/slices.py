@@ -1,7 +1,7 @@
 """What a tagger is measured after: nothing, each simulator's conditions, perturbations over their strengths, both in a row."""
 
 import dataclasses
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 from faketagger.components.contract import manifest
 from faketagger.components.evaluator.config import PLAIN, UNTAGGED, EvaluatorConfig, slice_of
@@ -33,6 +33,13 @@ class Slice:
     family: Optional[str] = None
     black_box: Optional[bool] = None
     strength: Optional[float] = None
+
+    @property
+    def through(self) -> Tuple[str, str]:
+        """Simulator and condition (of a sweep: perturbation and strength); ValueError for `plain`, which has none."""
+        if self.simulator is None or self.condition is None:
+            raise ValueError(f"{self.name}: goes through no simulator")
+        return self.simulator, self.condition
 
     @property
     def is_deepfake(self) -> bool:
@@ -80,6 +87,7 @@ def after(first: Slice, then: str) -> Slice:
 
 def perturbation_of(described: Slice) -> base.Perturbation:
     """What a sweep does to a picture, or an `after` slice to a simulator's output."""
+    name, condition = described.through
     if described.kind == SWEEP:
-        return catalogue.at(f"{described.simulator}_{described.condition}")
-    return catalogue.at(described.condition.rsplit(_THEN, 1)[1])
+        return catalogue.at(f"{name}_{condition}")
+    return catalogue.at(condition.rsplit(_THEN, 1)[1])

@@ -145,10 +145,21 @@ class Maker:
         wrong = np.where(finite, np.sum(read["message"] != messages, axis=1), messages.shape[1])
         psnr = metrics.psnr(given, tagged)
         for index, choice in enumerate(chosen):
-            residual = np.uint8(np.clip(128 + GAIN * (tagged[index].astype(np.float32) - given[index]), 0, 255))
-            shown = map(_shown, (given[index], tagged[index], residual, manipulated[index]))
-            figures = (psnr[index], int(wrong[index]), accuracy[index], read["p_value"][index])
-            yield Picture(choice.slice, choice.rank, choice.image_id, choice.repeat, *shown, *figures)
+            residual = 128 + GAIN * (tagged[index].astype(np.float32) - given[index])
+            yield Picture(
+                choice.slice,
+                choice.rank,
+                choice.image_id,
+                choice.repeat,
+                original=_shown(given[index]),
+                tagged=_shown(tagged[index]),
+                residual=_shown(np.clip(residual, 0, 255).astype(np.uint8)),
+                manipulated=_shown(manipulated[index]),
+                psnr=psnr[index],
+                wrong_bits=int(wrong[index]),
+                bit_accuracy=accuracy[index],
+                p_value=read["p_value"][index],
+            )
 
 
 def slices_of(evaluation: Evaluation) -> List[Slice]:
@@ -182,11 +193,11 @@ def _check(evaluation: Evaluation, found: models.Inputs, declared: Sequence[Slic
             raise ValueError(
                 f"{found.model_dir}: {key} {getattr(found.tagger, key)}; the evaluated tagger's was {evaluated[key]}"
             )
-    for each in declared:
-        if each.kind == slices.CONDITION and each.simulator not in found.simulators:
-            raise ValueError(f"{found.simulators_dir}: no simulator '{each.simulator}', which the evaluation has")
-        if each.kind == slices.CONDITION and each.condition not in found.simulators[each.simulator].conditions:
-            raise ValueError(f"{found.simulators_dir}: '{each.simulator}' has no condition '{each.condition}'")
+    for simulator, condition in (each.through for each in declared if each.kind == slices.CONDITION):
+        if simulator not in found.simulators:
+            raise ValueError(f"{found.simulators_dir}: no simulator '{simulator}', which the evaluation has")
+        if condition not in found.simulators[simulator].conditions:
+            raise ValueError(f"{found.simulators_dir}: '{simulator}' has no condition '{condition}'")
 
 
 def choose(directory: str, declared: Iterable[Slice]) -> List[Choice]:

@@ -62,7 +62,7 @@ def _row(
     drawn = draw(_SEED, [name], 0, tagger.generator)
     tagged, _ = tagger.encode(original, drawn.codewords)
     difference = tagged.astype(np.float32) - original
-    residual = np.uint8(np.clip(128 + _GAIN * difference, 0, 255))
+    residual = np.clip(128 + _GAIN * difference, 0, 255).astype(np.uint8)
     psnr = 20 * np.log10(255) - 10 * np.log10(np.mean(difference**2) + 1e-12)
 
     def read(pictures: np.ndarray) -> Cell:
@@ -71,7 +71,7 @@ def _row(
         message = "message right" if not wrong else f"{wrong} of {len(drawn.messages[0])} bits wrong"
         return Cell(pictures[0], f"{message}\np <= {found['p_value'][0]:.0e}")
 
-    simulated = [simulators.simulate(each.simulator, each.condition, tagged)[0] for each in wanted]
+    simulated = [simulators.simulate(*each.through, tagged)[0] for each in wanted]
     untagged = Cell(original[0], f"untagged\np <= {tagger.decode(original, drawn.masks)['p_value'][0]:.0e}")
     return [untagged, read(tagged), Cell(residual[0], f"PSNR {psnr:.1f} dB"), *map(read, simulated)]
 

@@ -1,0 +1,782 @@
+"""Server, client and command line together, over real gRPC, with a tiny tagger that writes its bits as pixels."""
+
+import dataclasses
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from PIL import Image
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_log_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from faketagger.components.contract import images, manifest, payload
+from faketagger.components.example_gen import face_drawing
+from faketagger.serving import cli, client, servable
+from faketagger.serving.server import start_server
+
+K, N = 4, 7
+HAMMING = np.array(
+    [[1, 0, 0, 0, 1, 1, 0], [0, 1, 0, 0, 1, 0, 1], [0, 0, 1, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1, 1]], np.uint8
+)
+KEY = b"the first key of the tests"
+MANIFEST = manifest.TaggerManifest(K, N, payload.generator_to_hex(HAMMING), 32, 1.0, 0.01)
+AVAILABLE, END = 30, 50
+
+
+class StubTagger(tf.Module):
+    """Writes the codeword into the first n red values, as 0 or 255, and a marker after them that `read` looks for."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "image"),
+            tf.TensorSpec([None, N], tf.float32, "codeword"),
+            tf.TensorSpec([None], tf.float32, "strength"),
+        ]
+    )
+    def tag(self, image, codeword, strength):
+        def one(item):
+            pixels = tf.io.decode_image(item[0], channels=3, expand_animations=False)
+            shape = tf.shape(pixels)
+            bits = tf.cast(255 * tf.clip_by_value(item[1] * item[2], 0, 1), tf.uint8)
+            flat = tf.reshape(pixels, [-1, 3])
+            red = tf.concat([bits, [7], flat[N + 1 :, 0]], 0)
+            tagged = tf.concat([red[:, tf.newaxis], flat[:, 1:]], 1)
+            return tf.io.encode_png(tf.reshape(tagged, shape))
+
+        return {"image": tf.map_fn(one, (image, codeword, strength), fn_output_signature=tf.string)}
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, "image"), tf.TensorSpec([None, N], tf.float32, "key_mask")]
+    )
+    def read(self, image, key_mask):
+        def one(data):
+            red = tf.io.decode_image(data, channels=3, expand_animations=False)[..., 0]
+            return tf.cast(tf.reshape(red, [-1])[: N + 1], tf.float32)
+
+        red = tf.map_fn(one, image, fn_output_signature=tf.float32)
+        logits = (red[:, :N] / 127.5 - 1) * (1 - 2 * key_mask)
+        bits = tf.cast(logits > 0, tf.int32)
+        again = tf.matmul(bits[:, :K], tf.constant(HAMMING, tf.int32)) % 2
+        tagged = tf.reduce_all(again == bits, 1) & (red[:, N] == 7)
+        return {
+            "message": bits[:, :K],
+            "score": tf.reduce_mean(tf.abs(logits), 1),
+            "p_value": tf.where(tagged, 0.001, 0.5),
+            "tagged": tagged,
+            "logits": logits,
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "request")])
+    def describe(self, request):
+        return {"manifest": tf.fill(tf.shape(request), json.dumps(dataclasses.asdict(MANIFEST)))}
+
+
+@pytest.fixture(scope="module")
+def saved_model(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("stub") / "tagger")
+    stub = StubTagger()
+    tf.saved_model.save(stub, path, signatures={"tag": stub.tag, "read": stub.read, "describe": stub.describe})
+    manifest.write(MANIFEST, path)
+    return path
+
+
+@pytest.fixture
+def base_path(tmp_path, saved_model):
+    """A base path with version 1."""
+    shutil.copytree(saved_model, tmp_path / "models" / "1")
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def server(base_path):
+    """Serves version 1; looks for others when a test says `server.manager.poll()`, or within the hour."""
+    running = start_server(str(base_path), poll_seconds=3600)
+    yield running
+    running.stop(0)
+
+
+@pytest.fixture
+def channel(server):
+    with grpc.insecure_channel(f"localhost:{server.port}") as channel:
+        yield channel
+
+
+@pytest.fixture
+def predictions(channel):
+    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+@pytest.fixture
+def models(channel):
+    return model_service_pb2_grpc.ModelServiceStub(channel)
+
+
+def _picture(format="PNG", size=(24, 16), mode="RGB"):
+    noise = np.random.default_rng(5).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).convert(mode).save(buffer, format)
+    return buffer.getvalue()
+
+
+def _read_request(name="faketagger", signature="read", **spec):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = name
+    request.model_spec.signature_name = signature
+    if "version" in spec:
+        request.model_spec.version.value = spec["version"]
+    if "label" in spec:
+        request.model_spec.version_label = spec["label"]
+    request.inputs["image"].CopyFrom(tf.make_tensor_proto([_picture()]))
+    request.inputs["key_mask"].CopyFrom(tf.make_tensor_proto(np.zeros([1, N], np.float32)))
+    return request
+
+
+def _status_request(name="faketagger", version=None):
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = name
+    if version is not None:
+        request.model_spec.version.value = version
+    return request
+
+
+def _reload_request(*models):
+    request = model_management_pb2.ReloadConfigRequest()
+    request.config.model_config_list.SetInParent()
+    for model in models:
+        config = request.config.model_config_list.config.add(name=model["name"], base_path=str(model["base_path"]))
+        config.model_platform = model.get("platform", "tensorflow")
+        config.version_labels.update(model.get("labels", {}))
+        if "specific" in model:
+            config.model_version_policy.specific.versions.extend(model["specific"])
+    return request
+
+
+def _refusal(call, request):
+    with pytest.raises(grpc.RpcError) as caught:
+        call(request)
+    return caught.value.code().name, caught.value.details()
+
+
+def _states(models):
+    return {it.version: it.state for it in models.GetModelStatus(_status_request()).model_version_status}
+
+
+# The server
+
+
+def test_predict_answers_in_typed_fields_and_names_model_version_and_signature(predictions):
+    response = predictions.Predict(_read_request())
+    assert response.model_spec.name == "faketagger"
+    assert response.model_spec.version.value == 1
+    assert response.model_spec.signature_name == "read"
+    assert set(response.outputs) == {"message", "score", "p_value", "tagged", "logits"}
+    logits = response.outputs["logits"]
+    assert len(logits.float_val) == N and not logits.tensor_content
+    assert [it.size for it in logits.tensor_shape.dim] == [1, N]
+    assert len(response.outputs["message"].int_val) == K
+    assert list(response.outputs["tagged"].bool_val) == [False]
+
+
+def test_predict_returns_the_filtered_outputs_only(predictions):
+    request = _read_request()
+    request.output_filter.extend(["tagged", "p_value"])
+    assert set(predictions.Predict(request).outputs) == {"tagged", "p_value"}
+
+
+def test_predict_refuses_as_tensorflow_serving_does(predictions):
+    no_spec = predict_pb2.PredictRequest()
+    missing_input, odd_output, twice = _read_request(), _read_request(), _read_request()
+    del missing_input.inputs["key_mask"]
+    odd_output.output_filter.append("nothing")
+    twice.output_filter.extend(["tagged", "tagged"])
+    expected = [
+        (no_spec, "INVALID_ARGUMENT", "Missing ModelSpec"),
+        (_read_request(name=""), "INVALID_ARGUMENT", "ModelSpec has no name specified."),
+        (_read_request(name="x"), "NOT_FOUND", "Servable not found for request: Latest(x)"),
+        (_read_request(version=5), "NOT_FOUND", "Servable not found for request: Specific(faketagger, 5)"),
+        (_read_request(label="new"), "INVALID_ARGUMENT", "Unrecognized servable version label: new"),
+        (_read_request(signature="s"), "FAILED_PRECONDITION", 'Serving signature key "s" not found.'),
+        (_read_request(signature=""), "FAILED_PRECONDITION", 'Serving signature key "serving_default" not found.'),
+        (
+            missing_input,
+            "INVALID_ARGUMENT",
+            "input size does not match signature: 1!=2 len({image}) != len({image,key_mask}). "
+            "Sent extra: {}. Missing but required: {key_mask}.",
+        ),
+        (
+            odd_output,
+            "INVALID_ARGUMENT",
+            "output tensor alias not found in signature: nothing "
+            "Outputs expected to be in the set {logits,message,p_value,score,tagged}.",
+        ),
+        (twice, "INVALID_ARGUMENT", "duplicate output tensor alias: tagged"),
+    ]
+    for request, code, message in expected:
+        assert _refusal(predictions.Predict, request) == (code, message)
+
+
+def test_predict_refuses_wrong_types_shapes_and_pictures_with_invalid_argument(predictions):
+    wrong_type, wrong_shape, no_picture = _read_request(), _read_request(), _read_request()
+    wrong_type.inputs["key_mask"].CopyFrom(tf.make_tensor_proto(np.zeros([1, N], np.int64)))
+    wrong_shape.inputs["key_mask"].CopyFrom(tf.make_tensor_proto(np.zeros([1, N + 1], np.float32)))
+    no_picture.inputs["image"].CopyFrom(tf.make_tensor_proto([b"no picture"]))
+    for request, words in ((wrong_type, "float32 but int64"), (wrong_shape, "(1, 8)"), (no_picture, "image")):
+        code, message = _refusal(predictions.Predict, request)
+        assert code == "INVALID_ARGUMENT"
+        assert words in message
+
+
+def test_a_tensor_that_claims_a_huge_shape_is_refused_before_it_is_unpacked(predictions):
+    request = _read_request()
+    for size in request.inputs["key_mask"].tensor_shape.dim:
+        size.size = 10**6
+    request.inputs["key_mask"].float_val.append(1.0)
+    assert _refusal(predictions.Predict, request) == ("INVALID_ARGUMENT", "tensor parsing error: key_mask")
+
+
+def test_long_error_messages_are_cut_at_1024_characters(predictions):
+    _, message = _refusal(predictions.Predict, _read_request(signature="s" * 3000))
+    assert message.startswith('Serving signature key "sss')
+    assert len(message) == 1024 + len("...TRUNCATED") and message.endswith("...TRUNCATED")
+
+
+def test_requests_over_the_message_bound_are_refused(base_path):
+    small = start_server(str(base_path), poll_seconds=3600, max_message_bytes=1000)
+    with grpc.insecure_channel(f"localhost:{small.port}") as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        assert _refusal(stub.Predict, _read_request())[0] == "RESOURCE_EXHAUSTED"
+    small.stop(0)
+
+
+def test_methods_that_a_tagger_has_no_use_for_are_unimplemented(predictions):
+    assert _refusal(predictions.Classify, classification_pb2.ClassificationRequest())[0] == "UNIMPLEMENTED"
+
+
+def test_metadata_holds_the_signatures_and_only_them(predictions):
+    request = get_model_metadata_pb2.GetModelMetadataRequest()
+    request.model_spec.name = "faketagger"
+    message = "GetModelMetadataRequest must specify at least one metadata_field"
+    assert _refusal(predictions.GetModelMetadata, request) == ("INVALID_ARGUMENT", message)
+    request.metadata_field.append("signature_def")
+    response = predictions.GetModelMetadata(request)
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    assert response.metadata["signature_def"].Unpack(signatures)
+    assert {"tag", "read", "describe"} <= set(signatures.signature_def)
+    assert set(signatures.signature_def["tag"].inputs) == {"image", "codeword", "strength"}
+    request.metadata_field.append("weights")
+    assert _refusal(predictions.GetModelMetadata, request)[1] == "Metadata field weights is not supported"
+
+
+def test_status_refuses_models_and_versions_that_never_were(models):
+    not_found = "NOT_FOUND"
+    refusal = _refusal(models.GetModelStatus, _status_request("x"))
+    assert refusal == (not_found, "Could not find any versions of model x")
+    refusal = _refusal(models.GetModelStatus, _status_request(version=9))
+    assert refusal == (not_found, "Could not find version 9 of model faketagger")
+
+
+def test_a_new_version_takes_over_and_the_old_one_ends(server, base_path, predictions, models):
+    os.rename(shutil.copytree(base_path / "1", base_path / "copying"), base_path / "2")
+    server.manager.poll()
+    assert predictions.Predict(_read_request()).model_spec.version.value == 2
+    assert _states(models) == {2: AVAILABLE, 1: END}
+    refusal = _refusal(predictions.Predict, _read_request(version=1))
+    assert refusal == ("NOT_FOUND", "Servable not found for request: Specific(faketagger, 1)")
+
+
+def test_the_thread_finds_a_new_version_by_itself(base_path):
+    running = start_server(str(base_path), poll_seconds=0.05)
+    shutil.copytree(base_path / "1", base_path / "copying").rename(base_path / "2")
+    reached = _eventually(lambda: running.manager.available("faketagger") == {2})
+    running.stop(0)
+    assert reached
+
+
+def _eventually(condition):
+    waiting = threading.Event()
+    return any(condition() or waiting.wait(0.05) for _ in range(600))
+
+
+def test_removing_the_new_version_brings_the_old_one_back(server, base_path, predictions):
+    shutil.copytree(base_path / "1", base_path / "2")
+    server.manager.poll()
+    shutil.rmtree(base_path / "2")
+    server.manager.poll()
+    assert predictions.Predict(_read_request()).model_spec.version.value == 1
+
+
+def test_an_unfinished_push_is_waited_for(server, base_path, predictions, models):
+    shutil.copytree(base_path / "1", base_path / "2", ignore=shutil.ignore_patterns("saved_model.pb"))
+    server.manager.poll()
+    assert _states(models) == {1: AVAILABLE}
+    shutil.copy(base_path / "1" / "saved_model.pb", base_path / "2")
+    server.manager.poll()
+    assert predictions.Predict(_read_request()).model_spec.version.value == 2
+
+
+def test_a_broken_version_is_reported_once_and_the_old_one_goes_on(server, base_path, predictions, models, caplog):
+    (base_path / "2").mkdir()
+    (base_path / "2" / "saved_model.pb").write_bytes(b"not a model")
+    for _ in range(3):
+        server.manager.poll()
+    assert predictions.Predict(_read_request()).model_spec.version.value == 1
+    broken, good = models.GetModelStatus(_status_request()).model_version_status
+    assert (broken.version, broken.state, good.version, good.state) == (2, END, 1, AVAILABLE)
+    assert broken.status.error_code != 0 and broken.status.error_message
+    assert sum("version 2" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_the_old_version_goes_on_from_memory_when_only_a_broken_one_is_left(server, base_path, predictions):
+    os.rename(base_path / "1", base_path / "2")
+    (base_path / "2" / "saved_model.pb").write_bytes(b"not a model")
+    server.manager.poll()
+    assert predictions.Predict(_read_request()).model_spec.version.value == 1
+
+
+def test_a_broken_version_is_loaded_once_it_is_mended(server, base_path, predictions):
+    (base_path / "2").mkdir()
+    (base_path / "2" / "saved_model.pb").write_bytes(b"not a model")
+    server.manager.poll()
+    shutil.copytree(base_path / "1", base_path / "2", dirs_exist_ok=True)
+    server.manager.poll()
+    assert predictions.Predict(_read_request()).model_spec.version.value == 2
+
+
+def test_versions_whose_names_are_no_numbers_are_left_alone(server, base_path, models):
+    for name in ("-3", "2.5", "v4", "٣"):
+        shutil.copytree(base_path / "1", base_path / name)
+    server.manager.poll()
+    assert _states(models) == {1: AVAILABLE}
+
+
+def _write_warm_up(version_path, requests):
+    os.makedirs(version_path / "assets.extra")
+    with tf.io.TFRecordWriter(str(version_path / servable.WARM_UP_FILE)) as writer:
+        for request in requests:
+            log = prediction_log_pb2.PredictionLog()
+            log.predict_log.request.CopyFrom(request)
+            writer.write(log.SerializeToString())
+
+
+def test_warm_up_requests_run_before_the_version_is_available(server, base_path, monkeypatch):
+    seen = []
+    predict = servable.Servable.predict
+
+    def recording(self, request):
+        seen.append((request.model_spec.signature_name, server.manager.available("faketagger")))
+        return predict(self, request)
+
+    monkeypatch.setattr(servable.Servable, "predict", recording)
+    shutil.copytree(base_path / "1", base_path / "2")
+    _write_warm_up(base_path / "2", [_read_request(), _read_request()])
+    server.manager.poll()
+    assert seen == [("read", {1}), ("read", {1})]
+    assert server.manager.available("faketagger") == {2}
+
+
+def test_a_version_whose_warm_up_fails_is_not_served(server, base_path, models):
+    shutil.copytree(base_path / "1", base_path / "2")
+    _write_warm_up(base_path / "2", [_read_request(signature="nothing")])
+    server.manager.poll()
+    failed, _ = models.GetModelStatus(_status_request()).model_version_status
+    assert (failed.version, failed.state, failed.status.error_code) == (2, END, 9)
+    assert failed.status.error_message == 'Serving signature key "nothing" not found.'
+
+
+def test_more_than_1000_warm_up_requests_are_refused(base_path, monkeypatch):
+    _write_warm_up(base_path / "1", [predict_pb2.PredictRequest()] * 1001)
+    monkeypatch.setattr(servable.Servable, "predict", lambda self, request: None)
+    with pytest.raises(servable.ServingError, match="exceeds the maximum .1000."):
+        servable.Servable(str(base_path / "1")).warm_up()
+
+
+def test_reload_replaces_the_full_set_of_models(predictions, models, base_path):
+    models.HandleReloadConfigRequest(_reload_request({"name": "other", "base_path": base_path}))
+    assert predictions.Predict(_read_request(name="other")).model_spec.name == "other"
+    assert _refusal(predictions.Predict, _read_request())[0] == "NOT_FOUND"
+    assert _states(models) == {1: END}
+
+
+def test_labels_name_versions_and_move_only_to_available_ones(predictions, models, base_path):
+    shutil.copytree(base_path / "1", base_path / "2")
+    model = {"name": "faketagger", "base_path": base_path, "specific": [1, 2]}
+    models.HandleReloadConfigRequest(_reload_request({**model, "labels": {"stable": 1, "canary": 2}}))
+    assert predictions.Predict(_read_request(label="stable")).model_spec.version.value == 1
+    assert predictions.Predict(_read_request(label="canary")).model_spec.version.value == 2
+    refusal = _refusal(models.HandleReloadConfigRequest, _reload_request({**model, "labels": {"stable": 7}}))
+    assert refusal == (
+        "FAILED_PRECONDITION",
+        "Request to assign label to version 7 of model faketagger, which is not currently available for inference",
+    )
+    assert predictions.Predict(_read_request(label="stable")).model_spec.version.value == 1
+
+
+def test_reload_refuses_configs_that_cannot_be_served(models, predictions, base_path, tmp_path):
+    model = {"name": "faketagger", "base_path": base_path}
+    refused = [
+        (model_management_pb2.ReloadConfigRequest(), "INVALID_ARGUMENT", "ServerModelConfig type not supported"),
+        (_reload_request(model, model), "INVALID_ARGUMENT", "Illegal to list model faketagger multiple times"),
+        (_reload_request({**model, "platform": "caffe"}), "INVALID_ARGUMENT", "unsupported platform caffe"),
+        (_reload_request({**model, "base_path": "here"}), "INVALID_ARGUMENT", "Expected model faketagger to have"),
+    ]
+    for request, code, words in refused:
+        refusal = _refusal(models.HandleReloadConfigRequest, request)
+        assert refusal[0] == code and words in refusal[1]
+    empty = {"name": "new", "base_path": tmp_path}
+    refusal = _refusal(models.HandleReloadConfigRequest, _reload_request(model, empty))
+    assert refusal == ("UNKNOWN", "Some models did not become available: {{name: new}, }")
+    assert predictions.Predict(_read_request()).model_spec.version.value == 1
+
+
+def test_stopping_lets_a_call_under_way_finish(server, predictions, monkeypatch):
+    entered, leave = threading.Event(), threading.Event()
+    predict = servable.Servable.predict
+
+    def slow(self, request):
+        entered.set()
+        assert leave.wait(30)
+        return predict(self, request)
+
+    monkeypatch.setattr(servable.Servable, "predict", slow)
+    answer = predictions.Predict.future(_read_request())
+    assert entered.wait(30)
+    stopping = threading.Thread(target=server.stop, args=(30,))
+    stopping.start()
+    leave.set()
+    assert answer.result(30).model_spec.version.value == 1
+    stopping.join(30)
+    assert server.manager.available("faketagger") == set()
+
+
+def test_health_follows_the_models(tmp_path, saved_model):
+    running = start_server(str(tmp_path / "models"), poll_seconds=3600)
+    with grpc.insecure_channel(f"localhost:{running.port}") as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        for service in ("", "PredictionService", "ModelService"):
+            request = health_pb2.HealthCheckRequest(service=service)
+            assert check(request).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        shutil.copytree(saved_model, tmp_path / "models" / "1")
+        running.manager.poll()
+        assert check(request).status == health_pb2.HealthCheckResponse.SERVING
+    running.stop(0)
+
+
+def test_a_port_in_use_is_an_error_that_names_it(server, base_path):
+    with pytest.raises(OSError, match=f"cannot listen on localhost:{server.port}"):
+        start_server(str(base_path), server.port)
+
+
+def test_the_server_program_says_what_it_serves_and_stops_on_sigterm(base_path):
+    command = [sys.executable, "-m", "faketagger.serving.server", f"--model_base_path={base_path}", "--port=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        line = process.stdout.readline()
+        port = int(line.rpartition(":")[2])
+        reading = client.TaggerClient(client.connect(f"localhost:{port}"), KEY).read(_picture())
+        process.send_signal(signal.SIGTERM)
+        rest, errors = process.communicate(timeout=60)
+    assert line == f"Serving faketagger (version 1) from {base_path} on localhost:{port}\n"
+    assert not reading.tagged
+    assert (process.returncode, rest, errors) == (0, "", "")
+
+
+# The client
+
+
+@pytest.fixture(params=["grpc", "in process"])
+def backend(request, base_path):
+    if request.param == "in process":
+        yield client.load(str(base_path))
+    else:
+        running = start_server(str(base_path), poll_seconds=3600)
+        backend = client.connect(f"localhost:{running.port}")
+        yield backend
+        backend.close()
+        running.stop(0)
+
+
+@pytest.mark.parametrize(
+    "format, mode", [("PNG", "RGB"), ("JPEG", "CMYK"), ("JPEG", "L"), ("WEBP", "RGB"), ("PNG", "P")]
+)
+def test_every_uid_comes_back_from_any_kind_of_picture(backend, format, mode):
+    tagger = client.TaggerClient(backend, KEY)
+    for uid in (0, 5, 2**K - 1):
+        png = tagger.tag(_picture(format, mode=mode), uid)
+        assert Image.open(io.BytesIO(png)).format == "PNG"
+        assert images.load_image(png).shape == (16, 24, 3)
+        reading = tagger.read(png)
+        assert reading == client.Reading(uid, True, pytest.approx(0.001), pytest.approx(1.0))
+
+
+def test_another_key_reads_no_tag(backend):
+    png = client.TaggerClient(backend, KEY).tag(_picture(), 9)
+    stranger = b"the second key of the tests"
+    assert not (payload.key_mask(KEY, N) == payload.key_mask(stranger, N)).all()
+    reading = client.TaggerClient(backend, stranger).read(png)
+    assert reading == client.Reading(reading.candidate, False, pytest.approx(0.5), pytest.approx(1.0))
+    assert reading.uid is None
+
+
+def test_strength_reaches_the_model(backend):
+    png = client.TaggerClient(backend, KEY).tag(_picture(), 9, strength=0.5)
+    written = images.load_image(png).reshape(-1, 3)[:N, 0]
+    assert set(written) <= {0, 127} and 127 in written
+
+
+def test_the_callers_mistakes_are_told_in_one_line(backend):
+    tagger = client.TaggerClient(backend, KEY)
+    with pytest.raises(client.TaggerError, match="number from 0 to 15, got 16"):
+        tagger.tag(_picture(), 16)
+    with pytest.raises(client.TaggerError, match="above 0, got nan"):
+        tagger.tag(_picture(), 1, strength=float("nan"))
+    with pytest.raises(client.PictureError, match="^holiday.jpg: not a readable picture"):
+        tagger.read(_picture("JPEG")[:300], "holiday.jpg")
+    with pytest.raises(client.TaggerError, match="at least 16 bytes, got 5"):
+        client.TaggerClient(backend, b"short").read(_picture())
+
+
+def test_a_client_follows_the_server_to_a_new_version(server, base_path):
+    tagger = client.TaggerClient(client.connect(f"localhost:{server.port}"), KEY)
+    png = tagger.tag(_picture(), 3)
+    shutil.copytree(base_path / "1", base_path / "2")
+    server.manager.poll()
+    assert server.manager.available("faketagger") == {2}
+    assert tagger.read(png).uid == 3
+    tagger.close()
+
+
+def test_server_trouble_is_told_in_one_line(server):
+    def error_of(backend):
+        with pytest.raises(client.TaggerError) as caught:
+            client.TaggerClient(backend, KEY).read(_picture())
+        assert type(caught.value) is not client.PictureError
+        return str(caught.value)
+
+    address = f"localhost:{server.port}"
+    assert "no version of a model 'x' is served there" in error_of(client.connect(address, model_name="x"))
+    assert "Unrecognized servable version label: new" in error_of(client.connect(address, label="new"))
+    server.stop(0)
+    assert error_of(client.connect(address)).startswith(f"{address}: no server can be reached; `python -m faketagger.")
+
+
+def test_load_takes_the_newest_complete_version_and_names_what_it_cannot_load(base_path, tmp_path):
+    shutil.copytree(base_path / "1", base_path / "10")
+    (base_path / "11").mkdir()
+    assert client.load(str(base_path)).status() == [client.VersionStatus(10, "AVAILABLE")]
+    (base_path / "11" / "saved_model.pb").write_bytes(b"not a model")
+    with pytest.raises(client.TaggerError, match="11: not a loadable SavedModel"):
+        client.load(str(base_path))
+    with pytest.raises(client.TaggerError, match="nowhere: cannot be listed"):
+        client.load(str(tmp_path / "nowhere"))
+
+
+def test_tls_with_client_certificates(base_path):
+    key, certificate = _self_signed()
+    credentials = grpc.ssl_server_credentials([(key, certificate)], certificate, require_client_auth=True)
+    running = start_server(str(base_path), poll_seconds=3600, credentials=credentials)
+    address = f"localhost:{running.port}"
+    mine = grpc.ssl_channel_credentials(certificate, key, certificate)
+    assert not client.TaggerClient(client.connect(address, credentials=mine), KEY).read(_picture()).tagged
+    nobody = grpc.ssl_channel_credentials(certificate)
+    with pytest.raises(client.TaggerError, match="no server can be reached"):
+        client.TaggerClient(client.connect(address, credentials=nobody), KEY).read(_picture())
+    running.stop(0)
+
+
+def _self_signed():
+    x509 = pytest.importorskip("cryptography.x509")
+    import datetime
+
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(pem, pkcs8, plain), certificate.public_bytes(pem)
+
+
+# The command line
+
+
+@pytest.fixture
+def faketagger(base_path, tmp_path, monkeypatch, capsys):
+    """Runs a command line in an empty folder with an empty home; returns exit code, stdout and stderr."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv(cli.KEY_FILE_VARIABLE, raising=False)
+    monkeypatch.delenv(cli.SERVER_VARIABLE, raising=False)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with open("in.jpg", "wb") as file:
+        file.write(_picture("JPEG"))
+
+    def run(*arguments):
+        try:
+            code = cli.run(cli.parse(["faketagger", *arguments]))
+        except SystemExit as ended:
+            code = ended.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def model(base_path):
+    return f"--model={base_path}"
+
+
+def test_tag_makes_the_default_key_and_read_finds_the_uid(faketagger, model, tmp_path):
+    code, out, err = faketagger("tag", "in.jpg", "out.png", "--uid", "11", model)
+    key_file = tmp_path / "home" / ".config" / "faketagger" / "key"
+    assert (code, out) == (0, "out.png: tagged with UID 11\n")
+    assert err.startswith(f"faketagger: made a new key, {key_file};")
+    assert key_file.stat().st_mode & 0o777 == 0o600
+    code, out, err = faketagger("read", "out.png", model)
+    assert (code, err) == (0, "")
+    assert out == "out.png  UID 11          an untagged picture scores this high with probability ≤ 0.001\n"
+    assert faketagger("tag", "in.jpg", "again.png", "--uid", "11", model)[2] == ""
+
+
+def test_read_through_a_server_named_by_the_environment(faketagger, server, monkeypatch):
+    monkeypatch.setenv(cli.SERVER_VARIABLE, f"localhost:{server.port}")
+    assert faketagger("tag", "in.jpg", "out.png", "--uid", "11")[0] == 0
+    assert faketagger("read", "out.png", "--json")[1].count('"uid": 11') == 1
+
+
+def test_read_sets_broken_pictures_aside_counts_them_and_ends_with_1(faketagger, model):
+    faketagger("tag", "in.jpg", "out.png", "--uid", "11", model)
+    open("empty.jpg", "w").close()
+    with open("half.jpg", "wb") as file:
+        file.write(_picture("JPEG")[:300])
+    code, out, err = faketagger("read", "empty.jpg", "half.jpg", "gone.jpg", "out.png", "in.jpg", "--json", model)
+    findings = json.loads(out)
+    assert code == cli.ERROR
+    assert [it["file"] for it in findings] == ["empty.jpg", "half.jpg", "gone.jpg", "out.png", "in.jpg"]
+    assert ["error" in it for it in findings] == [True, True, True, False, False]
+    figures = {"tagged": True, "p_value": pytest.approx(0.001), "score": 1.0}
+    assert findings[3] == {"file": "out.png", "uid": 11, "candidate": 11, **figures}
+    assert findings[4]["uid"] is None and findings[4]["tagged"] is False
+    assert "empty.jpg: the file is empty" in err and "gone.jpg: No such file" in err
+    assert "3 of 5 pictures could not be read" in err
+
+
+def test_read_ends_with_3_when_a_picture_carries_no_tag_of_this_key(faketagger, model):
+    faketagger("tag", "in.jpg", "out.png", "--uid", "11", model)
+    assert faketagger("read", "out.png", "in.jpg", model)[0] == cli.NO_TAG
+    with open("other.key", "wb") as file:
+        file.write(KEY)
+    code, out, _ = faketagger("read", "out.png", "--key_file", "other.key", model)
+    assert code == cli.NO_TAG
+    assert "no tag" in out and "UID" not in out
+
+
+def test_read_never_makes_a_key(faketagger, model, tmp_path):
+    code, out, err = faketagger("read", "in.jpg", model)
+    assert (code, out) == (cli.ERROR, "")
+    assert "key" in err and err.count("\n") == 1
+    assert not (tmp_path / "home").exists()
+
+
+def test_tag_refuses_lossy_outputs_and_its_own_input_before_anything_else(faketagger, model, tmp_path):
+    assert "must end in .png" in faketagger("tag", "in.jpg", "out.jpg", "--uid", "1", model)[2]
+    with open("in.png", "wb") as file:
+        file.write(_picture())
+    os.link("in.png", "link.png")
+    for output in ("in.png", "./in.png", "link.png"):
+        code, _, err = faketagger("tag", "in.png", output, "--uid", "1", model)
+        assert code == cli.USAGE and "is the input" in err
+    with open("in.png", "rb") as file:
+        assert file.read() == _picture()
+    assert not (tmp_path / "home").exists()
+
+
+def test_tag_leaves_no_output_behind_when_it_fails(faketagger, model):
+    code, _, err = faketagger("tag", "in.jpg", "out.png", "--uid", "16", model)
+    assert code == cli.ERROR and "number from 0 to 15, got 16" in err
+    code, _, err = faketagger("tag", "in.jpg", "in.jpg/out.png", "--uid", "1", model)
+    assert code == cli.ERROR and "in.jpg/out.png: " in err
+    assert os.listdir(".") == ["in.jpg"]
+
+
+def test_usage_errors_end_with_2(faketagger):
+    for arguments in ([], ["tag", "in.jpg", "out.png"], ["tag", "in.jpg", "out.png", "--uid", "many"], ["dance"]):
+        assert faketagger(*arguments)[0] == cli.USAGE
+
+
+def test_keygen_makes_a_key_once(faketagger):
+    assert faketagger("keygen", "keys/mine")[0] == 0
+    made = payload.read_key("keys/mine")
+    code, _, err = faketagger("keygen", "keys/mine")
+    assert code == cli.ERROR and "never replaced" in err
+    assert payload.read_key("keys/mine") == made
+
+
+def test_status_shows_versions_and_numbers(faketagger, server, base_path):
+    (base_path / "2").mkdir()
+    (base_path / "2" / "saved_model.pb").write_bytes(b"not a model")
+    server.manager.poll()
+    where = f"--server=localhost:{server.port}"
+    code, out, _ = faketagger("status", where, "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert [(it["version"], it["state"]) for it in facts["versions"]] == [(2, "END"), (1, "AVAILABLE")]
+    assert facts["versions"][0]["error"]
+    assert (facts["largest_uid"], facts["code_bits"], facts["false_positive_rate"]) == (15, N, 0.01)
+    assert "largest uid: 15" in faketagger("status", where)[1]
+
+
+def test_the_program_is_quiet_and_names_an_unreachable_server(faketagger):
+    faketagger("keygen", "key")
+    arguments = ["read", "in.jpg", "--key_file=key", "--server=localhost:1"]
+    command = [sys.executable, "-m", "faketagger.serving.cli", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (cli.ERROR, "")
+    hint = "`python -m faketagger.serving.server --model_base_path=DIR` starts one"
+    assert done.stderr == f"faketagger: localhost:1: no server can be reached; {hint}\n"
+
+
+@pytest.mark.parametrize("p_value, said", [(0.03, "no tag for sure, perhaps UID 7 "), (1.0, "no tag  ")])
+def test_a_likely_candidate_is_named_as_no_more_than_that(p_value, said):
+    finding = {"file": "fake.jpg", "uid": None, "candidate": 7, "tagged": False, "p_value": p_value, "score": 0.3}
+    assert f"fake.jpg  {said}" in cli._sentence(finding, 8)
+
+
+def test_the_shipped_tagger_works_at_once_without_a_server(faketagger):
+    face = face_drawing.draw(face_drawing.sample_traits(3, 1), 200)
+    Image.fromarray(face).save("face.png")
+    assert faketagger("tag", "face.png", "tagged.png", "--uid", "123456789")[0] == 0
+    code, out, err = faketagger("read", "tagged.png")
+    assert (code, err) == (0, "") and out.startswith("tagged.png  UID 123456789 ")
+    Image.open("tagged.png").save("shared.jpg", quality=75)
+    assert json.loads(faketagger("read", "shared.jpg", "--json")[1])[0]["candidate"] == 123456789
+    assert faketagger("read", "face.png")[0] == cli.NO_TAG
+    assert images.load_image("tagged.png").shape == face.shape
+    root_mean_square = np.sqrt(np.mean(np.square(np.float64(images.load_image("tagged.png")) - face)))
+    assert 20 * np.log10(255 / root_mean_square) > 29

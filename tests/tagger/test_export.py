@@ -1,0 +1,269 @@
+"""The exported tagger on picture files as people have them, through the SavedModel and nothing else.
+
+Its networks are not trained but written down: each bit is a cosine of middle frequency, which smooth pictures lack.
+"""
+
+import json
+import os
+import struct
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorflow import keras
+from tensorflow_serving.apis import prediction_log_pb2
+
+from faketagger.components.contract import images, manifest, payload
+from faketagger.components.tagger import export
+from faketagger.components.tagger.config import TaggerConfig
+from faketagger.serving.servable import Servable
+from faketagger.tests import helpers
+
+SIZE = 32
+CONFIG = TaggerConfig(image_size=SIZE, message_bits=6, code_length=31, min_psnr=32.0)
+BITS = 31
+KEY, OTHER_KEY = b"the key of these tests", b"another key altogether"
+TRAINING = {"steps": 0, "simulators": []}
+
+
+def _patterns():
+    """One orthonormal two-dimensional cosine a bit, in all channels alike, float32 [n, S·S·3]."""
+    place = (np.arange(SIZE) + 0.5) * np.pi / SIZE
+    frequencies = [(row, column) for row in range(4, 10) for column in range(4, 10)][:BITS]
+    waves = [np.outer(np.cos(row * place), np.cos(column * place)) for row, column in frequencies]
+    flat = np.stack([np.repeat(wave[:, :, None], 3, -1).ravel() for wave in waves])
+    return np.float32(flat / np.linalg.norm(flat, axis=1, keepdims=True))
+
+
+def _networks():
+    pictures = keras.Input([SIZE, SIZE, 3], name="images")
+    codeword = keras.Input([BITS], name="codeword")
+    signs = keras.layers.Rescaling(2.0, -1.0)(codeword)
+    waves = keras.layers.Dense(SIZE * SIZE * 3, use_bias=False, name="waves")(signs)
+    encoder = keras.Model([pictures, codeword], keras.layers.Reshape([SIZE, SIZE, 3])(waves))
+    encoder.get_layer("waves").set_weights([_patterns()])
+    logits = keras.layers.Dense(BITS, use_bias=False, name="correlation")(keras.layers.Flatten()(pictures))
+    decoder = keras.Model(pictures, logits)
+    decoder.get_layer("correlation").set_weights([60.0 * _patterns().T])
+    return encoder, decoder
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("exported") / "tagger")
+    export.save(*_networks(), CONFIG, TRAINING, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tagger(directory):
+    return tf.saved_model.load(directory)
+
+
+GENERATOR = payload.generator_matrix(CONFIG.message_bits, CONFIG.code_length)
+
+
+def _coder(key=KEY):
+    return payload.Payload(GENERATOR, payload.key_mask(key, BITS))
+
+
+def _scene(height, width):
+    rows, columns = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    channels = [0.3 + 0.4 * rows, 0.6 - 0.2 * columns, 0.4 + 0.2 * rows * columns]
+    return images.to_uint8(np.stack(channels, -1))
+
+
+def _tag(tagger, files, uid=37, strength=1.0, key=KEY):
+    codeword = np.repeat(_coder(key).codeword(uid)[None], len(files), 0)
+    made = tagger.signatures["tag"](
+        image=tf.constant(files), codeword=tf.constant(codeword), strength=tf.fill([len(files)], strength)
+    )
+    return list(made["image"].numpy())
+
+
+def _read(tagger, files, key=KEY):
+    mask = np.repeat(payload.key_mask(key, BITS)[None].astype(np.float32), len(files), 0)
+    return {
+        name: value.numpy()
+        for name, value in tagger.signatures["read"](image=tf.constant(files), key_mask=tf.constant(mask)).items()
+    }
+
+
+SIZES = [(32, 32), (20, 24), (7, 9), (64, 40), (31, 90), (301, 200)]
+
+
+@pytest.mark.parametrize("height, width", [size for size in SIZES if min(size) >= 20])
+@pytest.mark.parametrize("uid", [0, 37, 63])
+def test_a_tagged_picture_of_any_size_is_read_back_at_its_own_size(tagger, height, width, uid):
+    original = _scene(height, width)
+    (tagged,) = _tag(tagger, [helpers.file_of(original)], uid)
+    assert tagged.startswith(b"\x89PNG") and images.load_image(tagged).shape == original.shape
+    found = _read(tagger, [tagged])
+    assert _coder().uid(found["message"][0]) == uid
+    assert found["tagged"][0] and found["p_value"][0] <= 1e-6 and found["score"][0] > 0.9
+
+
+@pytest.mark.parametrize("height, width", SIZES)
+def test_the_tagged_picture_stays_close_at_every_size(tagger, height, width):
+    original = _scene(height, width)
+    (tagged,) = _tag(tagger, [helpers.file_of(original)])
+    assert helpers.psnr(images.to_float(images.load_image(tagged)), images.to_float(original)) > CONFIG.min_psnr - 1
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (1, 50), (50, 1)])
+def test_pictures_of_a_pixel_or_a_line_are_tagged_and_read_without_an_error(tagger, height, width):
+    (tagged,) = _tag(tagger, [helpers.file_of(np.full((height, width, 3), 120, np.uint8))])
+    assert images.load_image(tagged).shape == (height, width, 3)
+    assert np.isfinite(_read(tagger, [tagged])["logits"]).all()
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+def test_pictures_of_different_sizes_and_formats_go_together(tagger, format):
+    originals = [_scene(40, 60), _scene(64, 64), _scene(90, 33)]
+    files = [helpers.file_of(*each) for each in zip(originals, (format, "PNG", format))]
+    tagged = _tag(tagger, files, 5)
+    assert [images.load_image(each).shape for each in tagged] == [original.shape for original in originals]
+    found = _read(tagger, tagged)
+    assert [_coder().uid(message) for message in found["message"]] == [5, 5, 5] and found["tagged"].all()
+
+
+def test_grey_alpha_palette_and_16_bit_pngs_are_tagged_as_colour_pictures(tagger):
+    scene = Image.fromarray(_scene(48, 48))
+    sixteen = Image.fromarray(np.asarray(scene.convert("L")).astype(np.uint16) * 257)
+    pictures = (scene.convert("L"), scene.convert("RGBA"), scene.quantize(256), sixteen)
+    files = [helpers.file_of(picture) for picture in pictures]
+    found = _read(tagger, _tag(tagger, files, 21))
+    assert [_coder().uid(message) for message in found["message"]] == [21] * 4 and found["tagged"].all()
+
+
+def test_16_bits_are_scaled_as_the_client_scales_them(tagger):
+    sixteen = helpers.file_of(Image.fromarray(np.uint16(np.linspace(0, 65535, 48 * 48).reshape(48, 48))))
+    (untouched,) = _tag(tagger, [sixteen], strength=0.0)
+    assert np.abs(images.load_image(untouched).astype(int) - images.load_image(sixteen)).max() <= 1
+
+
+def test_strength_scales_the_residual_and_none_leaves_the_picture(tagger):
+    original = _scene(64, 64)
+    (none,) = _tag(tagger, [helpers.file_of(original)], strength=0.0)
+    np.testing.assert_array_equal(images.load_image(none), original)
+    tagged = [_tag(tagger, [helpers.file_of(original)], strength=each)[0] for each in (0.5, 1.0)]
+    half, whole = (images.to_float(images.load_image(each)) for each in tagged)
+    original = images.to_float(original)
+    assert helpers.psnr(half, original) - helpers.psnr(whole, original) == pytest.approx(20 * np.log10(2), abs=0.3)
+
+
+def test_an_untagged_picture_is_not_tagged(tagger):
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    found = _read(tagger, [helpers.file_of(_scene(64, 40)), helpers.file_of(noise)])
+    assert not found["tagged"].any() and (found["p_value"] > 1e-4).all()
+
+
+def test_a_tag_cannot_be_read_with_another_key(tagger):
+    tagged = _tag(tagger, [helpers.file_of(_scene(64, 64))], 37)
+    found = _read(tagger, tagged, OTHER_KEY)
+    assert not found["tagged"][0] and found["p_value"][0] > 1e-4
+
+
+def test_the_logits_are_the_networks_own_whatever_the_key(tagger):
+    tagged = _tag(tagger, [helpers.file_of(_scene(64, 64))])
+    np.testing.assert_array_equal(_read(tagger, tagged)["logits"], _read(tagger, tagged, OTHER_KEY)["logits"])
+
+
+def test_the_reader_averages_what_it_shrinks(tagger):
+    chequers = np.uint8(np.indices((333, 333)).sum(0) % 2 * 255)[:, :, None].repeat(3, 2)
+    grey = np.full((333, 333, 3), 128, np.uint8)
+    found = _read(tagger, [helpers.file_of(chequers), helpers.file_of(grey)])["logits"]
+    # Of a tag each bit is at about 15, and so is what chequers leave that are merely sampled.
+    assert np.abs(found[0] - found[1]).max() < 1.5
+
+
+def test_encode_and_decode_do_on_tensors_what_tag_and_read_do_on_files_at_the_networks_size(tagger):
+    original = _scene(SIZE, SIZE)
+    (tagged,) = _tag(tagger, [helpers.file_of(original)], 11)
+    encoded = tagger.signatures["encode"](
+        images=tf.constant(images.to_float(original)[None]),
+        codeword=tf.constant(_coder().codeword(11)[None]),
+        strength=tf.ones([1]),
+    )["images"].numpy()
+    np.testing.assert_array_equal(images.to_uint8(encoded[0]), images.load_image(tagged))
+    mask = tf.constant(payload.key_mask(KEY, BITS)[None].astype(np.float32))
+    pixels = tf.constant(images.to_float(images.load_image(tagged))[None])
+    decoded = tagger.signatures["decode"](images=pixels, key_mask=mask)
+    for name, value in _read(tagger, [tagged]).items():
+        np.testing.assert_allclose(decoded[name], value, rtol=1e-4, atol=1e-6)
+
+
+# What is no picture, or is meant to harm
+
+
+def _jpeg_claiming(width, height):
+    data = bytearray(helpers.file_of(_scene(16, 16), "JPEG"))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+REFUSED = {
+    "nothing": (b"", "neither JPEG nor PNG"),
+    "text": (b"a letter, and not a picture of anything", "neither JPEG nor PNG"),
+    "gif": (helpers.file_of(Image.new("P", (40, 40)), "GIF"), "neither JPEG nor PNG"),
+    "the beginning of a PNG": (b"\x89PNG\r\n\x1a\n", "neither JPEG nor PNG"),
+    "a PNG's name on noise": (b"\x89PNG\r\n\x1a\n" + bytes(range(200)), ""),
+    "half a PNG": (helpers.file_of(_scene(64, 64))[:150], ""),
+    "half a JPEG": (helpers.file_of(_scene(64, 64), "JPEG")[:500], ""),
+    "a JPEG's name on noise": (b"\xff\xd8\xff" + bytes(range(200)), ""),
+    "a PNG bomb": (helpers.png_claiming(60_000, 60_000), "too large or empty"),
+    "a PNG just over the limit": (helpers.png_claiming(10_001, 10_000), "too large or empty"),
+    "a PNG of negative size": (helpers.png_claiming(2**32 - 1, 2**32 - 1), ""),
+    "a PNG without pixels": (helpers.png_claiming(0, 10), "too large or empty"),
+    "a JPEG bomb": (_jpeg_claiming(60_000, 60_000), "too large or empty"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("signature", ["tag", "read"])
+def test_what_cannot_be_a_picture_is_refused(tagger, signature, name):
+    data, said = REFUSED[name]
+    call = _tag if signature == "tag" else _read
+    with pytest.raises(tf.errors.InvalidArgumentError, match=said or None):
+        call(tagger, [data])
+
+
+def test_a_refused_picture_does_not_spoil_the_next_call(tagger):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        _read(tagger, [b""])
+    assert _read(tagger, _tag(tagger, [helpers.file_of(_scene(40, 40))]))["tagged"][0]
+
+
+# What lies beside it
+
+
+def test_describe_and_the_file_beside_it_are_the_manifest(tagger, directory):
+    described = tagger.signatures["describe"](request=tf.constant([b"", b"x"]))["manifest"].numpy()
+    written = manifest.read(manifest.TaggerManifest, directory)
+    assert len(described) == 2
+    for text in described:
+        assert manifest.TaggerManifest(**json.loads(text)) == written
+    assert (written.message_bits, written.code_bits, written.image_size) == (6, BITS, SIZE)
+    np.testing.assert_array_equal(payload.generator_from_hex(written.generator, written.code_bits), GENERATOR)
+    assert written.training == TRAINING and written.false_positive_rate == 1e-6
+
+
+def test_the_warm_up_requests_parse_and_run(directory):
+    path = os.path.join(directory, "assets.extra", "tf_serving_warmup_requests")
+    requests = [
+        prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        for record in tf.data.TFRecordDataset(path).as_numpy_iterator()
+    ]
+    assert sorted(request.model_spec.signature_name for request in requests) == ["describe", "read", "tag"]
+    assert Servable(directory).warm_up() == 3
+
+
+def test_saving_again_replaces_what_was_there_and_leaves_nothing_else(tmp_path):
+    target = tmp_path / "model" / "tagger"
+    target.mkdir(parents=True)
+    (target / "stale").write_text("of an older model")
+    export.save(*_networks(), CONFIG, TRAINING, str(target))
+    assert os.listdir(tmp_path / "model") == ["tagger"]
+    assert not (target / "stale").exists() and (target / "tagger.json").exists()

@@ -1,0 +1,280 @@
+"""A tiny training learns to read, goes on where it was killed, and says when it is stuck."""
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from faketagger.components.contract import features, images, manifest
+from faketagger.components.perturbations import catalogue, texture
+from faketagger.components.simulator import library
+from faketagger.components.tagger import export, training
+from faketagger.components.tagger.config import TaggerConfig
+from faketagger.components.tagger.schedules import Ramp
+from faketagger.tests import helpers
+
+SIZE = 32
+CONFIG = TaggerConfig(
+    image_size=SIZE,
+    message_bits=8,
+    code_length=0,
+    encoder_width=8,
+    decoder_width=16,
+    min_psnr=18.0,
+    start_psnr=16.0,
+    psnr_ramp=20,
+    residual=Ramp(1.0),
+    perceptual=Ramp(0.0),
+    critic=Ramp(0.0),
+    learning_rate=1e-3,
+    reads_below=0.3,
+    steps=240,
+    batch_size=16,
+    stuck_after=240,
+)
+EPOCH = 10
+KILLED_AT = 13
+
+# Eagerly, as that needs no tracing: these few steps are then the quicker way.
+KILLED_TRAINING = f"""
+import os, signal, sys
+import tensorflow as tf
+from faketagger.components.tagger import training
+from faketagger.components.tagger.config import TaggerConfig
+
+tf.config.run_functions_eagerly(True)
+training._EPOCH_STEPS = {EPOCH}
+step = training.TaggerTraining.train_step
+
+def step_and_die(self, images):
+    if int(self.optimizer.iterations) == {KILLED_AT}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, images)
+
+training.TaggerTraining.train_step = step_and_die
+training.train(sys.argv[1], [], TaggerConfig.from_json(sys.argv[2]), sys.argv[3])
+"""
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    """An Examples artifact with smooth pictures in its train split."""
+    root = tmp_path_factory.mktemp("examples")
+    pictures = images.to_uint8(helpers.smooth_pictures(np.random.default_rng(0), 24, SIZE))
+    records = [helpers.record(each, str(number)) for number, each in enumerate(pictures)]
+    helpers.write_records(root, features.TRAIN_SPLIT, records)
+    return str(root)
+
+
+@pytest.fixture
+def eagerly(monkeypatch):
+    """Steps without tracing, epochs of one step: quicker where only a few are wanted."""
+    monkeypatch.setattr(training, "_EPOCH_STEPS", 1)
+    tf.config.run_functions_eagerly(True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not apply to tf.data functions")
+        yield
+    tf.config.run_functions_eagerly(False)
+
+
+def _changed(**changes):
+    return TaggerConfig(**{**CONFIG.__dict__, **changes})
+
+
+def test_a_killed_training_goes_on_where_it_stopped_and_learns_to_read(examples, tmp_path, monkeypatch):
+    checkpoints = str(tmp_path / "checkpoints")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_TRAINING, examples, CONFIG.to_json(), checkpoints],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+
+    monkeypatch.setattr(training, "_EPOCH_STEPS", EPOCH)
+    # All of them would take most of the time to trace.
+    monkeypatch.setattr(catalogue, "training_perturbations", lambda: [texture.GaussianNoise((0.0, 0.02))])
+    started_at, fit = [], keras.Model.fit
+
+    def noting_fit(self, *args, callbacks, **kwargs):
+        note = lambda *_: started_at.append(int(self.optimizer.iterations))  # noqa: E731
+        noting = keras.callbacks.LambdaCallback(on_epoch_begin=note)
+        return fit(self, *args, callbacks=[*callbacks, noting], **kwargs)
+
+    monkeypatch.setattr(keras.Model, "fit", noting_fit)
+    model, last = training.train(examples, [], CONFIG, checkpoints)
+    assert started_at == list(range(EPOCH, CONFIG.steps, EPOCH))  # Of 13 steps the last checkpoint has 10.
+    assert int(model.optimizer.iterations) == CONFIG.steps
+    assert model.reads and last["plain"] > 0.95 and last["psnr"] > CONFIG.start_psnr - 0.1
+
+    # A process that is killed after the training, in the export, finds the trained model again.
+    again, _ = training.train(examples, [], CONFIG, checkpoints)
+    assert started_at[-1] == CONFIG.steps - EPOCH and int(again.optimizer.iterations) == CONFIG.steps
+    for kept, restored in zip(model.get_weights(), again.get_weights()):
+        np.testing.assert_array_equal(kept, restored)
+    assert again.reads
+
+
+def test_a_training_goes_on_from_an_exported_tagger_without_a_first_stage(examples, tmp_path, eagerly):
+    begun, _ = training.train(examples, [], _changed(steps=1, reads_below=9.0), str(tmp_path / "first"))
+    export.save(begun.encoder, begun.decoder, CONFIG, {}, str(tmp_path / "tagger"))
+    config = _changed(steps=1, start_from=str(tmp_path / "tagger"), learning_rate=1e-12, seed=2)
+    went_on, _ = training.train(examples, [], config, str(tmp_path / "second"))
+    assert went_on.reads and float(went_on.contrast) == 1.0
+    for mine, given in zip(went_on.decoder.get_weights(), begun.decoder.get_weights()):
+        np.testing.assert_allclose(mine, given, atol=1e-6)
+    assert np.abs(went_on.decoder.get_weights()[0]).sum() > 0
+
+
+@pytest.mark.parametrize("wrong", ["missing", "other sizes"])
+def test_what_no_training_can_go_on_from_is_refused(examples, tmp_path, eagerly, wrong):
+    directory = str(tmp_path / "tagger")
+    if wrong == "other sizes":
+        other = _changed(decoder_width=8)
+        model = training.TaggerTraining(other, 8, [])
+        export.save(model.encoder, model.decoder, other, {}, directory)
+    said = "not an exported tagger" if wrong == "missing" else "its networks are of other sizes"
+    with pytest.raises(ValueError, match=f"start_from: {directory}: {said}"):
+        training.train(examples, [], _changed(steps=1, start_from=directory), str(tmp_path / "kept"))
+
+
+def test_a_decoder_at_chance_ends_the_training_in_words(examples, tmp_path, eagerly):
+    config = _changed(steps=6, stuck_after=3, learning_rate=1e-9, message_bits=30, batch_size=32)
+    with pytest.raises(training.TrainingStuck, match=r"after 3 steps .* bit accuracy 0\.\d+ only .* try a lower"):
+        training.train(examples, [], config, str(tmp_path))
+
+
+def test_a_training_too_short_to_read_is_not_passed_off_as_one_that_reads(examples, tmp_path, eagerly):
+    # As many bits as keep chance apart from reading.
+    config = _changed(steps=2, learning_rate=1e-9, message_bits=30, batch_size=32)
+    with pytest.raises(training.TrainingStuck, match="2 steps were too few"):
+        training.train(examples, [], config, str(tmp_path))
+
+
+def test_examples_of_another_size_end_the_training(examples, tmp_path, eagerly):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        training.train(examples, [], _changed(image_size=48, steps=1), str(tmp_path))
+
+
+# One step
+
+
+class _Halving:
+    """Stands for a loaded simulator that halves the contrast; counts its calls and keeps the conditions asked for."""
+
+    def __init__(self):
+        self.signatures = {"simulate": self._simulate}
+        self.asked = []
+
+    def _simulate(self, images, condition):
+        self.asked.append(condition.numpy())
+        return {"images": 0.25 + images / 2}
+
+
+def _simulator(name, family="identity_swap", model=None):
+    described = manifest.SimulatorManifest(name, family, ["a", "b"], SIZE, "none", "ours")
+    return library.Simulator(described, model)
+
+
+def _model(simulators, **changes):
+    model = training.TaggerTraining(_changed(**changes), 2, simulators)
+    model.compile_for(100)
+    return model
+
+
+PICTURES = np.float32(np.random.default_rng(4).integers(60, 200, (8, SIZE, SIZE, 3)) / 255)
+
+
+def test_simulators_join_once_the_decoder_reads_and_not_before(eagerly):
+    halving = _Halving()
+    model = _model([_simulator("swap", model=halving)])
+    model.train_step(tf.constant(PICTURES))
+    assert not halving.asked
+    model.reads_since.assign(0)
+    for _ in range(3):
+        model.train_step(tf.constant(PICTURES))
+    assert len(halving.asked) == 3
+    assert set(np.concatenate(halving.asked)) == {0, 1}  # A condition for each picture.
+
+
+def test_some_deepfakes_are_perturbed_before_they_are_read_and_some_are_not(eagerly, monkeypatch):
+    tf.random.set_seed(1)
+    model, seen = _model([_simulator("swap", model=_Halving())]), []
+    model._perturbations = [tf.zeros_like]
+    model.reads_since.assign(0)
+    decode = model.decoder.call
+    monkeypatch.setattr(model.decoder, "call", lambda inputs, **how: seen.append(inputs.numpy()) or decode(inputs, **how))
+    for _ in range(12):
+        model.train_step(tf.constant(PICTURES))
+    made = [batch[2 * len(PICTURES) :] for batch in seen]  # After the plain and the perturbed pictures.
+    perturbed = sum(not batch.any() for batch in made)
+    assert 3 <= perturbed <= 9 and {len(batch) for batch in made} == {len(PICTURES)}
+
+
+def test_a_step_trains_encoder_and_decoder_and_the_critic_once_its_weight_is_up(eagerly):
+    model = _model([], critic=Ramp(0.1, delay=1))
+    networks = {"encoder": model.encoder, "decoder": model.decoder, "critic": model.critic}
+
+    def trained():
+        before = {name: [each.numpy() for each in net.trainable_variables] for name, net in networks.items()}
+        model.train_step(tf.constant(PICTURES))
+        return {
+            name for name, net in networks.items()
+            if any((old != new.numpy()).any() for old, new in zip(before[name], net.trainable_variables))
+        }  # fmt: skip
+
+    assert trained() == {"encoder", "decoder"}
+    model.reads_since.assign(0)
+    assert trained() == {"encoder", "decoder", "critic"}
+
+
+def test_the_bound_on_psnr_goes_from_start_to_end_after_the_decoder_reads(eagerly):
+    model = _model([], start_psnr=14.0, min_psnr=34.0, psnr_ramp=10)
+    # Far louder than allowed, so that the bound is what is seen.
+    model.encoder.layers[-1].kernel.assign(1e3 * model.encoder.layers[-1].kernel)
+    assert -0.1 < model.train_step(tf.constant(PICTURES))["psnr"] - 14 < 2.5  # Clipping takes some of it away.
+    model.reads_since.assign(0)
+    model.optimizer.iterations.assign(1000)
+    model._means["psnr"].reset_states()
+    assert float(model.train_step(tf.constant(PICTURES))["psnr"]) == pytest.approx(34, abs=0.2)
+
+
+def test_the_running_message_loss_decides_when_the_decoder_reads(eagerly):
+    model = _model([], reads_below=0.5)
+    model._message_loss.assign(0.1)
+    model.optimizer.iterations.assign(40)
+    model.train_step(tf.constant(PICTURES))
+    assert not model.reads  # Pictures this grey are no photographs.
+    model.contrast.assign(1.0)
+    model.train_step(tf.constant(PICTURES))
+    assert model.reads and int(model.reads_since) == 42
+    model.train_step(tf.constant(PICTURES))
+    assert int(model.reads_since) == 42
+
+
+def test_pictures_gain_contrast_only_while_they_are_read(eagerly, monkeypatch):
+    model, seen = _model([]), []
+    encode = model.encoder.call
+    monkeypatch.setattr(model.encoder, "call", lambda inputs, **how: seen.append(inputs[0].numpy()) or encode(inputs, **how))
+    for running_loss in (0.69, 0.4, 0.4):
+        model._message_loss.assign(running_loss)
+        model.train_step(tf.constant(PICTURES))
+    contrasts = [float(np.std(batch) / np.std(PICTURES)) for batch in seen]
+    assert contrasts == pytest.approx([0.1, 0.1, 0.11], abs=1e-3)
+
+
+def test_white_box_leaves_out_black_boxes_and_perturbation():
+    simulators = [_simulator("swap"), _simulator("noise", "perturbation"), _simulator("stylegan", "entire_synthesis")]
+    assert training.white_box(simulators, _changed(black_box=("stylegan",))) == simulators[:1]
+    assert training.white_box(simulators, CONFIG) == [simulators[0], simulators[2]]
+
+
+def test_an_unknown_black_box_is_refused_with_the_names_that_are_there():
+    with pytest.raises(ValueError, match="black_box names stilgan, but the simulators are swap, stylegan"):
+        training.white_box([_simulator("swap"), _simulator("stylegan")], _changed(black_box=("stilgan",)))

@@ -6,7 +6,7 @@ from typing import Optional
 
 from absl import flags
 
-from faketagger.components.simulator.config import TRAINABLE
+from faketagger.components.simulator.generators.registry import GENERATORS
 from faketagger.pipelines import overrides, presets
 from faketagger.pipelines.config import PipelineConfig
 
@@ -53,8 +53,8 @@ def _for_foreign_simulators(config: PipelineConfig) -> PipelineConfig:
 def _with_simulators_trained_anew(config: PipelineConfig) -> PipelineConfig:
     """A shipped simulator that bears its generator's name gives way to one trained here; variants stay as they are."""
     simulator = config.simulator
-    anew = tuple(name for name in simulator.shipped if name in TRAINABLE)
-    stay = tuple(name for name in simulator.shipped if name not in TRAINABLE)
+    anew = tuple(name for name in simulator.shipped if name in GENERATORS)
+    stay = tuple(name for name in simulator.shipped if name not in GENERATORS)
     train = tuple(dict.fromkeys((*simulator.train, *anew)))
     return dataclasses.replace(config, simulator=dataclasses.replace(simulator, train=train, shipped=stay))
 

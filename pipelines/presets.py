@@ -1,7 +1,8 @@
 """Ready settings for the pipeline. Each docstring says how to run it and what to expect."""
 
 from faketagger.components.evaluator.config import EvaluatorConfig, Gate
-from faketagger.components.simulator.config import TRAINABLE, SimulatorConfig
+from faketagger.components.simulator.config import SimulatorConfig
+from faketagger.components.simulator.generators.registry import GENERATORS
 from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.schedules import Ramp
 from faketagger.pipelines.config import PipelineConfig
@@ -115,7 +116,7 @@ def paper() -> PipelineConfig:
         name="faketagger-paper",
         dataset="celeb_a_hq/256",
         simulator=SimulatorConfig(
-            image_size=256, train=TRAINABLE, width=64, steps=100_000, batch_size=16, judge_steps=10_000
+            image_size=256, train=tuple(GENERATORS), width=64, steps=100_000, batch_size=16, judge_steps=10_000
         ),
         tagger=TaggerConfig(
             image_size=256,

@@ -20,14 +20,15 @@ from tensorflow import keras
 
 from faketagger.components.contract import features, files, manifest
 from faketagger.components.simulator import library, training
-from faketagger.components.simulator.config import TRAINABLE, SimulatorConfig
+from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generators.base import Generator, read_faces
+from faketagger.components.simulator.generators.registry import GENERATORS, depths
 from faketagger.components.simulator.packing import card, export, samples, shipped
 from faketagger.components.simulator.quality.assess import Assessor
 
 FLAGS = flags.FLAGS
 _DEFAULTS = SimulatorConfig(image_size=128)
-flags.DEFINE_enum("generator", None, TRAINABLE, "what to train", required=True)
+flags.DEFINE_enum("generator", None, list(GENERATORS), "what to train", required=True)
 flags.DEFINE_string("name", None, "its name, where it is another than the generator's")
 flags.DEFINE_string("examples", None, "an Examples artifact: trained on its train split, assessed on eval", required=True)
 flags.DEFINE_string("shown", None, "an Examples artifact whose eval pictures the sheet shows; --examples by default")
@@ -40,7 +41,7 @@ flags.register_validator(
 )
 flags.DEFINE_integer("image_size", _DEFAULTS.image_size, "the side of the pictures")
 flags.DEFINE_integer("width", _DEFAULTS.width, "channels of the first layer")
-flags.DEFINE_integer("depth", None, "encoder layers of stgan, residual blocks of stargan")
+flags.DEFINE_integer("depth", None, ", ".join(f"{depth.parts} of {name}" for name, depth in depths().items()))
 flags.DEFINE_integer("steps", _DEFAULTS.steps, "optimiser steps")
 flags.DEFINE_integer("batch_size", _DEFAULTS.batch_size, "pictures a step")
 flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "of Adam")

@@ -14,6 +14,7 @@ from faketagger.components.simulator import library
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generators.attribute_editing import AttributeEditor
 from faketagger.components.simulator.generators.base import Faces, Generator, learnable, read_faces
+from faketagger.components.simulator.generators.registry import GENERATORS
 from faketagger.components.simulator.packing import export, shipped
 from faketagger.components.simulator.quality import intensity
 from faketagger.components.simulator.quality.assess import Assessor
@@ -122,7 +123,7 @@ def _expand(
 def _check_trainable(faces: Faces, config: SimulatorConfig) -> None:
     """Builds each generator to train, one at a time: ValueError now, and not after hours spent on the one before it."""
     for name in config.train:
-        shipped.GENERATORS[name].build_for(config, faces)
+        GENERATORS[name].build_for(config, faces)
 
 
 def with_judge(assessor: Assessor, faces: Faces, config: SimulatorConfig) -> Assessor:
@@ -163,7 +164,7 @@ def train(
     """Trains one generator; a training that was killed goes on from its last checkpoint.
 
     Args:
-      generator: of shipped.GENERATORS.
+      generator: of registry.GENERATORS.
       faces: the train split.
       config: the settings.
       checkpoints: a directory that outlives the process, for these faces and settings alone: what it holds is taken up
@@ -173,7 +174,7 @@ def train(
     Returns:
       The trained model and its manifest, without what an assessor measures.
     """
-    model = shipped.GENERATORS[generator].build_for(config, faces)
+    model = GENERATORS[generator].build_for(config, faces)
     epoch_steps = min(_EPOCH_STEPS, config.steps)
     epochs = -(-config.steps // epoch_steps)
     model.compile_for(config, epochs * epoch_steps)

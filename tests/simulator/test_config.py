@@ -9,7 +9,7 @@ import tensorflow as tf
 from faketagger.components.contract import features, pretrained
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generators.base import Faces
-from faketagger.components.simulator.packing.shipped import GENERATORS
+from faketagger.components.simulator.generators.registry import GENERATORS
 
 
 @pytest.mark.parametrize("field", ["steps", "batch_size", "judge_steps"])

@@ -20,8 +20,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features
-from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generators.base import MIN_LABELLED, Faces, Generator, decaying_adam, learnable
+from faketagger.components.simulator.generators.settings import TrainingSettings
 
 _CONDITION_NAMES = {"Male": "gender", "Smiling": "happy"}  # As the papers call them; others are lower-case.
 _HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
@@ -78,10 +78,10 @@ class AttributeEditor(Generator):
         self._excludes = exclusions(attributes)
         self._half_side_steps = 0
 
-    def compile_for(self, config: SimulatorConfig, steps: int) -> None:
-        self.compile(decaying_adam(config.learning_rate, steps))
+    def compile_for(self, settings: TrainingSettings, steps: int) -> None:
+        self.compile(decaying_adam(settings.learning_rate, steps))
         self.optimizer.build(self.generator.trainable_variables)
-        self.critic_optimizer = decaying_adam(config.learning_rate, steps)
+        self.critic_optimizer = decaying_adam(settings.learning_rate, steps)
         self.critic_optimizer.build(self.critic_variables)
         halves = self.image_size >= _HALF_SIDE_FROM and self.image_size % 64 == 0  # Half of it suits every generator.
         self._half_side_steps = int(_HALF_SIDE_SHARE * steps) if halves else 0
@@ -105,7 +105,7 @@ class AttributeEditor(Generator):
         """What the critic's optimiser trains."""
         return self.critic.trainable_variables + self.patch_critic.trainable_variables
 
-    def batches(self, faces: Faces, config: SimulatorConfig) -> tf.data.Dataset:
+    def batches(self, faces: Faces, settings: TrainingSettings) -> tf.data.Dataset:
         """Pictures float32 [B, S, S, 3] in [0, 1] and labels float32 [B, A]: 0, 1, or −1 where unknown.
 
         Flipped, shifted and tinted at random, and drawn so that rare labels are seen often enough.
@@ -119,7 +119,7 @@ class AttributeEditor(Generator):
             picture = tf.cast(pixels[index], tf.float32) / 255.0
             return tint(shift(tf.image.random_flip_left_right(picture))), known[index]
 
-        return tf.data.Dataset.random(seed=config.seed).map(pick).batch(config.batch_size)
+        return tf.data.Dataset.random(seed=settings.seed).map(pick).batch(settings.batch_size)
 
     def train_step(self, data: Tuple[tf.Tensor, tf.Tensor]) -> Dict[str, tf.Tensor]:
         images, labels = data

@@ -2,14 +2,14 @@
 
 import abc
 import dataclasses
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features, images
-from faketagger.components.simulator.config import SimulatorConfig
+from faketagger.components.simulator.generators.settings import TrainingSettings
 
 MIN_LABELLED = 8  # Pictures with and without an attribute below which neither a judge nor an editor can learn it.
 
@@ -68,18 +68,34 @@ def endless(pixels: np.ndarray, seed: int) -> tf.data.Dataset:
     return pictures.map(tf.image.random_flip_left_right)
 
 
+class Depth(NamedTuple):
+    """What a generator's depth counts, and from how many to how many."""
+
+    parts: str
+    least: int
+    most: int
+
+
 class Generator(keras.Model, abc.ABC):
     """Base of the trainable simulators; a subclass also defines Keras' `train_step` over what `batches` yields.
 
     Attributes:
       FAMILY: one of contract/manifest.py's families.
+      GROUPED: whether it normalises in eight groups of channels, so that its width must be a multiple of 8.
+      DEPTH: what it takes for `depth`, where it can be made deeper.
       conditions: the names of `condition`'s values.
       image_size: the side of its pictures.
     """
 
     FAMILY: str
+    GROUPED = False
+    DEPTH: Optional[Depth] = None
     conditions: Tuple[str, ...]
     image_size: int
+
+    @classmethod
+    def check_size(cls, image_size: int, depth: Optional[int]) -> None:
+        """Raises ValueError for a side of pictures, a multiple of 16, that it cannot make at this depth."""
 
     @property
     @abc.abstractmethod
@@ -93,20 +109,20 @@ class Generator(keras.Model, abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def build_for(cls, config: SimulatorConfig, faces: Faces) -> "Generator":
+    def build_for(cls, settings: TrainingSettings, faces: Faces) -> "Generator":
         """An untrained one, its weights created; `faces` says which attributes are labelled.
 
         Raises:
           ValueError: these faces cannot train it, and what they lack.
         """
 
-    def compile_for(self, config: SimulatorConfig, steps: int) -> None:
+    def compile_for(self, settings: TrainingSettings, steps: int) -> None:
         """Sets the optimisers up, their state created, for training of `steps` steps; a critic's is added by its subclass."""
-        self.compile(decaying_adam(config.learning_rate, steps))
+        self.compile(decaying_adam(settings.learning_rate, steps))
         self.optimizer.build(self.trainable_variables)
 
     @abc.abstractmethod
-    def batches(self, faces: Faces, config: SimulatorConfig) -> tf.data.Dataset:
+    def batches(self, faces: Faces, settings: TrainingSettings) -> tf.data.Dataset:
         """Endless shuffled batches for `train_step`."""
 
     @abc.abstractmethod

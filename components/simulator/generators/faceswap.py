@@ -14,9 +14,9 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.simulator.addons import dense_image_warp
-from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generators.base import Faces, Generator, endless
 from faketagger.components.simulator.generators.face_mask import soft_face_mask
+from faketagger.components.simulator.generators.settings import TrainingSettings
 
 _GROUP_ATTRIBUTE = "Male"
 _WARP_CELLS = 5
@@ -65,6 +65,7 @@ class FaceSwap(Generator):
     """
 
     FAMILY = "identity_swap"
+    GROUPED = True
     conditions = ("to_group_a", "to_group_b", "to_group_a_whole", "to_group_b_whole")
 
     def __init__(self, image_size: int, width: int):
@@ -82,12 +83,12 @@ class FaceSwap(Generator):
         return [self.encoder, *self.decoders]
 
     @classmethod
-    def build_for(cls, config: SimulatorConfig, faces: Faces) -> "FaceSwap":
-        return cls(config.image_size, config.width)
+    def build_for(cls, settings: TrainingSettings, faces: Faces) -> "FaceSwap":
+        return cls(settings.image_size, settings.width)
 
-    def batches(self, faces: Faces, config: SimulatorConfig) -> tf.data.Dataset:
-        groups = (endless(pixels, config.seed) for pixels in _groups(faces))
-        return tf.data.Dataset.zip(tuple(groups)).batch(config.batch_size)
+    def batches(self, faces: Faces, settings: TrainingSettings) -> tf.data.Dataset:
+        groups = (endless(pixels, settings.seed) for pixels in _groups(faces))
+        return tf.data.Dataset.zip(tuple(groups)).batch(settings.batch_size)
 
     def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """Swaps float32 [B, S, S, 3] in [0, 1] as `condition` [B], an index of `conditions`, says."""

@@ -17,10 +17,10 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.simulator.addons import dense_image_warp
-from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generators.base import Faces, Generator, endless
 from faketagger.components.simulator.generators.face_mask import soft_face_mask
 from faketagger.components.simulator.generators.faceswap import reconstruction_loss, warp
+from faketagger.components.simulator.generators.settings import TrainingSettings
 
 # Where the keypoints are on average, in the alignment of CelebA-HQ: found without labels, each stays near its place,
 # so that a motion of "the mouth's corners" means something.
@@ -285,11 +285,11 @@ class Reenactment(Generator):
         return [self.detector, self.motion_network, self.encoder, self.decoder]
 
     @classmethod
-    def build_for(cls, config: SimulatorConfig, faces: Faces) -> "Reenactment":
-        return cls(config.image_size, config.width)
+    def build_for(cls, settings: TrainingSettings, faces: Faces) -> "Reenactment":
+        return cls(settings.image_size, settings.width)
 
-    def batches(self, faces: Faces, config: SimulatorConfig) -> tf.data.Dataset:
-        return endless(faces.pixels, config.seed).batch(config.batch_size)
+    def batches(self, faces: Faces, settings: TrainingSettings) -> tf.data.Dataset:
+        return endless(faces.pixels, settings.seed).batch(settings.batch_size)
 
     def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """Reenacts float32 [B, S, S, 3] in [0, 1] as `condition` [B], an index of `conditions`, says."""

@@ -10,9 +10,9 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.simulator.addons import InstanceNormalization
-from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generators.attribute_editing import AttributeEditor, editable_attributes
-from faketagger.components.simulator.generators.base import Faces
+from faketagger.components.simulator.generators.base import Depth, Faces
+from faketagger.components.simulator.generators.settings import TrainingSettings
 
 _BLOCKS = 4  # What two cores can train; the paper has 6.
 
@@ -31,6 +31,7 @@ class StarGAN(AttributeEditor):
       intensities: of the simulated edits (attribute_editing.AttributeEditor).
     """
 
+    DEPTH = Depth("residual blocks", 1, 9)  # CycleGAN, of the same kind, has up to 9.
     ATTRIBUTE_WEIGHT = None  # The paper sums over attributes.
     RECONSTRUCTION_WEIGHT = 10.0
     UNCHANGED_SHARE = 0.25
@@ -52,8 +53,8 @@ class StarGAN(AttributeEditor):
         return {**super().settings, "blocks": self.blocks}
 
     @classmethod
-    def build_for(cls, config: SimulatorConfig, faces: Faces) -> "StarGAN":
-        return cls(config.image_size, config.width, editable_attributes(faces), config.depth or _BLOCKS)
+    def build_for(cls, settings: TrainingSettings, faces: Faces) -> "StarGAN":
+        return cls(settings.image_size, settings.width, editable_attributes(faces), settings.depth or _BLOCKS)
 
     def edit(self, images: tf.Tensor, labels: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Paints pictures float32 [B, S, S, 3] in [0, 1] with the attributes of `labels` float32 [B, A], 0 or 1."""

@@ -10,9 +10,9 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import tensorflow as tf
 from tensorflow import keras
 
-from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generators.attribute_editing import AttributeEditor, editable_attributes
-from faketagger.components.simulator.generators.base import Faces
+from faketagger.components.simulator.generators.base import Depth, Faces
+from faketagger.components.simulator.generators.settings import TrainingSettings
 
 _PAPER_DEPTH = 5
 _MAX_MULTIPLE = 16
@@ -29,6 +29,7 @@ class STGAN(AttributeEditor):
       intensities: of the simulated edits (attribute_editing.AttributeEditor).
     """
 
+    DEPTH = Depth("encoder layers", 2, _PAPER_DEPTH)
     ATTRIBUTE_WEIGHT = 10.0
     RECONSTRUCTION_WEIGHT = 100.0
     UNCHANGED_SHARE = 0.0  # Every step reconstructs each picture anyway.
@@ -49,14 +50,21 @@ class STGAN(AttributeEditor):
         made = self.decoder([*self.encoder(images), difference])
         self.generator = keras.Model([images, difference], made, name="generator")
 
+    @classmethod
+    def check_size(cls, image_size: int, depth: Optional[int]) -> None:
+        if depth and image_size % 2**depth:
+            raise ValueError(
+                f"image_size must be a multiple of {2**depth} for stgan of depth {depth}; got {image_size}"
+            )
+
     @property
     def settings(self) -> Dict[str, Any]:
         return {**super().settings, "depth": self.depth}
 
     @classmethod
-    def build_for(cls, config: SimulatorConfig, faces: Faces) -> "STGAN":
+    def build_for(cls, settings: TrainingSettings, faces: Faces) -> "STGAN":
         attributes = editable_attributes(faces)
-        return cls(config.image_size, config.width, attributes, config.depth or depth_for(config.image_size))
+        return cls(settings.image_size, settings.width, attributes, settings.depth or depth_for(settings.image_size))
 
     def edit(self, images: tf.Tensor, difference: tf.Tensor) -> tf.Tensor:
         """Edits pictures float32 [B, S, S, 3] in [0, 1] by `difference` float32 [B, A]: target minus source labels."""

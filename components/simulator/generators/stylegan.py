@@ -18,15 +18,15 @@ sees augmented pictures alone (Zhao et al. 2020), so that it cannot learn the fe
 alone a short training paints noise in place of mixed styles: their grey picture is held to the photograph's.
 """
 
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generators.base import Faces, Generator, decaying_adam, endless
 from faketagger.components.simulator.generators.faceswap import reconstruction_loss
+from faketagger.components.simulator.generators.settings import TrainingSettings
 from faketagger.components.simulator.generators.stylegan_layers import (
     EqualisedDense,
     LearnedConstant,
@@ -144,6 +144,7 @@ class StyleGAN(Generator):
     """
 
     FAMILY = "entire_synthesis"
+    GROUPED = True
     conditions = ("reconstruct", "style_mix")
 
     def __init__(self, image_size: int, width: int):
@@ -155,6 +156,13 @@ class StyleGAN(Generator):
         self.critic = build_critic(image_size, width)
         self._fixed_z = np.float32(np.random.default_rng(_SEED).normal(size=[_FIXED_Z, 8 * width]))
 
+    @classmethod
+    def check_size(cls, image_size: int, depth: Optional[int]) -> None:
+        if image_size & (image_size - 1):
+            raise ValueError(
+                f"image_size must be a power of two for stylegan, whose resolutions double; got {image_size}"
+            )
+
     @property
     def settings(self) -> Dict[str, Any]:
         return {"image_size": self.image_size, "width": self.width}
@@ -164,11 +172,9 @@ class StyleGAN(Generator):
         return [self.mapping, self.synthesis, self.encoder]
 
     @classmethod
-    def build_for(cls, config: SimulatorConfig, faces: Faces) -> "StyleGAN":
-        size = config.image_size
-        if size & (size - 1):
-            raise ValueError(f"stylegan: image_size must be a power of two, for its resolutions double; got {size}")
-        return cls(size, config.width)
+    def build_for(cls, settings: TrainingSettings, faces: Faces) -> "StyleGAN":
+        cls.check_size(settings.image_size, settings.depth)
+        return cls(settings.image_size, settings.width)
 
     @property
     def generator_variables(self) -> List[tf.Variable]:
@@ -176,14 +182,14 @@ class StyleGAN(Generator):
         parts = (self.mapping, self.synthesis, self.encoder)
         return [variable for part in parts for variable in part.trainable_variables]
 
-    def compile_for(self, config: SimulatorConfig, steps: int) -> None:
-        self.compile(decaying_adam(config.learning_rate, steps))
+    def compile_for(self, settings: TrainingSettings, steps: int) -> None:
+        self.compile(decaying_adam(settings.learning_rate, steps))
         self.optimizer.build(self.generator_variables)
-        self.critic_optimizer = decaying_adam(_CRITIC_RATE * config.learning_rate, steps)
+        self.critic_optimizer = decaying_adam(_CRITIC_RATE * settings.learning_rate, steps)
         self.critic_optimizer.build(self.critic.trainable_variables)
 
-    def batches(self, faces: Faces, config: SimulatorConfig) -> tf.data.Dataset:
-        return endless(faces.pixels, config.seed).batch(config.batch_size)
+    def batches(self, faces: Faces, settings: TrainingSettings) -> tf.data.Dataset:
+        return endless(faces.pixels, settings.seed).batch(settings.batch_size)
 
     def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """Synthesises float32 [B, S, S, 3] in [0, 1] anew as `condition` [B], an index of `conditions`, says."""

@@ -10,13 +10,6 @@ FILE = "README.md"
 _MARK = "(not shown)"
 _LEGEND = f"{_MARK}: changes the picture without showing the attribute (edit seen − seen unedited < {MIN_EDITED:g})."
 
-_FAMILIES = {
-    "identity_swap": "identity swap",
-    "reenactment": "reenactment",
-    "attribute_editing": "attribute editing",
-    "entire_synthesis": "entire synthesis",
-}
-
 
 def write(described: manifest.SimulatorManifest, pictures: int, size_bytes: int, shown: bool = False) -> str:
     """The card.
@@ -34,7 +27,7 @@ def write(described: manifest.SimulatorManifest, pictures: int, size_bytes: int,
     lines = [
         f"# {described.name}",
         "",
-        f"{_FAMILIES[described.family].capitalize()} by our `{trained['generator']}` ({shape}): "
+        f"{described.family.replace('_', ' ').capitalize()} by our `{trained['generator']}` ({shape}): "
         f"{trained['parameters']:,} parameters, {size_bytes / 1e6:.1f} MB on disk.",
         "",
         f"- Data: {described.training_data}.",

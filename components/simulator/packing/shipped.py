@@ -12,20 +12,8 @@ import tensorflow as tf
 
 from faketagger.components.contract import files, manifest
 from faketagger.components.simulator.generators.base import Generator
-from faketagger.components.simulator.generators.faceswap import FaceSwap
-from faketagger.components.simulator.generators.reenactment import Reenactment
-from faketagger.components.simulator.generators.stargan import StarGAN
-from faketagger.components.simulator.generators.stgan import STGAN
-from faketagger.components.simulator.generators.stylegan import StyleGAN
+from faketagger.components.simulator.generators.registry import GENERATORS
 
-# By simulator name, what config.TRAINABLE lists.
-GENERATORS = {
-    "faceswap": FaceSwap,
-    "reenactment": Reenactment,
-    "stargan": StarGAN,
-    "stgan": STGAN,
-    "stylegan": StyleGAN,
-}
 WEIGHTS_FILE = "weights.npz"
 _MAX_WEIGHTS_BYTES = 64 * 1024**2
 

@@ -1,0 +1,26 @@
+"""What the training of one generator is told."""
+
+import dataclasses
+from typing import Optional
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """Attributes:
+    image_size: the side of the pictures, a multiple of 16 and at least 32; some generators allow fewer.
+    width: channels of the first layer, at least 8, for those that normalise in groups a multiple of 8; the deeper ones
+      are multiples of it.
+    depth: what the generator's DEPTH says; None for its own choice, and where none has a depth.
+    steps: optimiser steps, at least 1.
+    batch_size: pictures a step, from each group where there are two; at least 1.
+    learning_rate: of Adam, over 0.
+    seed: for initial weights and shuffling.
+    """
+
+    image_size: int = 64
+    width: int = 24
+    depth: Optional[int] = None
+    steps: int = 1200
+    batch_size: int = 16
+    learning_rate: float = 5e-4
+    seed: int = 1

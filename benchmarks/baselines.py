@@ -20,7 +20,8 @@ import sys
 import tempfile
 import time
 import warnings
-from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
 warnings.simplefilter("ignore")
@@ -113,7 +114,7 @@ class Peers:
             raise ValueError(f"{method}: the pictures have another size than those it was given")
         return np.stack(tagged)
 
-    def read(self, method: str, directory: str, length: int) -> Dict[str, np.ndarray]:
+    def read(self, method: str, directory: str, length: int) -> dict[str, np.ndarray]:
         """What it reads in each PNG of a folder, by file name, uint8 [length]; ValueError as embed."""
         with tempfile.TemporaryDirectory() as temporary:
             out = os.path.join(temporary, "read.json")
@@ -134,7 +135,7 @@ class Peers:
             raise ValueError(f"{' '.join(arguments[:2])}: {last}")
 
 
-def save(directory: str, prefix: str, pictures: np.ndarray) -> List[str]:
+def save(directory: str, prefix: str, pictures: np.ndarray) -> list[str]:
     """Writes uint8 [B, H, W, 3] as `<prefix><number>.png` into a folder, made if missing; the names in order."""
     os.makedirs(directory, exist_ok=True)
     names = [f"{prefix}{number:03d}.png" for number in range(len(pictures))]
@@ -162,7 +163,7 @@ class Decoder:
         # As a graph, which is several times as fast.
         self._decode = tf.function(lambda logits: channel_decoder.decode(logits, generator).message, [takes])
 
-    def __call__(self, bits: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+    def __call__(self, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Bits uint8 [B, n], without their mask → messages uint8 [B, k] and p-values [B], None without a code."""
         message_bits, code_bits = self.generator.shape
         if code_bits == message_bits:
@@ -176,7 +177,7 @@ class Decoder:
         return best[:, :message_bits], p_value.numpy().astype(np.float64)
 
 
-def judge(bits: np.ndarray, drawn: Draw, decoder: Decoder, finite: np.ndarray) -> Dict[str, Any]:
+def judge(bits: np.ndarray, drawn: Draw, decoder: Decoder, finite: np.ndarray) -> dict[str, Any]:
     """The columns that come of read bits uint8 [B, n]; where not `finite`, nothing counts.
 
     A method without a code has no p-value and cannot say whether a picture is tagged: any bits are a message.
@@ -212,7 +213,7 @@ class Measurer:
         self._quality = Quality(config)
         self._decoders = {method: Decoder(METHODS[method]) for method in methods}
 
-    def measure(self, image_ids: Sequence[str], originals: np.ndarray) -> Iterator[Tuple[str, List[rows.Row]]]:
+    def measure(self, image_ids: Sequence[str], originals: np.ndarray) -> Iterator[tuple[str, list[rows.Row]]]:
         """Yields (method, rows) a repeat of one batch of pictures, uint8 [B, S, S, 3]."""
         strengths = strengths_of(self._simulators, self.slices, originals)
         for method in self._decoders:
@@ -220,8 +221,8 @@ class Measurer:
                 yield method, self._measure(method, repeat, image_ids, originals, strengths)
 
     def _measure(
-        self, method: str, repeat: int, image_ids: Sequence[str], originals: np.ndarray, strengths: Dict[str, Any]
-    ) -> List[rows.Row]:
+        self, method: str, repeat: int, image_ids: Sequence[str], originals: np.ndarray, strengths: dict[str, Any]
+    ) -> list[rows.Row]:
         decoder = self._decoders[method]
         drawn = draw(self._config.seed, image_ids, repeat, decoder.generator)
         tagged = self._peers.embed(method, originals, drawn.codewords)
@@ -236,7 +237,7 @@ class Measurer:
                 finite = finite & np.isfinite(columns.get("strength_psnr", 0.0))
                 saved.append((save(directory, f"{len(saved):04d}-", made), columns, finite))
             read = self._peers.read(method, directory, drawn.codewords.shape[1])
-        found: List[rows.Row] = []
+        found: list[rows.Row] = []
         for names, columns, finite in saved:
             columns.update({"image_id": list(image_ids), "repeat": repeat, "finite": finite})
             columns.update(judge(np.stack([read[name] for name in names]), drawn, decoder, finite))
@@ -248,7 +249,7 @@ class Measurer:
 
 def measure_all(
     methods: Sequence[str], examples_uri: str, simulators_dir: str, config: EvaluatorConfig, out: str, peers: Peers
-) -> Dict[str, Dict[str, Any]]:
+) -> dict[str, dict[str, Any]]:
     """Measures methods on the eval split of Examples and writes `out`/<method> for each, once all of it is there.
 
     Args:
@@ -286,7 +287,7 @@ def measure_all(
     return evaluations
 
 
-def _chosen(paths: Sequence[str], limit: Optional[int]) -> FrozenSet[str]:
+def _chosen(paths: Sequence[str], limit: int | None) -> frozenset[str]:
     """The ids of the eval pictures; of `limit`, those that the evaluator chooses."""
     ids = [parts.image_id_of(record) for path in paths for record in parts.read_records(path)]
     if limit is not None:
@@ -294,13 +295,13 @@ def _chosen(paths: Sequence[str], limit: Optional[int]) -> FrozenSet[str]:
     return frozenset(ids)
 
 
-def _batches(paths: Sequence[str], chosen: FrozenSet[str], batch_size: int) -> Iterator[List[bytes]]:
+def _batches(paths: Sequence[str], chosen: frozenset[str], batch_size: int) -> Iterator[list[bytes]]:
     records = (record for path in paths for record in parts.read_records(path) if parts.image_id_of(record) in chosen)
     while batch := list(itertools.islice(records, batch_size)):
         yield batch
 
 
-def _describe(method: Method, image_size: int) -> Dict[str, Any]:
+def _describe(method: Method, image_size: int) -> dict[str, Any]:
     message_bits, code_bits = method.generator.shape
     tagger = {"message_bits": message_bits, "code_bits": code_bits, "image_size": image_size, "level": None}
     tagger.update(strength=None, false_positive_rate=summary.FALSE_POSITIVE_RATE if code_bits > message_bits else None)
@@ -341,7 +342,7 @@ def _run() -> None:
     print(f"{time.monotonic() - begun:.0f} s of measuring, of which {peers.seconds:.0f} s in the methods' program")
 
 
-def _line(evaluation: Dict[str, Any]) -> str:
+def _line(evaluation: dict[str, Any]) -> str:
     overall, plain = evaluation["overall"], evaluation["slices"][PLAIN]
     rates = {"plain": plain["fmrr"], "white-box": overall["white"], "black-box": overall["black"]}
     shown = ", ".join(f"{name} {figure['mean']:.3f}" for name, figure in rates.items() if figure)

@@ -16,7 +16,7 @@ import os
 import tempfile
 import time
 import warnings
-from typing import Callable, List, Tuple
+from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
 warnings.simplefilter("ignore")
@@ -76,7 +76,7 @@ def main(_) -> None:
                 print("| " + " | ".join(row) + " |", flush=True)
 
 
-def _make_simulator(root: str, faces: List[np.ndarray]) -> None:
+def _make_simulator(root: str, faces: list[np.ndarray]) -> None:
     """Exports a simulator of few perturbations; `faces` are those that its strength is measured on."""
     size, few = len(faces[0]), faces[:16]
     described = manifest.SimulatorManifest(
@@ -91,7 +91,7 @@ def _simulators(root: str) -> str:
     return os.path.join(root, "simulators")
 
 
-def write_examples(uri: str, faces: List[np.ndarray], count: int) -> None:
+def write_examples(uri: str, faces: list[np.ndarray], count: int) -> None:
     """Writes an Examples artifact whose eval split holds `count` pictures, `faces` repeated as often as need be."""
     folder = os.path.join(uri, f"Split-{features.EVAL_SPLIT}")
     os.makedirs(folder)
@@ -106,7 +106,7 @@ def write_examples(uri: str, faces: List[np.ndarray], count: int) -> None:
                 writer.write(example.SerializeToString())
 
 
-def _in_own_process(work: Callable, *arguments) -> Tuple[float, int]:
+def _in_own_process(work: Callable, *arguments) -> tuple[float, int]:
     """Runs `work` in a new process; returns what it returns and the peak of its memory and its children's, in bytes."""
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:

@@ -9,7 +9,6 @@ import os
 import tempfile
 import time
 import warnings
-from typing import List
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
 warnings.simplefilter("ignore")
@@ -48,7 +47,7 @@ def main(_) -> None:
             print("| " + " | ".join(_row(described, simulator, pictures.pictures)) + " |", flush=True)
 
 
-def _row(described: manifest.SimulatorManifest, simulator: library.Simulator, pictures: np.ndarray) -> List[str]:
+def _row(described: manifest.SimulatorManifest, simulator: library.Simulator, pictures: np.ndarray) -> list[str]:
     trained, strengths = described.training, described.strength.values()
     size = os.path.getsize(os.path.join(pretrained.SIMULATORS, described.name, shipped.WEIGHTS_FILE))
     return [
@@ -75,7 +74,7 @@ def _quality(described: manifest.SimulatorManifest) -> str:
     return f"{min(kids):.3f} to {max(kids):.3f} ({described.realism[assess.PHOTOGRAPHS]['kid']:.3f})"
 
 
-def _range(values: List[float]) -> str:
+def _range(values: list[float]) -> str:
     return f"{min(values):.1f} to {max(values):.1f}"
 
 

@@ -1,11 +1,11 @@
-"""Trains taggers that differ in one thing, each for the same time, and evaluates them: message length, level, no coding.
+"""Trains taggers that differ in message length, coding or level, each for the same time, and evaluates them.
 
     python benchmarks/variants.py --examples=DIR --simulators=DIR --out=DIR
 
-`--examples` and `--simulators` are what the pipeline's first two steps leave, below its work directory in artifacts/. The
-taggers are trained under perturbations alone: all simulators are black-box to them. `uncoded` reads 30 bits as they come,
-as StegaStamp does with its own decoder in place of a code. --out gets a folder a variant, for the evaluator's report:
-`--compare=NAME=DIR/NAME/evaluation`. Variants that are there already are left as they are.
+`--examples` and `--simulators` are what the pipeline's first two steps leave, below its work directory in artifacts/.
+The taggers are trained under perturbations alone: all simulators are black-box to them. `uncoded` reads 30 bits as they
+come, as StegaStamp does with its own decoder in place of a code. --out gets a folder a variant, for the evaluator's
+report: `--compare=NAME=DIR/NAME/evaluation`. Variants that are there already are left as they are.
 """
 
 import dataclasses

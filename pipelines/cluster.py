@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import re
-from typing import List, Optional
 
 import tensorflow as tf
 from absl import flags
@@ -44,8 +43,8 @@ class Machine:
 
     gpu_type: str
     gpu_count: int = 1
-    cpus: Optional[float] = None
-    memory_gb: Optional[float] = None
+    cpus: float | None = None
+    memory_gb: float | None = None
     has_resolvers: bool = True
 
     def to_resources(self) -> ResourceSpec:
@@ -120,7 +119,7 @@ def create_cluster_pipeline(
     push_to: str,
     image: str,
     machine: Machine,
-    beam_args: Optional[List[str]] = None,
+    beam_args: list[str] | None = None,
 ) -> tfx_pipeline.Pipeline:
     """The pipeline with step names that clusters take.
 

@@ -1,7 +1,6 @@
 """Everything one pipeline run is asked to do, typed; presets.py fills it in."""
 
 import dataclasses
-from typing import Optional
 
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.simulator.config import SimulatorConfig
@@ -27,12 +26,12 @@ class PipelineConfig:
     tagger: TaggerConfig
     evaluator: EvaluatorConfig
     dataset: str = "procedural_faces"
-    images: Optional[str] = None
-    manual_dir: Optional[str] = None
-    limit: Optional[int] = None
+    images: str | None = None
+    manual_dir: str | None = None
+    limit: int | None = None
     eval_percent: int = 10
     max_rejected: float = 0.01
-    foreign_simulators: Optional[str] = None
+    foreign_simulators: str | None = None
 
     def __post_init__(self):
         if self.simulator.image_size != self.tagger.image_size:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from typing import Optional
 
 from absl import flags
 
@@ -59,6 +58,6 @@ def _with_simulators_trained_anew(config: PipelineConfig) -> PipelineConfig:
     return dataclasses.replace(config, simulator=dataclasses.replace(simulator, train=train, shipped=stay))
 
 
-def _absolute(path: Optional[str]) -> Optional[str]:
+def _absolute(path: str | None) -> str | None:
     """Steps may have another working directory; remote paths stay as they are."""
     return os.path.abspath(path) if path and "://" not in path else path

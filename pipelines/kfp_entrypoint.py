@@ -7,14 +7,14 @@ is on the command line too.
 import json
 import runpy
 import sys
-from typing import Any, Dict, List
+from typing import Any
 
 _TFX_ENTRYPOINT = "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"
 _INVOCATION = "--json_serialized_invocation_args"
 _INTERFACE = "--json_serialized_inputs_spec_args"
 
 
-def add_types(invocation: Dict[str, Any], interface: Dict[str, Any]) -> Dict[str, Any]:
+def add_types(invocation: dict[str, Any], interface: dict[str, Any]) -> dict[str, Any]:
     """Gives each input artifact of an ExecutorInput the type that the step's ComponentInputsSpec states; both as JSON.
 
     Raises:
@@ -29,7 +29,7 @@ def add_types(invocation: Dict[str, Any], interface: Dict[str, Any]) -> Dict[str
     return invocation
 
 
-def typed_arguments(arguments: List[str]) -> List[str]:
+def typed_arguments(arguments: list[str]) -> list[str]:
     """A container's arguments with the types filled in; ValueError when they are not what run_kubeflow.py compiled."""
     values = list(arguments)
     positions = {}

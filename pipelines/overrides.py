@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import typing
-from typing import Any, Dict, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 
 def apply(config: Any, settings: Sequence[str]) -> Any:
@@ -16,7 +17,7 @@ def apply(config: Any, settings: Sequence[str]) -> Any:
     Raises:
       ValueError: no such field, a value of another type than the field's, or one that the dataclass refuses.
     """
-    changes: Dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     for setting in settings:
         path, separator, text = setting.partition("=")
         if not separator:
@@ -64,7 +65,7 @@ def _typed(value: Any, hint: Any, setting: str) -> Any:
     raise ValueError(f"--set {setting}: expected {expected}, got {type(value).__name__}")
 
 
-def _replace(config: Any, changes: Dict[str, Any]) -> Any:
+def _replace(config: Any, changes: dict[str, Any]) -> Any:
     replaced = {
         name: _replace(getattr(config, name), change) if dataclasses.is_dataclass(getattr(config, name)) else change
         for name, change in changes.items()

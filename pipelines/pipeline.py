@@ -1,7 +1,6 @@
 """The pipeline: example_gen ▸ simulator ▸ tagger ▸ evaluator ▸ pusher. Runners differ, this does not."""
 
 import os
-from typing import List, Optional
 
 from tfx import types
 from tfx.dsl.components.common import resolver
@@ -24,7 +23,7 @@ def create_pipeline(
     root: str,
     push_to: str,
     metadata_connection_config=None,
-    beam_args: Optional[List[str]] = None,
+    beam_args: list[str] | None = None,
     compare_newest: bool = True,
 ) -> tfx_pipeline.Pipeline:
     """Wires the steps.
@@ -35,8 +34,8 @@ def create_pipeline(
       push_to: TF Serving's base path.
       metadata_connection_config: of the metadata store, for runners that need one.
       beam_args: pipeline options for Beam's runners, as on its command line.
-      compare_newest: whether the gate also holds the tagger against the newest blessed one; not every runner can look it
-        up.
+      compare_newest: whether the gate also holds the tagger against the newest blessed one; not every runner can look
+        it up.
     """
     examples = FaceExampleGen(
         dataset=config.dataset,

@@ -48,7 +48,8 @@ def smoke() -> PipelineConfig:
 def demo() -> PipelineConfig:
     """A tagger for your photographs in minutes, at 64×64: the shipped one, trained on through the shipped simulators.
 
-    `python pipelines/run_local.py --images=DIR`, within 20 minutes on 2 cores with set-up; README, Results, has figures.
+    `python pipelines/run_local.py --images=DIR`, within 20 minutes on 2 cores with set-up; README, Results, has
+    figures.
     """
     return PipelineConfig(
         name="faketagger-demo",

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from typing import Dict, List
 
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
@@ -20,8 +19,8 @@ class RunResult:
     outputs: by "step.output", the artifact.
     """
 
-    steps: Dict[str, str]
-    outputs: Dict[str, metadata_store_pb2.Artifact]
+    steps: dict[str, str]
+    outputs: dict[str, metadata_store_pb2.Artifact]
 
     @property
     def blessed(self) -> bool:
@@ -74,7 +73,7 @@ def newest_run(store: metadata_store.MetadataStore, pipeline_name: str) -> RunRe
 
 def _executions_of_newest_run(
     store: metadata_store.MetadataStore, pipeline_name: str
-) -> List[metadata_store_pb2.Execution]:
+) -> list[metadata_store_pb2.Execution]:
     pipelines = store.get_context_by_type_and_name("pipeline", pipeline_name)
     runs = store.get_children_contexts_by_context(pipelines.id) if pipelines else []
     runs = [run for run in runs if run.type == "pipeline_run"]

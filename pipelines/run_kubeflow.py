@@ -14,7 +14,7 @@ import warnings
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported; its start-up notes help nobody.
 warnings.simplefilter("ignore")
 
-from typing import Any, Dict, Optional
+from typing import Any
 
 import requests
 import yaml
@@ -40,7 +40,7 @@ _ENTRYPOINT = ["python", "-m", "faketagger.pipelines.kfp_entrypoint"]
 _TIMEOUT_SECONDS = 60
 
 
-def compile_pipeline(pipeline: tfx_pipeline.Pipeline, image: str) -> Dict[str, Any]:
+def compile_pipeline(pipeline: tfx_pipeline.Pipeline, image: str) -> dict[str, Any]:
     """A pipeline as a PipelineSpec of schema 2.1, JSON; `image` runs every step."""
     config = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
         default_image=image, default_commands=_ENTRYPOINT, use_pipeline_spec_2_1=True
@@ -51,11 +51,11 @@ def compile_pipeline(pipeline: tfx_pipeline.Pipeline, image: str) -> Dict[str, A
 
 
 def submit(
-    spec: Dict[str, Any],
+    spec: dict[str, Any],
     host: str,
-    token_file: Optional[str] = None,
-    experiment_id: Optional[str] = None,
-    service_account: Optional[str] = None,
+    token_file: str | None = None,
+    experiment_id: str | None = None,
+    service_account: str | None = None,
 ) -> str:
     """Starts a compiled pipeline through the v2beta1 API (the kfp SDK that TFX needs speaks the older one only).
 

@@ -10,9 +10,10 @@ Exit status: 0 blessed and pushed, 2 not blessed, 1 failed.
 import os
 import sys
 import warnings
-from typing import List
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported; its start-up notes help nobody here.
+os.environ.setdefault(
+    "TF_CPP_MIN_LOG_LEVEL", "3"
+)  # Before TensorFlow is imported; its start-up notes help nobody here.
 warnings.simplefilter("ignore")
 
 from absl import app, flags, logging
@@ -46,7 +47,7 @@ def run(config: PipelineConfig, workdir: str) -> results.RunResult:
     return result
 
 
-def _beam_args() -> List[str]:
+def _beam_args() -> list[str]:
     """The user's, behind defaults for one machine."""
     # Beam's default would try to download a runner; without a set-up file TFX packs itself anew at every step.
     set_up = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "setup.py")
@@ -88,7 +89,12 @@ def main(_) -> int:
     if not result.blessed:
         return NOT_BLESSED
     if FLAGS.serve:
-        program = ["-m", "faketagger.serving.server", f"--model_base_path={push_base_path(workdir)}", f"--port={FLAGS.port}"]
+        program = [
+            "-m",
+            "faketagger.serving.server",
+            f"--model_base_path={push_base_path(workdir)}",
+            f"--port={FLAGS.port}",
+        ]
         os.execv(sys.executable, [sys.executable, *program])  # In this one's place: the training's memory goes.
     return BLESSED
 

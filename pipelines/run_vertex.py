@@ -16,8 +16,7 @@ import warnings
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported; its start-up notes help nobody.
 warnings.simplefilter("ignore")
 
-import json
-from typing import Any, Dict, Optional
+from typing import Any
 
 from absl import app, flags, logging
 from google.cloud import aiplatform
@@ -38,13 +37,13 @@ flags.DEFINE_string("region", None, "the region to run in, e.g. europe-west4")
 MACHINE = cluster.Machine(gpu_type="NVIDIA_TESLA_T4", cpus=8, memory_gb=30)
 
 
-def compile_pipeline(pipeline: tfx_pipeline.Pipeline, image: str) -> Dict[str, Any]:
+def compile_pipeline(pipeline: tfx_pipeline.Pipeline, image: str) -> dict[str, Any]:
     """A pipeline as a PipelineJob of schema 2.0, JSON; `image` runs every step."""
     config = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_image=image)
     return kubeflow_v2_dag_runner.KubeflowV2DagRunner(config).run(pipeline, write_out=False)
 
 
-def make_job(compiled: Dict[str, Any], project: str, region: str, credentials=None) -> aiplatform.PipelineJob:
+def make_job(compiled: dict[str, Any], project: str, region: str, credentials=None) -> aiplatform.PipelineJob:
     """The job that `submit` starts; nothing is sent yet. Credentials are the machine's own by default."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "pipeline.json")
@@ -58,7 +57,7 @@ def make_job(compiled: Dict[str, Any], project: str, region: str, credentials=No
         )
 
 
-def submit(compiled: Dict[str, Any], project: str, region: str, service_account: Optional[str]) -> str:
+def submit(compiled: dict[str, Any], project: str, region: str, service_account: str | None) -> str:
     """Starts a compiled pipeline; returns the job's resource name."""
     job = make_job(compiled, project, region)
     job.submit(service_account=service_account)

@@ -10,10 +10,11 @@ import dataclasses
 import json
 import os
 import sys
-from typing import Callable, List, Optional
+from collections.abc import Callable
 
 from absl import app
 from absl.flags import argparse_flags
+
 from faketagger.components.contract import images, payload, pretrained
 
 # The client imports TensorFlow, which takes seconds: only the commands that need it do, where they need it.
@@ -41,7 +42,7 @@ def main() -> None:
     app.run(run, flags_parser=parse)
 
 
-def parse(argv: List[str]):
+def parse(argv: list[str]):
     """The arguments of a command line, program name first; exits with 2 and a usage line when they are wrong."""
     parser = argparse_flags.ArgumentParser(prog="faketagger", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -70,7 +71,9 @@ def parse(argv: List[str]):
 def _add_backend_arguments(command) -> None:
     where = command.add_mutually_exclusive_group()
     where.add_argument("--server", metavar="HOST:PORT", help=f"a server to work through; default: ${SERVER_VARIABLE}")
-    where.add_argument("--model", metavar="DIR", help="a SavedModel to run in this process; default: the shipped tagger")
+    where.add_argument(
+        "--model", metavar="DIR", help="a SavedModel to run in this process; default: the shipped tagger"
+    )
     command.add_argument("--model_name", default="faketagger", help="the served model's name")
     command.add_argument("--label", help="the version label to use, such as stable; default: the latest version")
     command.add_argument("--timeout", type=float, default=60.0, help="seconds that one call may take")
@@ -113,6 +116,7 @@ def _tag(arguments) -> int:
 
 def _write(path: str, data: bytes) -> None:
     import tensorflow as tf
+
     from faketagger.components.contract import files
 
     try:
@@ -271,7 +275,7 @@ def _backend(arguments):
         raise CommandError(str(error)) from error
 
 
-def _server(arguments) -> Optional[str]:
+def _server(arguments) -> str | None:
     """None where the work is done in this process."""
     return None if arguments.model else arguments.server or os.environ.get(SERVER_VARIABLE)
 

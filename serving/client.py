@@ -1,8 +1,8 @@
 """The client: tags and reads pictures through a server or, without one, through a SavedModel loaded in this process.
 
-    client = TaggerClient(connect("localhost:8500"), key)   # or TaggerClient(load("models/faketagger"), key)
-    png = client.tag(jpeg, uid=12345)
-    client.read(png)   # Reading(candidate=12345, tagged=True, p_value=3e-15, score=…)
+client = TaggerClient(connect("localhost:8500"), key)   # or TaggerClient(load("models/faketagger"), key)
+png = client.tag(jpeg, uid=12345)
+client.read(png)   # Reading(candidate=12345, tagged=True, p_value=3e-15, score=…)
 """
 
 import abc
@@ -10,22 +10,24 @@ import dataclasses
 import json
 import math
 import os
-from typing import Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn, TypeVar
 
 import grpc
 import numpy as np
 import tensorflow as tf
-from faketagger.components.contract import images, signatures
-from faketagger.components.contract.manifest import TaggerManifest
-from faketagger.components.contract.payload import Payload, generator_from_hex, key_mask
-from faketagger.serving.model_manager import complete_versions
-from faketagger.serving.servable import SAVED_MODEL_FILE, Servable, ServingError
 from tensorflow_serving.apis import (
     get_model_status_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
 )
+
+from faketagger.components.contract import images, signatures
+from faketagger.components.contract.manifest import TaggerManifest
+from faketagger.components.contract.payload import Payload, generator_from_hex, key_mask
+from faketagger.serving.model_manager import complete_versions
+from faketagger.serving.servable import SAVED_MODEL_FILE, Servable, ServingError
 
 # A tagged picture comes back as PNG, several times the size of the JPEG that went.
 MAX_MESSAGE_BYTES = 256 * 1024 * 1024
@@ -83,7 +85,7 @@ class Reading:
     score: float
 
     @property
-    def uid(self) -> Optional[int]:
+    def uid(self) -> int | None:
         """The tag; None where `tagged` is false."""
         return self.candidate if self.tagged else None
 
@@ -102,8 +104,8 @@ class Backend(abc.ABC):
 
     @abc.abstractmethod
     def predict(
-        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], version: Optional[int] = None
-    ) -> Tuple[Dict[str, np.ndarray], int]:
+        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], version: int | None = None
+    ) -> tuple[dict[str, np.ndarray], int]:
         """Calls a signature of a version, by default the latest; returns the outputs asked for and the version.
 
         Raises:
@@ -113,7 +115,7 @@ class Backend(abc.ABC):
         """
 
     @abc.abstractmethod
-    def status(self) -> List[VersionStatus]:
+    def status(self) -> list[VersionStatus]:
         """Every version of the model, newest first; TaggerError where there is none."""
 
     def close(self) -> None:
@@ -124,8 +126,8 @@ def connect(
     address: str,
     model_name: str = "faketagger",
     timeout: float = 60.0,
-    credentials: Optional[grpc.ChannelCredentials] = None,
-    label: Optional[str] = None,
+    credentials: grpc.ChannelCredentials | None = None,
+    label: str | None = None,
 ) -> Backend:
     """A back-end that calls TensorFlow Serving, or the embedded server, over gRPC. Nothing is sent yet.
 
@@ -148,7 +150,7 @@ def load(model_dir: str) -> Backend:
     return _InProcessBackend(model_dir)
 
 
-def describe(backend: Backend) -> Tuple[int, TaggerManifest]:
+def describe(backend: Backend) -> tuple[int, TaggerManifest]:
     """The version that a back-end would use now, and its numbers; TaggerError when there is none."""
     outputs, version = backend.predict(signatures.DESCRIBE, {"request": _strings(b"")}, ["manifest"])
     try:
@@ -164,9 +166,9 @@ class TaggerClient:
         """`key` is payload.read_key's; nothing is asked of the back-end yet."""
         self._backend = backend
         self._key = key
-        self._described: Optional[Tuple[int, TaggerManifest, Payload]] = None
+        self._described: tuple[int, TaggerManifest, Payload] | None = None
 
-    def tag(self, image: bytes, uid: int, strength: Optional[float] = None, name: str = "picture") -> bytes:
+    def tag(self, image: bytes, uid: int, strength: float | None = None, name: str = "picture") -> bytes:
         """A picture file's bytes → a PNG of the same size that carries `uid`.
 
         Args:
@@ -181,7 +183,7 @@ class TaggerClient:
         """
         prepared = _prepare(image, name)
 
-        def ask(version: int, manifest: TaggerManifest, payload: Payload) -> Dict[str, np.ndarray]:
+        def ask(version: int, manifest: TaggerManifest, payload: Payload) -> dict[str, np.ndarray]:
             factor = manifest.strength if strength is None else strength
             inputs = {
                 "image": _strings(prepared),
@@ -226,7 +228,7 @@ class TaggerClient:
         except RefusedError as error:
             raise PictureError(f"{name}: {error}") from error
 
-    def _describe(self) -> Tuple[int, TaggerManifest, Payload]:
+    def _describe(self) -> tuple[int, TaggerManifest, Payload]:
         version, manifest = describe(self._backend)
         try:
             generator = generator_from_hex(manifest.generator, manifest.code_bits)
@@ -337,7 +339,7 @@ class _InProcessBackend(Backend):
         return [VersionStatus(self._version, "AVAILABLE")]
 
 
-def _newest(model_dir: str) -> Tuple[str, int]:
+def _newest(model_dir: str) -> tuple[str, int]:
     try:
         if tf.io.gfile.exists(os.path.join(model_dir, SAVED_MODEL_FILE)):
             return model_dir, 0
@@ -357,6 +359,6 @@ def _raise_refusal(where: str, code: grpc.StatusCode, details: str, cause: Excep
     raise TaggerError(f"{where}: {code.name}: {_first_line(details)}") from cause
 
 
-def _first_line(text: Optional[str]) -> str:
+def _first_line(text: str | None) -> str:
     lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
     return lines[0][:300] if lines else "no details"

@@ -3,15 +3,16 @@
 import dataclasses
 import os
 import threading
-from typing import Callable, Dict, Optional, Set, Tuple
+from collections.abc import Callable
 
 import grpc
 import tensorflow as tf
 from absl import logging
-from faketagger.components.contract import files
-from faketagger.serving.servable import SAVED_MODEL_FILE, Servable, ServingError, invalid_argument
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 from tensorflow_serving.config import file_system_storage_path_source_pb2, model_server_config_pb2
+
+from faketagger.components.contract import files
+from faketagger.serving.servable import SAVED_MODEL_FILE, Servable, ServingError, invalid_argument
 
 PLATFORM = "tensorflow"
 
@@ -25,12 +26,12 @@ class _Version:
     """What became of one version; `failed_as` is its files' fingerprint when it could not be loaded."""
 
     state: int
-    servable: Optional[Servable] = None
-    error: Optional[ServingError] = None
-    failed_as: Optional[str] = None
+    servable: Servable | None = None
+    error: ServingError | None = None
+    failed_as: str | None = None
 
 
-def complete_versions(base_path: str) -> Dict[int, str]:
+def complete_versions(base_path: str) -> dict[int, str]:
     """The directories under `base_path` named by a whole number that hold a saved_model.pb, by that number.
 
     A directory without the file is left out: it may be a push under way. `base_path` may be any that tf.io.gfile reads.
@@ -51,10 +52,10 @@ class ModelManager:
         """`on_poll` is called after each look at the base paths."""
         self._poll_seconds = poll_seconds
         self._on_poll = on_poll
-        self._configs: Dict[str, model_server_config_pb2.ModelConfig] = {}
-        self._versions: Dict[str, Dict[int, _Version]] = {}
-        self._labels: Dict[str, Dict[str, int]] = {}
-        self._reported: Dict[str, str] = {}
+        self._configs: dict[str, model_server_config_pb2.ModelConfig] = {}
+        self._versions: dict[str, dict[int, _Version]] = {}
+        self._labels: dict[str, dict[str, int]] = {}
+        self._reported: dict[str, str] = {}
         self._lock = threading.Lock()  # Guards the dictionaries, for moments.
         self._loading = threading.Lock()  # Held while versions are loaded, for as long as that takes.
         self._stopping = threading.Event()
@@ -100,7 +101,7 @@ class ModelManager:
             self._unload_models_not_configured()
         self._on_poll(self)
 
-    def find(self, spec: model_pb2.ModelSpec) -> Tuple[int, Servable]:
+    def find(self, spec: model_pb2.ModelSpec) -> tuple[int, Servable]:
         """The version that a request asks for, by number, by label or the latest; ServingError when there is none."""
         if not spec.name:
             raise invalid_argument("ModelSpec has no name specified.")
@@ -120,13 +121,13 @@ class ModelManager:
                 raise ServingError(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {asked}")
             return version, self._versions[spec.name][version].servable
 
-    def statuses(self, name: str) -> Dict[int, get_model_status_pb2.ModelVersionStatus]:
+    def statuses(self, name: str) -> dict[int, get_model_status_pb2.ModelVersionStatus]:
         """Every version of a model that there is or was, newest first."""
         with self._lock:
             versions = sorted(self._versions.get(name, {}).items(), reverse=True)
             return {number: _to_status(number, version) for number, version in versions}
 
-    def available(self, name: str) -> Set[int]:
+    def available(self, name: str) -> set[int]:
         """The numbers of a model's versions that can be called now."""
         with self._lock:
             return self._available(name)
@@ -135,7 +136,7 @@ class ModelManager:
         """Whether every configured model has a version that can be called."""
         return all(self.available(name) for name in list(self._configs))
 
-    def _available(self, name: str) -> Set[int]:
+    def _available(self, name: str) -> set[int]:
         return {number for number, it in self._versions.get(name, {}).items() if it.state == _State.AVAILABLE}
 
     def _poll_until_stopped(self) -> None:
@@ -199,7 +200,7 @@ class ModelManager:
         with self._lock:
             self._versions.setdefault(name, {})[number] = version
 
-    def _set_labels(self, configs: Dict[str, model_server_config_pb2.ModelConfig]) -> None:
+    def _set_labels(self, configs: dict[str, model_server_config_pb2.ModelConfig]) -> None:
         labels = {name: dict(config.version_labels) for name, config in configs.items()}
         with self._lock:
             for name, versions in labels.items():
@@ -215,7 +216,7 @@ class ModelManager:
         self._reported[name] = trouble
 
 
-def _checked(config: model_server_config_pb2.ModelConfigList) -> Dict[str, model_server_config_pb2.ModelConfig]:
+def _checked(config: model_server_config_pb2.ModelConfigList) -> dict[str, model_server_config_pb2.ModelConfig]:
     configs = {}
     for model in config.config:
         if model.name in configs:
@@ -232,7 +233,7 @@ def _checked(config: model_server_config_pb2.ModelConfigList) -> Dict[str, model
     return configs
 
 
-def _wanted(policy: _VersionPolicy, loadable: Set[int]) -> Set[int]:
+def _wanted(policy: _VersionPolicy, loadable: set[int]) -> set[int]:
     choice = policy.WhichOneof("policy_choice")
     if choice == "all":
         return set(loadable)

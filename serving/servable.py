@@ -2,7 +2,7 @@
 
 import math
 import os
-from typing import Dict, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import grpc
 import numpy as np
@@ -60,7 +60,7 @@ class Servable:
 
     def run(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] = ()
-    ) -> Dict[str, tf.Tensor]:
+    ) -> dict[str, tf.Tensor]:
         """Calls a signature; `outputs` names the ones wanted, none for all.
 
         Raises:
@@ -111,7 +111,7 @@ class Servable:
         return count
 
 
-def _read_signature_defs(path: str) -> Dict[str, meta_graph_pb2.SignatureDef]:
+def _read_signature_defs(path: str) -> dict[str, meta_graph_pb2.SignatureDef]:
     with tf.io.gfile.GFile(os.path.join(path, SAVED_MODEL_FILE), "rb") as file:
         saved = saved_model_pb2.SavedModel.FromString(file.read())
     graphs = [graph for graph in saved.meta_graphs if tf.saved_model.SERVING in graph.meta_info_def.tags]

@@ -13,13 +13,10 @@ import os
 import signal
 import sys
 import threading
-from typing import List, Optional
 
 import grpc
 from absl import app, logging
 from absl.flags import argparse_flags
-from faketagger.serving.model_manager import PLATFORM, ModelManager
-from faketagger.serving.servable import MAX_MESSAGE_BYTES, ServingError, invalid_argument
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
@@ -30,6 +27,9 @@ from tensorflow_serving.apis import (
     status_pb2,
 )
 from tensorflow_serving.config import model_server_config_pb2
+
+from faketagger.serving.model_manager import PLATFORM, ModelManager
+from faketagger.serving.servable import MAX_MESSAGE_BYTES, ServingError, invalid_argument
 
 DEFAULT_MODEL_NAME = "faketagger"
 DEFAULT_PORT = 8500
@@ -68,7 +68,7 @@ def start_server(
     *,
     model_name: str = DEFAULT_MODEL_NAME,
     host: str = "localhost",
-    credentials: Optional[grpc.ServerCredentials] = None,
+    credentials: grpc.ServerCredentials | None = None,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     poll_seconds: float = 1.0,
 ) -> Server:
@@ -107,7 +107,7 @@ def start_server(
     return Server(server, manager, service_health, bound_port)
 
 
-def _bind(server: grpc.Server, host: str, port: int, credentials: Optional[grpc.ServerCredentials]) -> int:
+def _bind(server: grpc.Server, host: str, port: int, credentials: grpc.ServerCredentials | None) -> int:
     address = _address(host, port)
     try:
         if credentials is None:
@@ -222,7 +222,7 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
             return model_management_pb2.ReloadConfigResponse(status=status_pb2.StatusProto())
 
 
-def _parse(argv: List[str]):
+def _parse(argv: list[str]):
     program = "python -m faketagger.serving.server"
     parser = argparse_flags.ArgumentParser(prog=program, description=__doc__.split("\n")[0])
     parser.add_argument("--model_base_path", required=True, help="directory of directories named by version number")
@@ -243,7 +243,7 @@ def _parse(argv: List[str]):
     return arguments
 
 
-def _credentials(arguments) -> Optional[grpc.ServerCredentials]:
+def _credentials(arguments) -> grpc.ServerCredentials | None:
     if not arguments.ssl_key_file:
         return None
     paths = (arguments.ssl_key_file, arguments.ssl_cert_file, arguments.ssl_client_ca_file)

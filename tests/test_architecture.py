@@ -2,7 +2,8 @@
 
 import ast
 import pathlib
-from typing import Dict, Iterator, List, NamedTuple, Optional, Set
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 
@@ -48,7 +49,7 @@ class Import(NamedTuple):
     """One import of one name: where it stands, and what it may mean, the likeliest first."""
 
     line: int
-    names: List[str]
+    names: list[str]
 
 
 def imports_of(path: pathlib.Path, module: str) -> Iterator[Import]:
@@ -65,7 +66,7 @@ def imports_of(path: pathlib.Path, module: str) -> Iterator[Import]:
                 yield Import(node.lineno, [f"{origin}.{alias.name}", origin])
 
 
-def modules_of(root: pathlib.Path) -> Dict[str, pathlib.Path]:
+def modules_of(root: pathlib.Path) -> dict[str, pathlib.Path]:
     """The project's modules by dotted name below the package: `components.contract.images`."""
     found = {}
     for folder in FOLDERS:
@@ -79,7 +80,7 @@ def _within(module: str, part: str) -> bool:
     return module == part or module.startswith(f"{part}.")
 
 
-def part_of(module: str) -> Optional[str]:
+def part_of(module: str) -> str | None:
     """The entry of MAY_IMPORT that a module belongs to; None for the packages above them."""
     return next((part for part in MAY_IMPORT if _within(module, part)), None)
 
@@ -106,7 +107,7 @@ def may_import(importer: str, imported: str) -> bool:
     return of_imported < of_importer or of_importer == of_imported == len(TIERS[part])
 
 
-def violations(root: pathlib.Path) -> List[str]:
+def violations(root: pathlib.Path) -> list[str]:
     """A line `file:line: what is wrong` for each import that must not be, and one for each circle."""
     modules = modules_of(root)
     found, edges = [], {module: {} for module in modules}
@@ -130,16 +131,16 @@ def _may_use_tfx(module: str) -> bool:
     return _within(module, "pipelines") or module.split(".")[-1] in TFX_MODULES
 
 
-def _told(circle: List[str], edges: Dict[str, Dict[str, str]]) -> str:
+def _told(circle: list[str], edges: dict[str, dict[str, str]]) -> str:
     steps = zip(circle, [*circle[1:], circle[0]])
     return "circle: " + ", ".join(f"{edges[one][other]} imports {other}" for one, other in steps)
 
 
-def circles(edges: Dict[str, Set[str]]) -> List[List[str]]:
+def circles(edges: dict[str, set[str]]) -> list[list[str]]:
     """The circles that a search in depth meets, each from where it was entered; none where there is none."""
     found, done = [], set()
 
-    def visit(module: str, trail: List[str]) -> None:
+    def visit(module: str, trail: list[str]) -> None:
         if module in trail:
             found.append(trail[trail.index(module) :])
         elif module not in done:

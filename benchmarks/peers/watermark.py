@@ -14,7 +14,8 @@ import json
 import os
 import shutil
 import sys
-from typing import Callable, Dict, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -65,7 +66,7 @@ def _rivagan() -> Method:
     return Method(embed, lambda picture, length: plain.read(picture, RIVAGAN_BITS)[:length])
 
 
-METHODS: Dict[str, Callable[[], Method]] = {
+METHODS: dict[str, Callable[[], Method]] = {
     "lsb": lambda: Method(_lsb_embed, _lsb_read),
     "dwtDct": lambda: _package("dwtDct"),
     "dwtDctSvd": lambda: _package("dwtDctSvd"),

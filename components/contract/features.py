@@ -1,6 +1,6 @@
 """The tf.Example in which a photograph travels from example_gen to every other step (DESIGN §4)."""
 
-from typing import Dict, List, Optional, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -26,7 +26,7 @@ ATTRIBUTE_NAMES = (
 UNKNOWN = -1
 
 
-def attributes_from(labels: Dict[str, int]) -> List[int]:
+def attributes_from(labels: dict[str, int]) -> list[int]:
     """Labels by name (0 or 1) as the full list in ATTRIBUTE_NAMES' order, −1 where a label is not given.
 
     Raises:
@@ -64,7 +64,7 @@ def make_example(
     return tf.train.Example(features=tf.train.Features(feature=features))
 
 
-def parse_example(serialized: tf.Tensor, image_size: int) -> Dict[str, tf.Tensor]:
+def parse_example(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor]:
     """A serialized Example as {IMAGE: float32 [image_size, image_size, 3] in [0, 1], IMAGE_ID, ATTRIBUTES: int64 [40]}.
 
     Raises:
@@ -83,7 +83,7 @@ def parse_example(serialized: tf.Tensor, image_size: int) -> Dict[str, tf.Tensor
     return {**parsed, IMAGE: tf.cast(pixels, tf.float32) / 255.0}
 
 
-def example_files(examples_uri: str, split: str) -> List[str]:
+def example_files(examples_uri: str, split: str) -> list[str]:
     """The gzip TFRecord files of one split of an Examples artifact; ValueError when there are none."""
     files = sorted(tf.io.gfile.glob(f"{examples_uri}/Split-{split}/*"))
     if not files:
@@ -91,7 +91,7 @@ def example_files(examples_uri: str, split: str) -> List[str]:
     return files
 
 
-def read_dataset(examples_uri: str, split: str, image_size: int, limit: Optional[int] = None) -> tf.data.Dataset:
+def read_dataset(examples_uri: str, split: str, image_size: int, limit: int | None = None) -> tf.data.Dataset:
     """The parsed Examples of one split, in file order, as a tf.data.Dataset of parse_example's dicts."""
     records = tf.data.TFRecordDataset(example_files(examples_uri, split), compression_type="GZIP")
     if limit is not None:

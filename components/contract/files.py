@@ -6,7 +6,7 @@ Paths may be local or anything that tf.io.gfile knows (gs://…): a step's artif
 import hashlib
 import json
 import os
-from typing import Any, Optional
+from typing import Any
 
 import tensorflow as tf
 
@@ -90,7 +90,7 @@ def fingerprint(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def checkpoint_directory(root: Optional[str], output_uri: str, *parts: str) -> str:
+def checkpoint_directory(root: str | None, output_uri: str, *parts: str) -> str:
     """Where a step keeps what outlives a killed run.
 
     Args:

@@ -3,7 +3,6 @@
 import io
 import os
 import warnings
-from typing import Union
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -20,7 +19,7 @@ class ImageError(ValueError):
     """A picture cannot be read; the message names it and says why."""
 
 
-def load_image(source: Union[str, bytes], name: str = "") -> np.ndarray:
+def load_image(source: str | bytes, name: str = "") -> np.ndarray:
     """Reads a picture as the viewer shows it: EXIF rotation applied; CMYK, 16-bit, palette, grey and alpha made RGB.
 
     Args:

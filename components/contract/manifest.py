@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import re
-from typing import Any, Dict, List, Optional, Type, TypeVar
+from typing import Any, TypeVar
 
 from faketagger.components.contract import files
 
@@ -41,14 +41,14 @@ class SimulatorManifest:
 
     name: str
     family: str
-    conditions: List[str]
+    conditions: list[str]
     image_size: int
     training_data: str
     licence: str
-    strength: Dict[str, Dict[str, float]] = dataclasses.field(default_factory=dict)
-    success: Dict[str, Dict[str, float]] = dataclasses.field(default_factory=dict)
-    realism: Dict[str, Dict[str, float]] = dataclasses.field(default_factory=dict)
-    training: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    strength: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    success: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    realism: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    training: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     FILE = "simulator.json"
 
@@ -100,11 +100,11 @@ class TaggerManifest:
 
     message_bits: int
     code_bits: int
-    generator: List[str]
+    generator: list[str]
     image_size: int
     strength: float = 1.0
     false_positive_rate: float = 1e-6
-    training: Optional[Dict[str, Any]] = None
+    training: dict[str, Any] | None = None
 
     FILE = "tagger.json"
 
@@ -114,7 +114,7 @@ def write(manifest: Any, directory: str) -> None:
     files.write_json(os.path.join(directory, manifest.FILE), dataclasses.asdict(manifest))
 
 
-def read(kind: Type[_T], directory: str) -> _T:
+def read(kind: type[_T], directory: str) -> _T:
     """Reads a manifest of `kind`; ValueError names the file and what is wrong with it."""
     path = os.path.join(directory, kind.FILE)
     values = files.read_json(path, "the manifest")
@@ -128,7 +128,9 @@ def read(kind: Type[_T], directory: str) -> _T:
     }
     missing, extra = sorted(required - set(values)), sorted(set(values) - set(fields))
     if missing or extra:
-        raise ValueError(f"{path}: missing fields: {', '.join(missing) or 'none'}; unknown fields: {', '.join(extra) or 'none'}")
+        raise ValueError(
+            f"{path}: missing fields: {', '.join(missing) or 'none'}; unknown fields: {', '.join(extra) or 'none'}"
+        )
     try:
         return kind(**values)
     except ValueError as error:

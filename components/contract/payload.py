@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import hashlib
 import os
-from typing import List
 
 import numpy as np
 
@@ -19,7 +18,7 @@ MIN_KEY_BYTES = 16
 CODE_LENGTHS = (15, 31, 63, 127, 255)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _bch_generator(length: int, message_bits: int) -> bytes:
     import galois  # Slow to import (it compiles): only those who make a code need it, clients read the matrix.
 
@@ -32,13 +31,14 @@ def _bch_generator(length: int, message_bits: int) -> bytes:
 
 def _dimension(length: int, distance: int) -> int:
     """The message bits of the BCH code of a design distance: it loses one for each power in the cyclotomic cosets of
-    1 … distance − 1 (MacWilliams & Sloane 1977, ch. 7 §6)."""
+    1 … distance − 1 (MacWilliams & Sloane 1977, ch. 7 §6).
+    """
     doublings = length.bit_length()
     return length - len({power * 2**i % length for power in range(1, distance) for i in range(doublings)})
 
 
 def generator_matrix(message_bits: int, code_length: int) -> np.ndarray:
-    """The systematic generator matrix, uint8 [k, n], of the strongest BCH code of a length, shortened to k message bits.
+    """The systematic generator matrix, uint8 [k, n], of the strongest BCH code of a length, shortened to k bits.
 
     Args:
       message_bits: k, at least 1.
@@ -85,7 +85,7 @@ def read_key(path: str) -> bytes:
 
 
 def make_key(path: str) -> None:
-    """Writes a new random key of 256 bits in hex, readable by its owner alone; FileExistsError rather than replace one."""
+    """Writes a new key of 256 random bits in hex, readable by its owner alone; FileExistsError where one is there."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(os.urandom(32).hex().encode() + b"\n")
@@ -128,12 +128,12 @@ def encode_messages(messages: np.ndarray, generator: np.ndarray) -> np.ndarray:
     return (messages.astype(np.int64) @ generator.astype(np.int64) % 2).astype(np.uint8)
 
 
-def generator_to_hex(generator: np.ndarray) -> List[str]:
+def generator_to_hex(generator: np.ndarray) -> list[str]:
     """One hexadecimal string a row, for tagger.json."""
     return [np.packbits(row).tobytes().hex() for row in generator]
 
 
-def generator_from_hex(rows: List[str], code_bits: int) -> np.ndarray:
+def generator_from_hex(rows: list[str], code_bits: int) -> np.ndarray:
     """The reverse of generator_to_hex; ValueError when a row is not of `code_bits` bits."""
     packed = [np.frombuffer(bytes.fromhex(row), np.uint8) for row in rows]
     if any(len(row) != (code_bits + 7) // 8 for row in packed):

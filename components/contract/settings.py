@@ -7,11 +7,10 @@ tuple, as JSON has none, and a whole number for a float. One form of error for a
 
 import json
 import math
-from typing import Any, Dict, List, Type, TypeVar
+from typing import Any, TypeVar
 
 import pydantic
-from pydantic import Field, root_validator, validator  # noqa: F401 (what a class of settings is written with)
-from pydantic import error_wrappers, errors, fields, typing
+from pydantic import Field, error_wrappers, errors, fields, root_validator, typing, validator  # noqa: F401 (what a class of settings is written with)
 
 _S = TypeVar("_S", bound="Settings")
 _SHOWN_CHARACTERS = 60
@@ -34,7 +33,7 @@ class SettingsError(pydantic.ValidationError):
       where: the file or flag that the values come from; "" where they come from Python.
     """
 
-    def __init__(self, raw_errors: List[Any], model: Type["Settings"], where: str = ""):
+    def __init__(self, raw_errors: list[Any], model: type["Settings"], where: str = ""):
         super().__init__(raw_errors, model)
         self.where = where
 
@@ -106,7 +105,7 @@ class Settings(pydantic.BaseModel):
         return json.dumps(self.dict(), sort_keys=True, allow_nan=False)
 
     @classmethod
-    def from_json(cls: Type[_S], text: str, where: str = "") -> _S:
+    def from_json(cls: type[_S], text: str, where: str = "") -> _S:
         """The reverse of to_json; fields left out take their defaults.
 
         Args:
@@ -119,7 +118,7 @@ class Settings(pydantic.BaseModel):
         return cls.from_values(parse_json(text, where), where)
 
     @classmethod
-    def from_values(cls: Type[_S], values: Any, where: str = "") -> _S:
+    def from_values(cls: type[_S], values: Any, where: str = "") -> _S:
         """As from_json, of parsed JSON."""
         if not isinstance(values, dict):
             raise ValueError(_said(where, f"expected an object, found {shown(values)}"))
@@ -129,8 +128,8 @@ class Settings(pydantic.BaseModel):
             raise error.at(where) from None
 
     @classmethod
-    def read(cls: Type[_S], path: str, what: str) -> _S:
-        """As from_json, of a file; errors name it, and say `what` it should have been where it is missing or too large."""
+    def read(cls: type[_S], path: str, what: str) -> _S:
+        """As from_json, of a file; errors name it, and `what` it should have been where it is missing or too large."""
         from faketagger.components.contract import files  # Imports TensorFlow, which most users of settings do without.
 
         return cls.from_values(files.read_json(path, what), path)
@@ -184,14 +183,14 @@ def _make_strict(field: fields.ModelField) -> None:
             _make_strict(inner)
 
 
-def _check(_cls: Any, value: Any, _values: Dict[str, Any], field: fields.ModelField, _config: Any) -> Any:
+def _check(_cls: Any, value: Any, _values: dict[str, Any], field: fields.ModelField, _config: Any) -> Any:
     if not _takes(field, value):
         raise Unexpected(_expected(field), value)
     return value
 
 
 def _takes(field: fields.ModelField, value: Any) -> bool:
-    """Whether a value is of the field's type and in its bounds; what is inside a collection is checked by its own field."""
+    """Whether a value is of the field's type and in its bounds; what a collection holds is checked by its own field."""
     if value is None:
         return field.allow_none
     if field.shape in _TUPLES:
@@ -264,7 +263,9 @@ def _bounds_in_words(kind: Any) -> str:
     if low is not None and high is not None:
         bounds = [f"from {low:g} to {high:g}"]
     else:
-        bounds = [f"{words} {getattr(kind, name):g}" for name, words in _BOUNDS if getattr(kind, name, None) is not None]
+        bounds = [
+            f"{words} {getattr(kind, name):g}" for name, words in _BOUNDS if getattr(kind, name, None) is not None
+        ]
     if getattr(kind, "multiple_of", None) is not None:
         bounds.append(f"a multiple of {kind.multiple_of:g}")
     return " " + ", ".join(bounds) if bounds else ""

@@ -1,6 +1,6 @@
 """Names and shapes of the SavedModels' signatures (DESIGN §4), and the check that a loaded one has them."""
 
-from typing import Any, Dict
+from typing import Any
 
 import tensorflow as tf
 
@@ -19,7 +19,7 @@ class ContractError(ValueError):
     """A SavedModel does not keep the contract; the message says what was expected and what was found."""
 
 
-def _describe(specs: Dict[str, tf.TensorSpec]) -> str:
+def _describe(specs: dict[str, tf.TensorSpec]) -> str:
     return ", ".join(f"{name}: {spec.dtype.name} {spec.shape}" for name, spec in sorted(specs.items())) or "nothing"
 
 
@@ -53,7 +53,9 @@ def check_simulator(model: Any, image_size: int, conditions: int, where: str) ->
         raise ContractError(f"{where}: expected inputs {_describe(expected)}; found {_describe(found)}")
     outputs = signature.structured_outputs
     if IMAGES not in outputs or not expected[IMAGES].is_compatible_with(outputs[IMAGES]):
-        raise ContractError(f"{where}: expected output {_describe({IMAGES: expected[IMAGES]})}; found {_describe(outputs)}")
+        raise ContractError(
+            f"{where}: expected output {_describe({IMAGES: expected[IMAGES]})}; found {_describe(outputs)}"
+        )
     images = tf.fill([conditions, image_size, image_size, 3], 0.5)
     try:
         made = signature(images=images, condition=tf.range(conditions))[IMAGES]

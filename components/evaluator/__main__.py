@@ -2,8 +2,9 @@
 
     python -m faketagger.components.evaluator --model=pretrained/tagger --images=DIR --out=DIR
 
-Where the folder's attributes.csv has a `split` column its `eval` rows are used, else every picture. Without `--simulators`
-the shipped ones are made for the tagger's picture size. Exit status: 0 the gate would bless it, 2 it would not, 1 failed.
+Where the folder's attributes.csv has a `split` column its `eval` rows are used, else every picture. Without
+`--simulators` the shipped ones are made for the tagger's picture size. Exit status: 0 the gate would bless it, 2 it
+would not, 1 failed.
 """
 
 import dataclasses
@@ -33,7 +34,9 @@ flags.DEFINE_string("out", None, "where all that evaluate.evaluate makes is writ
 flags.DEFINE_string("newest_blessed", None, "the SavedModel directory of a tagger that this one must not be worse than")
 flags.DEFINE_integer("image_size", None, "the side of the pictures; the simulators', or by default the tagger's")
 flags.DEFINE_list(
-    "black_box", None, "the simulators that the tagger was not trained through; by default as its record of training says"
+    "black_box",
+    None,
+    "the simulators that the tagger was not trained through; by default as its record of training says",
 )
 flags.DEFINE_integer("repeats", None, "how many UIDs each picture is tagged with; 1 by default")
 flags.DEFINE_string("config", None, "an EvaluatorConfig as JSON: gate, seed, limit, …; the flags above go before it")

@@ -1,7 +1,5 @@
 """The evaluator as a TFX component."""
 
-from typing import Optional
-
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts, system_executions
@@ -44,7 +42,7 @@ class TagEvaluator(base_beam_component.BaseBeamComponent):
         model: types.BaseChannel,
         simulators: types.BaseChannel,
         config: EvaluatorConfig,
-        baseline_model: Optional[types.BaseChannel] = None,
+        baseline_model: types.BaseChannel | None = None,
     ):
         """Wires the evaluator.
 

@@ -3,7 +3,8 @@
 import collections
 import dataclasses
 import json
-from typing import Any, Dict, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 from faketagger.components.contract import manifest
 
@@ -84,11 +85,11 @@ class Gate:
     """
 
     min_fmrr: float = 0.9
-    fmrr_overrides: Dict[str, float] = dataclasses.field(default_factory=dict)
-    ungated: Tuple[str, ...] = ()
-    min_overall: Dict[str, float] = dataclasses.field(default_factory=dict)
+    fmrr_overrides: dict[str, float] = dataclasses.field(default_factory=dict)
+    ungated: tuple[str, ...] = ()
+    min_overall: dict[str, float] = dataclasses.field(default_factory=dict)
     min_psnr: float = 30.0
-    min_ssim: Optional[float] = None
+    min_ssim: float | None = None
     max_false_positives: float = 0.05
     significance: float = 0.05
     max_psnr_drop: float = 1.0
@@ -128,12 +129,12 @@ class Gate:
         by_simulator = self.fmrr_overrides.get(simulator_of(slice_name), self.min_fmrr)
         return self.fmrr_overrides.get(slice_name, by_simulator)
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return {**dataclasses.asdict(self), "ungated": list(self.ungated)}
 
     @classmethod
-    def from_dict(cls, values: Dict[str, Any]) -> "Gate":
+    def from_dict(cls, values: dict[str, Any]) -> "Gate":
         """The reverse of to_dict; ValueError for unknown fields and values out of range."""
         _check_fields(cls, values)
         return cls(**values)
@@ -159,14 +160,14 @@ class EvaluatorConfig:
     gate: Gate = dataclasses.field(default_factory=Gate)
     batch_size: int = 16
     seed: int = 0
-    limit: Optional[int] = None
+    limit: int | None = None
     confidence: float = 0.95
     repeats: int = 1
-    black_box: Tuple[str, ...] = ()
-    sweeps: Dict[str, Tuple[float, ...]] = dataclasses.field(default_factory=lambda: dict(SWEEPS))
-    after: Tuple[str, ...] = ("jpeg_75", "resize_0.5")
-    lpips_vgg: Optional[str] = None
-    lpips_linear: Optional[str] = None
+    black_box: tuple[str, ...] = ()
+    sweeps: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=lambda: dict(SWEEPS))
+    after: tuple[str, ...] = ("jpeg_75", "resize_0.5")
+    lpips_vgg: str | None = None
+    lpips_linear: str | None = None
 
     def __post_init__(self):
         _names(self, "black_box")
@@ -217,7 +218,7 @@ class EvaluatorConfig:
         return cls(**{**values, "gate": Gate.from_dict(values.get("gate", {}))})
 
     @classmethod
-    def from_flags(cls, text: Optional[str], **flags: Any) -> "EvaluatorConfig":
+    def from_flags(cls, text: str | None, **flags: Any) -> "EvaluatorConfig":
         """What a command was given: a config as JSON or None, and flags that go before it, None where not given."""
         config = cls.from_json(text) if text else cls()
         return dataclasses.replace(config, **{name: value for name, value in flags.items() if value is not None})

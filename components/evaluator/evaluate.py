@@ -1,7 +1,8 @@
 """The whole evaluation of a tagger: measurement on Beam, comparison with another, gate, report."""
 
 import os
-from typing import Any, Callable, Dict, Optional, Tuple
+from collections.abc import Callable
+from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
@@ -23,8 +24,8 @@ def evaluate(
     inputs: models.Inputs,
     config: EvaluatorConfig,
     directory: str,
-    newest_blessed: Optional[models.Inputs] = None,
-) -> Tuple[Dict[str, Any], gate.Decision]:
+    newest_blessed: models.Inputs | None = None,
+) -> tuple[dict[str, Any], gate.Decision]:
     """Measures a tagger and holds what is found against the gate.
 
     Args:
@@ -80,7 +81,7 @@ def _measure(
     inputs: models.Inputs,
     config: EvaluatorConfig,
     directory: str,
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     with make_pipeline() as pipeline:
         _ = (
             pipeline

@@ -1,7 +1,7 @@
 """The evaluator's TFX executor: runs the measurement on Beam, then the gate, then writes what both found."""
 
 import os
-from typing import Any, Dict, List
+from typing import Any
 
 from tfx import types
 from tfx.components.evaluator import constants
@@ -29,9 +29,9 @@ class Executor(tfx_evaluator.Executor):
 
     def Do(
         self,
-        input_dict: Dict[str, List[types.Artifact]],
-        output_dict: Dict[str, List[types.Artifact]],
-        exec_properties: Dict[str, Any],
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
     ) -> None:
         """Writes what evaluate does; and as blessing BLESSED or NOT_BLESSED and checks.json.
 
@@ -51,7 +51,9 @@ class Executor(tfx_evaluator.Executor):
         inputs = models.read_inputs(path_utils.serving_model_path(model.uri), simulators_dir, config)
         # A tagger is not compared with itself, which is the newest blessed one when the pipeline runs again.
         others = [each.uri for each in input_dict.get(specs.BASELINE_MODEL_KEY) or [] if each.uri != model.uri]
-        newest = models.read_inputs(path_utils.serving_model_path(others[0]), simulators_dir, config) if others else None
+        newest = (
+            models.read_inputs(path_utils.serving_model_path(others[0]), simulators_dir, config) if others else None
+        )
         examples_uri = artifact_utils.get_single_uri(input_dict[specs.EXAMPLES_KEY])
         evaluation_dir = artifact_utils.get_single_uri(output_dict[specs.EVALUATION_KEY])
         _, decision = evaluate(self._make_beam_pipeline, examples_uri, inputs, config, evaluation_dir, newest)
@@ -59,7 +61,7 @@ class Executor(tfx_evaluator.Executor):
 
 
 def _bless(
-    blessing: types.Artifact, model: types.Artifact, decision: gate.Decision, exec_properties: Dict[str, Any]
+    blessing: types.Artifact, model: types.Artifact, decision: gate.Decision, exec_properties: dict[str, Any]
 ) -> None:
     """Says on the blessing, as TFX's own evaluator does, which model was judged and how."""
     files.write_json(os.path.join(blessing.uri, CHECKS_FILE), decision.to_dict())

@@ -6,15 +6,15 @@
 
 `--compare` takes other evaluations: other methods, or the tagger at another message length, embedding level or picture
 size. With the tagger the page shows each slice's best, median and worst picture: of the photographs that were evaluated
-(a folder, or Examples), or of `--gallery_images`, Examples of pictures that may be shown. `--markdown` is where the same
-tables go in Markdown. Exit status: 0, 1 failed.
+(a folder, or Examples), or of `--gallery_images`, Examples of pictures that may be shown. `--markdown` is where the
+same tables go in Markdown. Exit status: 0, 1 failed.
 """
 
 import os
 import sys
 import tempfile
 import warnings
-from typing import Any, List, Tuple
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
 warnings.simplefilter("ignore")
@@ -42,7 +42,7 @@ def _write_report(wanted: Any) -> None:
         print(f"{wanted.markdown}: {len(text):,} characters")
 
 
-def _make_gallery(wanted: Any, evaluation: Evaluation) -> Tuple[List[gallery.Picture], str]:
+def _make_gallery(wanted: Any, evaluation: Evaluation) -> tuple[list[gallery.Picture], str]:
     """The pictures and a sentence on whose they are."""
     given = [each for each in (wanted.images, wanted.examples, wanted.gallery_images) if each]
     if len(given) != 1:

@@ -1,9 +1,7 @@
 """One picture that shows what happens to a tag: original, tagged, residual ×10, after each simulator, what was read.
 
-    python -m faketagger.components.evaluator.sheet --model=DIR --simulators=DIR --out=sheet.png PICTURE…
+python -m faketagger.components.evaluator.sheet --model=DIR --simulators=DIR --out=sheet.png PICTURE…
 """
-
-from typing import List
 
 from absl import app, flags
 
@@ -11,7 +9,7 @@ from faketagger.components.contract import files, images
 from faketagger.components.evaluator.report.sheet import make_sheet
 
 
-def _main(arguments: List[str]) -> None:
+def _main(arguments: list[str]) -> None:
     pictures = [images.load_image(path) for path in arguments[1:]]
     if not pictures:
         raise app.UsageError("name at least one picture")

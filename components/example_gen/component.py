@@ -1,16 +1,13 @@
 """FaceExampleGen: photographs ▸ Beam ▸ Examples, as a step of a TFX pipeline."""
 
 import os
-from typing import Optional
 
 from tfx.components.example_gen.component import QueryBasedExampleGen
 from tfx.dsl.components.base import executor_spec
 from tfx.proto import example_gen_pb2
 
 from faketagger.components.contract import features
-from faketagger.components.example_gen import executor
-from faketagger.components.example_gen import image_folder
-from faketagger.components.example_gen import procedural_faces
+from faketagger.components.example_gen import executor, image_folder, procedural_faces
 from faketagger.components.example_gen.options import Options
 
 _FOLDER = "image_folder"
@@ -30,13 +27,13 @@ class FaceExampleGen(QueryBasedExampleGen):
     def __init__(
         self,
         dataset: str = "procedural_faces/64",
-        images: Optional[str] = None,
-        manual_dir: Optional[str] = None,
-        data_dir: Optional[str] = None,
+        images: str | None = None,
+        manual_dir: str | None = None,
+        data_dir: str | None = None,
         image_size: int = 64,
         eval_percent: int = 10,
         max_rejected: float = 0.01,
-        limit: Optional[int] = None,
+        limit: int | None = None,
     ):
         """Construct a FaceExampleGen.
 
@@ -95,6 +92,6 @@ def _output_config(eval_percent: int) -> example_gen_pb2.Output:
     return example_gen_pb2.Output(split_config=example_gen_pb2.SplitConfig(splits=splits))
 
 
-def _absolute(path: Optional[str]) -> Optional[str]:
+def _absolute(path: str | None) -> str | None:
     """Runs may have another working directory than who builds the pipeline; remote paths stay as they are."""
     return path if path is None or "://" in path else os.path.abspath(path)

@@ -1,20 +1,18 @@
 """The TFX side of preprocess.py: options in, an Examples artifact out."""
 
 import os
-from typing import Any, Dict, List
+from typing import Any
 
 from google.protobuf import wrappers_pb2
 from tfx import types
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
-from tfx.types import artifact_utils
-from tfx.types import standard_component_specs
+from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
 from faketagger.components.contract import features
-from faketagger.components.example_gen import preprocess
-from faketagger.components.example_gen import sources
+from faketagger.components.example_gen import preprocess, sources
 from faketagger.components.example_gen.options import Options
 
 _SPLITS = [features.TRAIN_SPLIT, features.EVAL_SPLIT]
@@ -29,9 +27,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
     def Do(
         self,
-        input_dict: Dict[str, List[types.Artifact]],
-        output_dict: Dict[str, List[types.Artifact]],
-        exec_properties: Dict[str, Any],
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
     ) -> None:
         self._log_startup(input_dict, output_dict, exec_properties)
         options = unpack(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
@@ -69,7 +67,7 @@ def _source(options: Options, examples_uri: str):
     return sources.ReadTfds(builder, options.dataset, options.limit)
 
 
-def _describe(artifact: types.Artifact, options: Options, counts: Dict[str, int]) -> None:
+def _describe(artifact: types.Artifact, options: Options, counts: dict[str, int]) -> None:
     artifact.split_names = artifact_utils.encode_split_names(_SPLITS)
     examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(artifact, "tfrecords_gzip")

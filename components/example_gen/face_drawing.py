@@ -7,7 +7,6 @@ photograph.
 """
 
 import dataclasses
-from typing import Dict, Tuple
 
 import numpy as np
 from PIL import Image
@@ -30,7 +29,7 @@ class Traits:
 
     male: bool
     age: float
-    skin: Tuple[float, float, float]
+    skin: tuple[float, float, float]
     pale: bool
     hair_name: str
     bald: bool
@@ -45,7 +44,7 @@ class Traits:
     lipstick: bool
     moustache: bool
     beard: float
-    iris: Tuple[float, float, float]
+    iris: tuple[float, float, float]
     head_width: float
     jaw: float
     eye_distance: float
@@ -56,12 +55,12 @@ class Traits:
     lip: float
     yaw: float
     tilt: float
-    shift: Tuple[float, float]
+    shift: tuple[float, float]
     zoom: float
-    light: Tuple[float, float, float]
+    light: tuple[float, float, float]
     texture_seed: int
 
-    def labels(self) -> Dict[str, int]:
+    def labels(self) -> dict[str, int]:
         """The attributes that the drawing settles, by CelebA's names, 0 or 1."""
         hair = {name: int(not self.bald and name == self.hair_name) for name in _HAIR}
         flags = {

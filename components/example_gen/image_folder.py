@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import posixpath
-from typing import Dict, Iterator, List, Optional, Tuple
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -32,12 +32,12 @@ class Entry:
     """
 
     name: str
-    labels: Dict[str, int] = dataclasses.field(default_factory=dict)
-    split: Optional[str] = None
-    identity: Optional[str] = None
+    labels: dict[str, int] = dataclasses.field(default_factory=dict)
+    split: str | None = None
+    identity: str | None = None
 
 
-def list_folder(folder: str, limit: Optional[int] = None) -> List[Entry]:
+def list_folder(folder: str, limit: int | None = None) -> list[Entry]:
     """The photographs of a folder, in an order that looks random and is the same on every machine.
 
     With an attributes.csv: those it lists. Without: every picture file below the folder, by its extension; names that
@@ -104,7 +104,7 @@ def _raise(error: Exception) -> None:
     raise ValueError(f"a folder of photographs cannot be listed: {getattr(error, 'message', error)}") from error
 
 
-def _read_csv(folder: str) -> Optional[bytes]:
+def _read_csv(folder: str) -> bytes | None:
     path = os.path.join(folder, ATTRIBUTES_FILE)
     if not tf.io.gfile.exists(path):
         return None
@@ -117,7 +117,7 @@ def _read_csv(folder: str) -> Optional[bytes]:
         raise ValueError(f"{path}: cannot be read: {error.message}") from None
 
 
-def _parse_csv(content: bytes, path: str) -> List[Entry]:
+def _parse_csv(content: bytes, path: str) -> list[Entry]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -126,7 +126,7 @@ def _parse_csv(content: bytes, path: str) -> List[Entry]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         columns = _check_columns(next(reader, []))
-        lines: Dict[str, int] = {}
+        lines: dict[str, int] = {}
         entries = []
         for row in reader:
             if not row:
@@ -141,7 +141,7 @@ def _parse_csv(content: bytes, path: str) -> List[Entry]:
     return entries
 
 
-def _check_columns(header: List[str]) -> List[str]:
+def _check_columns(header: list[str]) -> list[str]:
     columns = [name.strip() for name in header]
     if not columns or columns[0] != "image":
         raise ValueError(f"the first column must be 'image', found '{columns[0] if columns else ''}'")
@@ -154,7 +154,7 @@ def _check_columns(header: List[str]) -> List[str]:
     return columns
 
 
-def _entry(columns: List[str], row: List[str]) -> Entry:
+def _entry(columns: list[str], row: list[str]) -> Entry:
     if len(row) != len(columns):
         raise ValueError(f"expected {len(columns)} values, found {len(row)}")
     cells = {column: value.strip() for column, value in zip(columns, row)}
@@ -165,7 +165,7 @@ def _entry(columns: List[str], row: List[str]) -> Entry:
     return Entry(name, dict(_label(column, value) for column, value in cells.items()), split, identity)
 
 
-def _label(column: str, value: str) -> Tuple[str, int]:
+def _label(column: str, value: str) -> tuple[str, int]:
     if value not in _LABELS:
         raise ValueError(f"{column} must be 0 or 1 (or −1 for no), found '{value}'")
     return column, _LABELS[value]

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from typing import Any, Optional
+from typing import Any
 
 MAX_IMAGE_SIZE = 1024
 
@@ -15,14 +15,14 @@ class Options:
     """
 
     dataset: str
-    images: Optional[str]
-    manual_dir: Optional[str]
-    data_dir: Optional[str]
+    images: str | None
+    manual_dir: str | None
+    data_dir: str | None
     image_size: int
     eval_percent: int
     max_rejected: float
-    limit: Optional[int]
-    digest: Optional[str] = None
+    limit: int | None
+    digest: str | None = None
 
     def __post_init__(self):
         _check_integer("image_size", self.image_size, 16, MAX_IMAGE_SIZE)
@@ -45,7 +45,7 @@ class Options:
             raise ValueError(f"not the options of this version of FaceExampleGen: {error}") from None
 
 
-def _check_integer(name: str, value: Any, lowest: int, highest: Optional[int]) -> None:
+def _check_integer(name: str, value: Any, lowest: int, highest: int | None) -> None:
     valid = isinstance(value, int) and not isinstance(value, bool) and value >= lowest
     if not valid or (highest is not None and value > highest):
         span = f"from {lowest} to {highest}" if highest is not None else f"of at least {lowest}"

@@ -7,13 +7,13 @@ aside with its reason.
 import hashlib
 import json
 import os
-from typing import Any, Dict, Iterable, List
+from collections.abc import Iterable
+from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
 
-from faketagger.components.contract import features
-from faketagger.components.contract import images
+from faketagger.components.contract import features, images
 from faketagger.components.example_gen import sources
 
 MIN_SIDE = 32
@@ -98,14 +98,14 @@ def _write_one_file(path: str) -> beam.PTransform:
     return beam.io.WriteToText(path, num_shards=1, shard_name_template="")
 
 
-def read_counts(output_uri: str) -> Dict[str, int]:
+def read_counts(output_uri: str) -> dict[str, int]:
     """How many pictures ended as `train`, `eval` and `rejected`, from a finished pipeline's counts.json."""
     with tf.io.gfile.GFile(os.path.join(output_uri, COUNTS_FILE), "r") as file:
         counts = json.loads(file.read())
     return {name: int(counts.get(name, 0)) for name in OUTCOMES}
 
 
-def check_counts(output_uri: str, counts: Dict[str, int], max_rejected: float) -> None:
+def check_counts(output_uri: str, counts: dict[str, int], max_rejected: float) -> None:
     """Refuses what a run has made, ValueError, when too large a share was set aside or a split is empty.
 
     The message gives the first reasons, for TFX removes the outputs of a failed step.
@@ -129,5 +129,5 @@ def check_counts(output_uri: str, counts: Dict[str, int], max_rejected: float) -
 
 def _first_reasons(output_uri: str, most: int = 5) -> str:
     with tf.io.gfile.GFile(os.path.join(output_uri, REJECTED_FILE), "r") as file:
-        lines: List[Dict[str, Any]] = [json.loads(line) for _, line in zip(range(most), file)]
+        lines: list[dict[str, Any]] = [json.loads(line) for _, line in zip(range(most), file)]
     return "".join(f"\n  {line['name']}: {line['reason']}" for line in lines)

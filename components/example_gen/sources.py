@@ -7,17 +7,16 @@ import contextlib
 import dataclasses
 import io
 import os
-from typing import Any, Dict, Iterable, Optional
+from collections.abc import Iterable
+from typing import Any
 
-from absl import logging
 import apache_beam as beam
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from absl import logging
 
-from faketagger.components.contract import features
-from faketagger.components.contract import images
-from faketagger.components.example_gen import image_folder
-from faketagger.components.example_gen import procedural_faces
+from faketagger.components.contract import features, images
+from faketagger.components.example_gen import image_folder, procedural_faces
 
 _NAME_FEATURES = ("image/filename", "file_name", "image/file_name", "filename")
 
@@ -39,16 +38,16 @@ class Picture:
     image_id: str
     source: str
     data: bytes
-    labels: Dict[str, int]
-    split: Optional[str] = None
-    identity: Optional[str] = None
-    problem: Optional[str] = None
+    labels: dict[str, int]
+    split: str | None = None
+    identity: str | None = None
+    problem: str | None = None
 
 
 class ReadFolder(beam.PTransform):
     """The photographs of a folder (image_folder.list_folder), read by the workers: all must see the folder."""
 
-    def __init__(self, folder: str, limit: Optional[int] = None):
+    def __init__(self, folder: str, limit: int | None = None):
         super().__init__()
         self._folder = folder
         self._limit = limit
@@ -87,7 +86,7 @@ class ReadTfds(beam.PTransform):
     A data set with one split leaves the splitting to us; of others, `train` is ours and the rest is `eval`.
     """
 
-    def __init__(self, builder: tfds.core.DatasetBuilder, dataset: str, limit: Optional[int] = None):
+    def __init__(self, builder: tfds.core.DatasetBuilder, dataset: str, limit: int | None = None):
         super().__init__()
         self._builder = builder
         self._dataset = dataset
@@ -110,7 +109,7 @@ class ReadTfds(beam.PTransform):
         ] | "Flatten" >> beam.Flatten(pipeline=pipeline.pipeline)
 
 
-def _tfds_parts(builder: tfds.core.DatasetBuilder, limit: Optional[int]) -> Iterable[Any]:
+def _tfds_parts(builder: tfds.core.DatasetBuilder, limit: int | None) -> Iterable[Any]:
     sizes = {name: split.num_examples for name, split in builder.info.splits.items() if split.num_examples}
     total = sum(sizes.values())
     for name, size in sizes.items():
@@ -121,7 +120,7 @@ def _tfds_parts(builder: tfds.core.DatasetBuilder, limit: Optional[int]) -> Iter
         yield name, f"{name}[:{keep}]", role
 
 
-def _picture_from_tfds(example: Dict[str, Any], dataset: str, role: Optional[str]) -> Picture:
+def _picture_from_tfds(example: dict[str, Any], dataset: str, role: str | None) -> Picture:
     named = [example[feature] for feature in _NAME_FEATURES if feature in example]
     image_id = (named[0] if named else example["tfds_id"]).numpy().decode("utf-8", "replace")
     attributes = example.get("attributes", {})
@@ -130,7 +129,7 @@ def _picture_from_tfds(example: Dict[str, Any], dataset: str, role: Optional[str
 
 
 def prepare_tfds(
-    dataset: str, image_size: int, data_dir: str, manual_dir: Optional[str] = None
+    dataset: str, image_size: int, data_dir: str, manual_dir: str | None = None
 ) -> tfds.core.DatasetBuilder:
     """The builder of a TFDS data set, which it prepares in `data_dir` if it is not there yet.
 
@@ -159,7 +158,7 @@ def prepare_tfds(
     return builder
 
 
-def _prepare(builder: tfds.core.DatasetBuilder, dataset: str, data_dir: str, manual_dir: Optional[str]) -> None:
+def _prepare(builder: tfds.core.DatasetBuilder, dataset: str, data_dir: str, manual_dir: str | None) -> None:
     logging.info("Preparing the data set '%s' in %s", dataset, data_dir)
     config = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
     try:
@@ -176,7 +175,7 @@ def _builder(dataset: str, image_size: int, data_dir: str) -> tfds.core.DatasetB
     return tfds.builder(dataset, data_dir=data_dir, try_gcs=False)
 
 
-def _check_archive(builder: tfds.core.DatasetBuilder, dataset: str, data_dir: str, manual_dir: Optional[str]) -> None:
+def _check_archive(builder: tfds.core.DatasetBuilder, dataset: str, data_dir: str, manual_dir: str | None) -> None:
     """Says what to fetch and where to put it, which TFDS leaves to the data set (and celeb_a_hq fails at)."""
     if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         return

@@ -1,8 +1,8 @@
 """Similarity transforms between photographs and aligned faces, and pictures moved by them, with gradients.
 
-Coordinates are (x, y) in pixels, x to the right, y down; the first pixel's centre is at (0.5, 0.5), so that a place keeps
-its share of the side when a picture is resized. A transform is float32 [B, 2, 3]: a matrix of rotation and scale, and a
-shift; it maps places of one picture to places of another.
+Coordinates are (x, y) in pixels, x to the right, y down; the first pixel's centre is at (0.5, 0.5), so that a place
+keeps its share of the side when a picture is resized. A transform is float32 [B, 2, 3]: a matrix of rotation and scale,
+and a shift; it maps places of one picture to places of another.
 """
 
 import dataclasses
@@ -11,8 +11,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-# A face's landmarks (detector.LANDMARKS), from the middle between the eyes, in distances between them: the proportions of
-# ArcFace's template (Deng et al. 2019), which most tools align by.
+# A face's landmarks (detector.LANDMARKS), from the middle between the eyes, in distances between them: the proportions
+# of ArcFace's template (Deng et al. 2019), which most tools align by.
 _PROPORTIONS = np.float32([(-0.5, 0.0), (0.5, 0.0), (0.003, 0.572), (-0.410, 1.155), (0.418, 1.150)])
 _FITTED = (0, 1, 3, 4)  # The nose swings aside when the head turns.
 
@@ -41,7 +41,7 @@ CELEBA_HQ = Template(side=3.9)
 
 
 def fit(landmarks: tf.Tensor, template: Template, size: int) -> tf.Tensor:
-    """The transform that brings landmarks nearest to the template's, by least squares over the eyes and mouth's corners.
+    """The transform that brings landmarks nearest to the template's, by least squares over eyes and mouth's corners.
 
     Args:
       landmarks: float32 [B, 5, 2], in the order of detector.LANDMARKS, in the photograph's pixels.
@@ -92,8 +92,8 @@ def move(
       fill: what lies beyond the pictures' edges: ImageProjectiveTransformV3's modes.
 
     Returns:
-      float32 [B, *size, C]. Its gradient with respect to `images` is the picture of gradients moved back and weighted by
-      the transform's determinant, as the integral's change of variables has it; what `fill` shows gives none. (The
+      float32 [B, *size, C]. Its gradient with respect to `images` is the picture of gradients moved back and weighted
+      by the transform's determinant, as the integral's change of variables has it; what `fill` shows gives none. (The
       operation's own gradient lacks weight and antialiasing.)
     """
 

@@ -83,8 +83,9 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 def _look(window: Image.Image) -> list[tuple[np.ndarray, float]]:
-    """What BlazeFace finds in a window: (left, top), (right, bottom) and its six landmarks, float64 [8, 2], in the window's
-    pixels; with their scores."""
+    """What BlazeFace finds in a window: (left, top), (right, bottom) and its six landmarks, float64 [8, 2], in the
+    window's pixels; with their scores.
+    """
     detect, _ = _networks()
     size = np.array(window.size, np.float64)
     window.thumbnail((_BLAZEFACE_SIDE, _BLAZEFACE_SIDE), reducing_gap=3.0)

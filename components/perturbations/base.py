@@ -1,18 +1,18 @@
 """The `perturbation` family: what happens to pictures on their way (DeepTag §4, FakeTagger §5.4).
 
 Each perturbation is one class with a range of strengths, in the module of its kind; catalogue.py lists them. In
-training they are drawn at random, for each picture where nothing else is said. In evaluation the range is one value, and
-whatever else is random becomes a function of the picture alone, so that two evaluations agree. All map float32
+training they are drawn at random, for each picture where nothing else is said. In evaluation the range is one value,
+and whatever else is random becomes a function of the picture alone, so that two evaluations agree. All map float32
 [B, H, W, 3] in [0, 1] to the same shape and range, and all but the real codecs are differentiable.
 """
 
-from typing import Tuple, Union
+from typing import Union
 
 import tensorflow as tf
 
 from faketagger.components.perturbations import draws
 
-Range = Tuple[float, float]
+Range = tuple[float, float]
 Draws = Union[draws.New, draws.OfThePicture]
 
 

@@ -1,6 +1,6 @@
 """Which perturbations there are: those a tagger is trained under, those it is judged on, and each by its name."""
 
-from typing import Callable, Dict, List, Tuple, Type, Union
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -12,7 +12,7 @@ from faketagger.components.perturbations.texture import GaussianBlur, GaussianNo
 from faketagger.components.perturbations.weather import Haze
 
 
-def training_perturbations() -> List[Perturbation]:
+def training_perturbations() -> list[Perturbation]:
     """The ones a tagger is trained under."""
     return [
         *[Jpeg((30.0, 95.0))] * 6,  # Nearly a third of the draws: nearly every picture that is shared becomes a JPEG.
@@ -32,7 +32,7 @@ def training_perturbations() -> List[Perturbation]:
 
 
 # What evaluation can fix at one strength: with the real codec, and without what no tagger is trained under.
-_FIXED: Dict[str, Type[Perturbation]] = {
+_FIXED: dict[str, type[Perturbation]] = {
     "jpeg": RealJpeg,
     "resize": Resize,
     "crop": Crop,
@@ -62,7 +62,7 @@ def at(name: str) -> Perturbation:
     return _FIXED[kind]((strength, strength))
 
 
-def evaluation_perturbations() -> Dict[str, Perturbation]:
+def evaluation_perturbations() -> dict[str, Perturbation]:
     """By condition name, the fixed ones that a tagger is judged on."""
     names = (
         "jpeg_75",
@@ -84,7 +84,7 @@ def evaluation_perturbations() -> Dict[str, Perturbation]:
     return {name: at(name) for name in names}
 
 
-def by_condition(perturbations: Dict[str, Perturbation]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def by_condition(perturbations: dict[str, Perturbation]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """The function of a simulator with these conditions: pictures [B, H, W, 3], int32 [B] → pictures."""
 
     def simulate(images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
@@ -100,11 +100,11 @@ def by_condition(perturbations: Dict[str, Perturbation]) -> Callable[[tf.Tensor,
 
 
 def apply_random(
-    perturbations: List[Callable[[tf.Tensor], tf.Tensor]], images: tf.Tensor, times: Union[int, tf.Tensor] = 2
+    perturbations: list[Callable[[tf.Tensor], tf.Tensor]], images: tf.Tensor, times: int | tf.Tensor = 2
 ) -> tf.Tensor:
     """Applies `times` of the perturbations, drawn anew at each call, one after the other to the whole batch."""
 
-    def apply_one(step: tf.Tensor, batch: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+    def apply_one(step: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         chosen = tf.random.uniform([], 0, len(perturbations), tf.int32)
         made = tf.switch_case(chosen, [lambda perturb=perturb: perturb(batch) for perturb in perturbations])
         return step + 1, tf.ensure_shape(made, images.shape)

@@ -1,7 +1,5 @@
 """JPEG twice: a differentiable approximation for training, the real codec for evaluation."""
 
-from typing import Tuple
-
 import numpy as np
 import tensorflow as tf
 
@@ -25,9 +23,7 @@ _CHROMA = np.full((8, 8), 99, np.float32)
 _CHROMA[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
 
 # JFIF: full-range ITU-R BT.601.
-_TO_YCBCR = np.array(
-    [[0.299, -0.168736, 0.5], [0.587, -0.331264, -0.418688], [0.114, 0.5, -0.081312]], np.float32
-)
+_TO_YCBCR = np.array([[0.299, -0.168736, 0.5], [0.587, -0.331264, -0.418688], [0.114, 0.5, -0.081312]], np.float32)
 _TO_RGB = np.linalg.inv(_TO_YCBCR).astype(np.float32)
 
 
@@ -63,14 +59,17 @@ def _quantise(channel: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
     rounded = tf.stop_gradient(tf.round(coefficients))
     # Rounding whose derivative is not zero: Shin & Song 2017, "JPEG-resistant adversarial images", eq. 1.
     soft = rounded + (coefficients - rounded) ** 3
-    return tf.nn.conv2d_transpose(soft * table[:, None, None, :], filters, tf.shape(channel), strides=8, padding="VALID")
+    return tf.nn.conv2d_transpose(
+        soft * table[:, None, None, :], filters, tf.shape(channel), strides=8, padding="VALID"
+    )
 
 
-def _tables(quality: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+def _tables(quality: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Luma and chroma tables [B, 64] for qualities [B], scaled as the IJG's library does."""
     scale = tf.where(quality < 50.0, 5000.0 / quality, 200.0 - 2.0 * quality) / 100.0
     return tuple(
-        tf.clip_by_value(tf.floor(scale[:, None] * table.reshape(1, 64) + 0.5), 1.0, 255.0) for table in (_LUMA, _CHROMA)
+        tf.clip_by_value(tf.floor(scale[:, None] * table.reshape(1, 64) + 0.5), 1.0, 255.0)
+        for table in (_LUMA, _CHROMA)
     )
 
 
@@ -99,7 +98,6 @@ def differentiable_jpeg(images: tf.Tensor, quality: tf.Tensor) -> tf.Tensor:
 
 def real_jpeg(images: tf.Tensor, quality: tf.Tensor) -> tf.Tensor:
     """The real codec; arguments and result as differentiable_jpeg, the gradient passes straight through."""
-
     pixels = tf.clip_by_value(tf.stop_gradient(images), 0.0, 1.0)
     coded = tf.map_fn(
         lambda pair: tf.image.adjust_jpeg_quality(*pair),

@@ -3,15 +3,13 @@
 Video's codec runs in Python and no SavedModel can hold it, so this simulator is a manifest alone, and its code is here.
 """
 
-from typing import Dict
-
 import tensorflow as tf
 
 from faketagger.components.contract import signatures
 from faketagger.components.perturbations import base, catalogue, video, weather
 
 
-def perturbations() -> Dict[str, base.Perturbation]:
+def perturbations() -> dict[str, base.Perturbation]:
     """By condition name."""
     return {
         "rain_0.3": weather.Rain((0.3, 0.3)),
@@ -27,5 +25,5 @@ class Model:
         self._simulate = catalogue.by_condition(perturbations())
         self.signatures = {signatures.SIMULATE: self._call}
 
-    def _call(self, images: tf.Tensor, condition: tf.Tensor) -> Dict[str, tf.Tensor]:
+    def _call(self, images: tf.Tensor, condition: tf.Tensor) -> dict[str, tf.Tensor]:
         return {signatures.IMAGES: self._simulate(images, condition)}

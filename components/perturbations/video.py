@@ -4,7 +4,6 @@ The codec runs in Python: no SavedModel can hold it, as a Python function does n
 """
 
 import fractions
-from typing import List
 
 import av
 import numpy as np
@@ -56,7 +55,7 @@ def code_clip(picture: np.ndarray, factor: float) -> np.ndarray:
     return frames[_FRAMES // 2].to_ndarray(format="rgb24")[:height, :width]
 
 
-def _encode(picture: np.ndarray, factor: float) -> List[av.Packet]:
+def _encode(picture: np.ndarray, factor: float) -> list[av.Packet]:
     encoder = av.CodecContext.create(_ENCODER, "w")
     encoder.height, encoder.width = picture.shape[:2]
     encoder.pix_fmt = "yuv420p"
@@ -72,7 +71,7 @@ def _encode(picture: np.ndarray, factor: float) -> List[av.Packet]:
     return packets + encoder.encode(None)
 
 
-def _decode(packets: List[av.Packet]) -> List[av.VideoFrame]:
+def _decode(packets: list[av.Packet]) -> list[av.VideoFrame]:
     """The frames in the order in which they are shown."""
     decoder = av.CodecContext.create("h264", "r")
     decoder.thread_count = 1

@@ -30,7 +30,9 @@ FLAGS = flags.FLAGS
 _DEFAULTS = SimulatorConfig(image_size=128)
 flags.DEFINE_enum("generator", None, list(GENERATORS), "what to train", required=True)
 flags.DEFINE_string("name", None, "its name, where it is another than the generator's")
-flags.DEFINE_string("examples", None, "an Examples artifact: trained on its train split, assessed on eval", required=True)
+flags.DEFINE_string(
+    "examples", None, "an Examples artifact: trained on its train split, assessed on eval", required=True
+)
 flags.DEFINE_string("shown", None, "an Examples artifact whose eval pictures the sheet shows; --examples by default")
 flags.DEFINE_string("data", None, "what the pictures are, for the model card", required=True)
 flags.DEFINE_string("licence", None, "under which terms the simulator may be used", required=True)

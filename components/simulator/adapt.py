@@ -14,7 +14,6 @@ state dict of the official PyTorch StarGAN (foreign/torch.py). The pipeline then
 
 import os
 import sys
-from typing import List, Tuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported; its start-up notes help nobody.
 
@@ -36,7 +35,7 @@ def main() -> None:
     app.run(run, flags_parser=parse)
 
 
-def parse(argv: List[str]):
+def parse(argv: list[str]):
     """The arguments of a command line, program name first; exits with 2 and a usage line when they are wrong."""
     parser = argparse_flags.ArgumentParser(
         prog="adapt", description=__doc__.split("\n")[0], inherited_absl_flags=None, allow_abbrev=False
@@ -78,18 +77,18 @@ def parse(argv: List[str]):
     return parser.parse_args(argv[1:])
 
 
-def _list(text: str) -> List[str]:
+def _list(text: str) -> list[str]:
     return [each.strip() for each in text.split(",") if each.strip()]
 
 
-def _range(text: str) -> Tuple[float, float]:
+def _range(text: str) -> tuple[float, float]:
     low, high = map(float, text.split(","))
     if not low < high:
         raise ValueError(text)
     return low, high
 
 
-def _vector(text: str) -> Tuple[str, List[float]]:
+def _vector(text: str) -> tuple[str, list[float]]:
     name, numbers = text.split(":")
     return name.strip(), [float(each) for each in numbers.split(",")]
 

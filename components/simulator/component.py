@@ -1,7 +1,6 @@
 """The simulator step: Examples ▸ a directory of simulators."""
 
 import os
-from typing import Optional
 
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel, component_spec, standard_artifacts
@@ -24,7 +23,7 @@ class SimulatorSpec(component_spec.ComponentSpec):
 
 
 class SimulatorStep(base_component.BaseComponent):
-    """Trains the simulators asked for on the train split, or takes in foreign ones; `perturbation` is always among them.
+    """Trains the simulators asked for on the train split, or takes in foreign ones; `perturbation` is always one.
 
     Args:
       examples: channel of Examples.
@@ -40,8 +39,8 @@ class SimulatorStep(base_component.BaseComponent):
         self,
         examples: channel.BaseChannel,
         config: SimulatorConfig,
-        checkpoints: Optional[str] = None,
-        foreign: Optional[str] = None,
+        checkpoints: str | None = None,
+        foreign: str | None = None,
     ):
         taken = [foreign] if foreign else [os.path.join(pretrained.SIMULATORS, name) for name in config.shipped]
         spec = SimulatorSpec(

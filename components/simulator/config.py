@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-from typing import Dict, Tuple
 
 from faketagger.components.contract import pretrained
 from faketagger.components.simulator import library
@@ -18,11 +17,12 @@ class SimulatorConfig(TrainingSettings):
     Attributes:
       train: the simulators to train, of registry.GENERATORS.
       shipped: the simulators to take from the repository as they are, by their folders' names in pretrained/simulators.
-      judge_steps: optimiser steps for the classifier that says whether edits are seen and pictures look real; at least 1.
+      judge_steps: optimiser steps for the classifier that says whether edits are seen and pictures look real; at least
+        1.
     """
 
-    train: Tuple[str, ...] = ("faceswap",)
-    shipped: Tuple[str, ...] = ()
+    train: tuple[str, ...] = ("faceswap",)
+    shipped: tuple[str, ...] = ()
     judge_steps: int = 800
 
     def __post_init__(self):
@@ -77,5 +77,5 @@ class SimulatorConfig(TrainingSettings):
 
     @classmethod
     def from_json(cls, text: str) -> "SimulatorConfig":
-        values: Dict = json.loads(text)
+        values: dict = json.loads(text)
         return cls(**values)

@@ -1,6 +1,6 @@
 """Runs simulator training, or takes in foreign simulators, as a TFX step."""
 
-from typing import Any, Dict, List
+from typing import Any
 
 import tensorflow as tf
 from tfx import types
@@ -17,9 +17,9 @@ class Executor(base_executor.BaseExecutor):
 
     def Do(
         self,
-        input_dict: Dict[str, List[types.Artifact]],
-        output_dict: Dict[str, List[types.Artifact]],
-        exec_properties: Dict[str, Any],
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
     ) -> None:
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         made = artifact_utils.get_single_instance(output_dict["simulators"])

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from typing import Any, List
+from typing import Any
 
 import tensorflow as tf
 
@@ -25,12 +25,12 @@ class Simulator:
     model: Any
 
     def __call__(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        """Simulates: float32 [B, H, W, 3] in [0, 1] and int32 [B] → the same shape and range. Gradients flow through."""
+        """Simulates: float32 [B, H, W, 3] in [0, 1] and int32 [B] → same shape and range. Gradients flow through."""
         made = self.model.signatures[signatures.SIMULATE](images=images, condition=condition)
         return made[signatures.IMAGES]
 
 
-def names(directory: str) -> List[str]:
+def names(directory: str) -> list[str]:
     """The simulators in a directory, sorted; ValueError when it has none."""
     found = [
         name.rstrip("/")
@@ -58,8 +58,8 @@ def read(directory: str) -> manifest.SimulatorManifest:
     # A hidden folder is an export at work, which gets its name at the end.
     if described.name != folder and not folder.startswith("."):
         raise ValueError(
-            f"{directory}: the folder is named '{folder}', and its {described.FILE} says name '{described.name}': change "
-            "either, so that a tagger's training and its evaluation mean the same simulator"
+            f"{directory}: the folder is named '{folder}', and its {described.FILE} says name '{described.name}': "
+            "change either, so that a tagger's training and its evaluation mean the same simulator"
         )
     return described
 
@@ -92,6 +92,6 @@ def load(directory: str) -> Simulator:
     return Simulator(described, model)
 
 
-def load_all(directory: str) -> List[Simulator]:
+def load_all(directory: str) -> list[Simulator]:
     """Loads every simulator of a directory, in the order of `names`; errors as `load`."""
     return [load(os.path.join(directory, name)) for name in names(directory)]

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import time
-from typing import List, Optional, Tuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -26,8 +25,8 @@ _RECORDED = ("depth", "steps", "batch_size", "learning_rate", "judge_steps", "se
 
 
 def make_all(
-    examples_uri: str, directory: str, config: SimulatorConfig, checkpoints: str, foreign: Optional[str] = None
-) -> List[manifest.SimulatorManifest]:
+    examples_uri: str, directory: str, config: SimulatorConfig, checkpoints: str, foreign: str | None = None
+) -> list[manifest.SimulatorManifest]:
     """Exports the perturbations, and the simulators of `config` or foreign ones.
 
     Args:
@@ -64,7 +63,7 @@ def make_all(
 
 def _export_perturbations(
     directory: str, config: SimulatorConfig, assessor: Assessor
-) -> List[manifest.SimulatorManifest]:
+) -> list[manifest.SimulatorManifest]:
     trained_under = catalogue.evaluation_perturbations()
     described = manifest.SimulatorManifest(
         name=manifest.PERTURBATION,
@@ -90,7 +89,7 @@ def _export_perturbations(
 
 def _take_in(
     foreign: str, directory: str, config: SimulatorConfig, assessor: Assessor
-) -> List[manifest.SimulatorManifest]:
+) -> list[manifest.SimulatorManifest]:
     """Checks foreign simulators, measures their strength here, and copies them beside our own."""
     taken = []
     for name in library.names(foreign):
@@ -108,9 +107,7 @@ def _take_in(
     return taken
 
 
-def _expand(
-    name: str, directory: str, config: SimulatorConfig, assessor: Assessor
-) -> manifest.SimulatorManifest:
+def _expand(name: str, directory: str, config: SimulatorConfig, assessor: Assessor) -> manifest.SimulatorManifest:
     """A shipped simulator as SavedModel, for pictures of the pipeline's size."""
     source = os.path.join(pretrained.SIMULATORS, name)
     described = library.read(source)
@@ -159,8 +156,8 @@ def checkpoint_directory(root: str, name: str, config: SimulatorConfig, examples
 
 
 def train(
-    generator: str, faces: Faces, config: SimulatorConfig, checkpoints: str, judge: Optional[Judge] = None
-) -> Tuple[Generator, manifest.SimulatorManifest]:
+    generator: str, faces: Faces, config: SimulatorConfig, checkpoints: str, judge: Judge | None = None
+) -> tuple[Generator, manifest.SimulatorManifest]:
     """Trains one generator; a training that was killed goes on from its last checkpoint.
 
     Args:

@@ -26,7 +26,8 @@ def decode(logits: tf.Tensor, generator: np.ndarray) -> Decoded:
     """Finds the message of a systematic linear code from soft bits.
 
     Ordered statistics decoding of order 2 (Fossorier & Lin 1995): the k most reliable independent bits are taken for a
-    basis, and of all codewords that differ from them in at most two bits the one that correlates best with the logits wins.
+    basis, and of all codewords that differ from them in at most two bits the one that correlates best with the logits
+    wins.
 
     Args:
       logits: float32 [B, n], after the key mask was taken off; positive for 1.
@@ -72,7 +73,8 @@ def _most_reliable_basis(generator: tf.Tensor):
       generator: int32 [B, k, n] of full rank.
 
     Returns:
-      The reduced generator, int32 [B, k, n], whose row i has the only 1 in its basis column; those columns, int32 [B, k].
+      The reduced generator, int32 [B, k, n], whose row i has the only 1 in its basis column; those columns, int32
+      [B, k].
     """
     batch, bits, length = tf.shape(generator)[0], generator.shape[1], generator.shape[2]
 
@@ -99,9 +101,9 @@ def _most_reliable_basis(generator: tf.Tensor):
 def significance(logits: tf.Tensor, signs: tf.Tensor, message_bits: int):
     """How unlikely the agreement of soft bits with the best codeword is in an untagged picture.
 
-    The key mask is random and independent of the picture, so every masked codeword agrees with a picture's soft bits w as
-    independent fair signs ε do: S = Σ wᵢ εᵢ. Chernoff bounds P(S ≥ s) ≤ exp(−t s) Π cosh(t wᵢ) for every t > 0, and there
-    are 2^k codewords to have chosen from. No assumption about the network or the picture is made.
+    The key mask is random and independent of the picture, so every masked codeword agrees with a picture's soft bits w
+    as independent fair signs ε do: S = Σ wᵢ εᵢ. Chernoff bounds P(S ≥ s) ≤ exp(−t s) Π cosh(t wᵢ) for every t > 0, and
+    there are 2^k codewords to have chosen from. No assumption about the network or the picture is made.
 
     Args:
       logits: float32 [B, n].

@@ -1,7 +1,5 @@
 """The tagger step: Examples and simulators ▸ the tagger's SavedModel."""
 
-from typing import Optional
-
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel, component_spec, standard_artifacts
 
@@ -45,7 +43,7 @@ class TaggerStep(base_component.BaseComponent):
         examples: channel.BaseChannel,
         simulators: channel.BaseChannel,
         config: TaggerConfig,
-        checkpoints: Optional[str] = None,
+        checkpoints: str | None = None,
     ):
         spec = TaggerSpec(
             examples=examples,
@@ -53,7 +51,9 @@ class TaggerStep(base_component.BaseComponent):
             config=config.to_json(),
             checkpoints=checkpoints,
             # Part of the cache key: a changed tagger is gone on from anew.
-            shipped_fingerprint=files.directory_fingerprint(pretrained.TAGGER) if config.start_from == "shipped" else None,
+            shipped_fingerprint=files.directory_fingerprint(pretrained.TAGGER)
+            if config.start_from == "shipped"
+            else None,
             model=channel.Channel(type=standard_artifacts.Model),
             model_run=channel.Channel(type=standard_artifacts.ModelRun),
         )

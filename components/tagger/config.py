@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from typing import Optional, Tuple
 
 from faketagger.components.contract import payload
 from faketagger.components.tagger.schedules import Ramp
@@ -29,7 +28,8 @@ class TaggerConfig:
     reads_below: the message loss (nats a bit) under which the decoder is said to read; over chance (0.7), there is no
       first stage.
     stuck_after: steps after which a decoder that still reads at chance ends the training with an error.
-    vgg_weights: an ImageNet weights file of Keras' VGG16 without top, for the perceptual term; without it the term is 1 − SSIM.
+    vgg_weights: an ImageNet weights file of Keras' VGG16 without top, for the perceptual term; without it the term is 1
+      − SSIM.
     black_box: names of simulators that are kept out of the training loop.
     start_from: the SavedModel of a tagger to go on from, with networks of these sizes, or `shipped` for the
       repository's; it reads already, so there is no first stage.
@@ -54,9 +54,9 @@ class TaggerConfig:
     learning_rate: float = 7e-4
     reads_below: float = 0.15
     stuck_after: int = 1500
-    vgg_weights: Optional[str] = None
-    black_box: Tuple[str, ...] = ()
-    start_from: Optional[str] = None
+    vgg_weights: str | None = None
+    black_box: tuple[str, ...] = ()
+    start_from: str | None = None
     seed: int = 1
 
     def __post_init__(self):
@@ -70,7 +70,9 @@ class TaggerConfig:
         if self.image_size % 16 or self.image_size < 32:
             raise ValueError(f"image_size must be a multiple of 16 and at least 32, got {self.image_size}")
         if self.decoder_width % 8 or self.decoder_width < 8:
-            raise ValueError(f"decoder_width must be a multiple of 8, for its group normalisation, got {self.decoder_width}")
+            raise ValueError(
+                f"decoder_width must be a multiple of 8, for its group normalisation, got {self.decoder_width}"
+            )
         if self.steps < 1 or self.batch_size < 1:
             raise ValueError(f"steps and batch_size must be at least 1, got {self.steps} and {self.batch_size}")
 

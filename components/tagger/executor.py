@@ -1,6 +1,6 @@
 """Runs tagger training as a TFX step."""
 
-from typing import Any, Dict, List
+from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_executor
@@ -14,13 +14,13 @@ from faketagger.components.tagger.config import TaggerConfig
 
 
 class Executor(base_executor.BaseExecutor):
-    """Inputs: `examples`, `simulators`. Outputs: `model`, `model_run` (TensorBoard logs). Properties: as TaggerStep's."""
+    """Inputs: `examples`, `simulators`. Outputs: `model`, `model_run` (TensorBoard's). Properties: as TaggerStep's."""
 
     def Do(
         self,
-        input_dict: Dict[str, List[types.Artifact]],
-        output_dict: Dict[str, List[types.Artifact]],
-        exec_properties: Dict[str, Any],
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
     ) -> None:
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         simulators = artifact_utils.get_single_instance(input_dict["simulators"])

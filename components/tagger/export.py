@@ -4,7 +4,7 @@ import dataclasses
 import io
 import json
 import os
-from typing import Any, Dict
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -82,7 +82,7 @@ class TaggerModule(tf.Module):
         self._false_positive_rate = described.false_positive_rate
         self._manifest_text = json.dumps(dataclasses.asdict(described), sort_keys=True)
 
-    def signatures(self) -> Dict[str, Any]:
+    def signatures(self) -> dict[str, Any]:
         """The tf.functions by signature name, with their input signatures."""
         bits = self._generator.shape[1]
         pictures = tf.TensorSpec([None], tf.string, "image")
@@ -150,7 +150,9 @@ class TaggerModule(tf.Module):
         return tf.map_fn(shrink, encoded, fn_output_signature=spec)
 
 
-def save(encoder: keras.Model, decoder: keras.Model, config: TaggerConfig, training: Dict[str, Any], directory: str) -> None:
+def save(
+    encoder: keras.Model, decoder: keras.Model, config: TaggerConfig, training: dict[str, Any], directory: str
+) -> None:
     """Writes the SavedModel, tagger.json and the warm-up requests to `directory`, in one step.
 
     Args:

@@ -1,6 +1,6 @@
 """Which simulator and which conditions a training step takes: what is read badly comes more often."""
 
-from typing import Sequence, Tuple
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -26,7 +26,7 @@ class HardDraws(tf.Module):
         self._exists = tf.sequence_mask(conditions, dtype=tf.float32)
         self.bit_errors = tf.Variable(_CHANCE * self._exists, trainable=False)
 
-    def draw(self, pictures: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+    def draw(self, pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """A simulator, int32 [], for a whole batch, and a condition for each of its `pictures`, int32 [B]."""
         weights = (self.bit_errors + _FLOOR) * self._exists
         simulator = _one_of(tf.reduce_max(weights, 1), 1)[0]

@@ -1,7 +1,7 @@
-"""The image terms of the loss (StegaStamp §4.3, FakeTagger eq. 3): L2 residual, perceptual, critic; and the message term."""
+"""The loss's image terms (StegaStamp §4.3, FakeTagger eq. 3): L2 residual, perceptual, critic; its message term."""
 
 import os
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import tensorflow as tf
 from tensorflow import keras
@@ -35,8 +35,8 @@ def fooling_loss(made: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.square(made - 1.0))
 
 
-def perceptual_loss(vgg_weights: Optional[str]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """LPIPS' distance with all channels weighted alike (Zhang et al. 2018, eq. 1) on VGG16, or `ssim_loss` without weights.
+def perceptual_loss(vgg_weights: str | None) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """LPIPS' distance on VGG16, all channels weighted alike (Zhang et al. 2018, eq. 1); `ssim_loss` without weights.
 
     Args:
       vgg_weights: the ImageNet weights file of Keras' VGG16 without top, or None.
@@ -60,7 +60,9 @@ def perceptual_loss(vgg_weights: Optional[str]) -> Callable[[tf.Tensor, tf.Tenso
     features.trainable = False
 
     def distance(images: tf.Tensor, tagged: tf.Tensor) -> tf.Tensor:
-        layers = zip(*(features(keras.applications.vgg16.preprocess_input(batch * 255.0)) for batch in (images, tagged)))
+        layers = zip(
+            *(features(keras.applications.vgg16.preprocess_input(batch * 255.0)) for batch in (images, tagged))
+        )
         differences = [tf.math.l2_normalize(real, -1) - tf.math.l2_normalize(made, -1) for real, made in layers]
         return tf.add_n([tf.reduce_mean(tf.reduce_sum(tf.square(each), -1)) for each in differences])
 

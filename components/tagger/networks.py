@@ -69,7 +69,8 @@ def build_encoder(image_size: int, code_bits: int, level: str, width: int) -> ke
         x = keras.layers.UpSampling2D(interpolation="bilinear")(x)
         x = _conv(x, width * 2 ** min(depth, 3))
         x = _conv(join([skips[depth], x]), width * 2 ** min(depth, 3))
-    # Wide enough for the residual to fill its bound from the first step: a faint one leaves the decoder at chance for long.
+    # Wide enough for the residual to fill its bound from the first step: a faint one leaves the decoder at chance for
+    # long.
     residual = keras.layers.Conv2D(3, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.2))(x)
     return keras.Model([images, codeword], residual, name="encoder")
 

@@ -1,7 +1,5 @@
 """Trains encoder and decoder jointly through the simulators."""
 
-from typing import Dict, List, Optional, Tuple
-
 import tensorflow as tf
 from tensorflow import keras
 
@@ -48,10 +46,10 @@ def round_to_8_bits(images: tf.Tensor) -> tf.Tensor:
 class TaggerTraining(keras.Model):
     """Encoder ▸ simulators ▸ decoder and their training step.
 
-    Training has two stages. First plain pictures alone, nearly grey to begin with and with more contrast as they are read
-    better, until the decoder reads real ones (the running message loss falls under `reads_below`): with contrast,
-    simulators or image terms from the first step it can stick at chance. Then the simulators, and the image terms rise as
-    their schedules say.
+    Training has two stages. First plain pictures alone, nearly grey to begin with and with more contrast as they are
+    read better, until the decoder reads real ones (the running message loss falls under `reads_below`): with contrast,
+    simulators or image terms from the first step it can stick at chance. Then the simulators, and the image terms rise
+    as their schedules say.
 
     Args:
       config: sizes, schedules and weights.
@@ -59,7 +57,7 @@ class TaggerTraining(keras.Model):
       simulators: those in the loop; the perturbations are always there.
     """
 
-    def __init__(self, config: TaggerConfig, code_bits: int, simulators: List[library.Simulator]):
+    def __init__(self, config: TaggerConfig, code_bits: int, simulators: list[library.Simulator]):
         super().__init__()
         self._config = config
         self._code_bits = code_bits
@@ -94,7 +92,7 @@ class TaggerTraining(keras.Model):
         self.optimizer.build(self.encoder.trainable_variables + self.decoder.trainable_variables)
         self.critic_optimizer.build(self.critic.trainable_variables)
 
-    def train_step(self, images: tf.Tensor) -> Dict[str, tf.Tensor]:
+    def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         codeword = tf.cast(tf.random.uniform([tf.shape(images)[0], self._code_bits], 0, 2, tf.int32), tf.float32)
         images = 0.5 + self.contrast * (images - 0.5)
         variables = self.encoder.trainable_variables + self.decoder.trainable_variables
@@ -123,12 +121,12 @@ class TaggerTraining(keras.Model):
         share = tf.clip_by_value(tf.cast(since, tf.float32) / max(1, self._config.psnr_ramp), 0.0, 1.0)
         return self._config.start_psnr + share * (self._config.min_psnr - self._config.start_psnr)
 
-    def _read_plain(self, tagged: tf.Tensor, codeword: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+    def _read_plain(self, tagged: tf.Tensor, codeword: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         logits = self.decoder(round_to_8_bits(tagged), training=True)
         # Nothing was read through perturbations and simulators yet: chance, said as such in the progress bar.
         return losses.message_loss(codeword, logits), tf.stack([_accuracy(codeword, logits), 0.5, 0.5])
 
-    def _read_all(self, tagged: tf.Tensor, codeword: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+    def _read_all(self, tagged: tf.Tensor, codeword: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The message loss, mean over plain, perturbed and simulated pictures, and the bit accuracy of each."""
         saved = round_to_8_bits(tagged)
         seen = [saved, catalogue.apply_random(self._perturbations, saved)]
@@ -174,7 +172,7 @@ class TaggerTraining(keras.Model):
         self.contrast.assign(tf.where(self._message_loss < _HALF_READS, more, self.contrast))
 
 
-def _accuracy(codeword: tf.Tensor, logits: tf.Tensor, axis: Optional[int] = None) -> tf.Tensor:
+def _accuracy(codeword: tf.Tensor, logits: tf.Tensor, axis: int | None = None) -> tf.Tensor:
     return tf.reduce_mean(tf.cast(tf.equal(logits > 0, codeword > 0.5), tf.float32), axis)
 
 
@@ -189,9 +187,9 @@ class _StopWhenStuck(keras.callbacks.Callback):
         late = int(self.model.optimizer.iterations) >= self._steps
         if late and not self.model.reads and logs["plain"] < _BARELY_READS:
             raise TrainingStuck(
-                f"after {int(self.model.optimizer.iterations)} steps the decoder reads plain pictures with bit accuracy "
-                f"{logs['plain']:.3f} only (0.5 is chance): try a lower learning rate or start_psnr, fewer bits, a larger "
-                "picture, or another seed"
+                f"after {int(self.model.optimizer.iterations)} steps the decoder reads plain pictures with bit "
+                f"accuracy {logs['plain']:.3f} only (0.5 is chance): try a lower learning rate or start_psnr, fewer "
+                "bits, a larger picture, or another seed"
             )
 
 
@@ -199,7 +197,7 @@ def _photographs(examples_uri: str, config: TaggerConfig) -> tf.data.Dataset:
     """Endless shuffled batches of the train split, float32 [B, S, S, 3], mirrored and cropped at random."""
     size = config.image_size
 
-    def vary(example: Dict[str, tf.Tensor]) -> tf.Tensor:
+    def vary(example: dict[str, tf.Tensor]) -> tf.Tensor:
         image = tf.image.random_flip_left_right(example[features.IMAGE])
         side = tf.random.uniform([], int(0.8 * size), size + 1, tf.int32)
         cropped = tf.image.random_crop(image, [side, side, 3])
@@ -213,7 +211,7 @@ def _photographs(examples_uri: str, config: TaggerConfig) -> tf.data.Dataset:
     return varied.batch(config.batch_size, drop_remainder=True).prefetch(4)
 
 
-def white_box(simulators: List[library.Simulator], config: TaggerConfig) -> List[library.Simulator]:
+def white_box(simulators: list[library.Simulator], config: TaggerConfig) -> list[library.Simulator]:
     """Those of the simulators that train: all but the black-box ones and `perturbation`, which training draws itself.
 
     Raises:
@@ -240,8 +238,8 @@ def _load_networks(model: TaggerTraining, directory: str) -> None:
     wanted = [*model.encoder.variables, *model.decoder.variables]
     if [each.shape for each in given] != [each.shape for each in wanted]:
         raise ValueError(
-            f"start_from: {directory}: its networks are of other sizes: train with its image_size, code_length, level and "
-            "widths"
+            f"start_from: {directory}: its networks are of other sizes: train with its image_size, code_length, level "
+            "and widths"
         )
     for variable, value in zip(wanted, given):
         variable.assign(value)
@@ -249,11 +247,11 @@ def _load_networks(model: TaggerTraining, directory: str) -> None:
 
 def train(
     examples_uri: str,
-    simulators: List[library.Simulator],
+    simulators: list[library.Simulator],
     config: TaggerConfig,
     checkpoints: str,
-    logs: Optional[str] = None,
-) -> Tuple[TaggerTraining, Dict[str, float]]:
+    logs: str | None = None,
+) -> tuple[TaggerTraining, dict[str, float]]:
     """Trains a tagger; a training that was killed goes on from its last checkpoint.
 
     Args:
@@ -285,7 +283,9 @@ def train(
     ]
     if logs:
         callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
-    history = model.fit(_photographs(examples_uri, config), epochs=epochs, steps_per_epoch=epoch_steps, callbacks=callbacks)
+    history = model.fit(
+        _photographs(examples_uri, config), epochs=epochs, steps_per_epoch=epoch_steps, callbacks=callbacks
+    )
     last = {name: values[-1] for name, values in history.history.items()}
     # One that reads a little goes on to the evaluator: whether it reads well enough is the gate's business.
     if not model.reads and last.get("plain", 0.0) < _BARELY_READS:

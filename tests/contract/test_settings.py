@@ -3,16 +3,24 @@
 import json
 import subprocess
 import sys
-from typing import Any, Dict, Literal, Optional, Tuple, Union
+from typing import Any, Literal
 
 import pytest
+
 from faketagger.components.contract import files
-from faketagger.components.contract.settings import Field, Settings, SettingsError, Unexpected, root_validator, validator
+from faketagger.components.contract.settings import (
+    Field,
+    Settings,
+    SettingsError,
+    Unexpected,
+    root_validator,
+    validator,
+)
 
 
 class Inner(Settings):
     share: float = Field(0.5, ge=0, le=1)
-    names: Tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class Outer(Settings):
@@ -21,14 +29,14 @@ class Outer(Settings):
     rate: float = Field(1.0, gt=0)
     side: int = Field(32, ge=32, multiple_of=16)
     on: bool = False
-    limit: Optional[int] = Field(None, ge=2)
-    range_: Tuple[float, float] = (0.0, 1.0)
+    limit: int | None = Field(None, ge=2)
+    range_: tuple[float, float] = (0.0, 1.0)
     inner: Inner = Inner()
-    shares: Dict[str, float] = Field({}, ge=0, le=1)
-    curves: Dict[str, Tuple[float, ...]] = {}
-    nested: Dict[str, Dict[str, float]] = {}
-    many: Tuple[Inner, ...] = ()
-    mixed: Dict[str, Union[int, str, None]] = {}
+    shares: dict[str, float] = Field({}, ge=0, le=1)
+    curves: dict[str, tuple[float, ...]] = {}
+    nested: dict[str, dict[str, float]] = {}
+    many: tuple[Inner, ...] = ()
+    mixed: dict[str, int | str | None] = {}
     anything: Any = None
     name: str = Field("a", description="lower-case letters")
 

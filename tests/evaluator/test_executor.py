@@ -232,9 +232,7 @@ def test_the_figures_are_those_computed_by_hand(blessed):
 
 def test_strength_is_what_the_simulator_does_to_the_original(blessed):
     slices = blessed.evaluation["slices"]
-    grey = np.mean(
-        [10 * np.log10(255**2 / np.mean((_picture(index) - 128.0) ** 2)) for index in range(PICTURES)]
-    )
+    grey = np.mean([10 * np.log10(255**2 / np.mean((_picture(index) - 128.0) ** 2)) for index in range(PICTURES)])
     assert slices["grey/full"]["strength"]["psnr"]["mean"] == pytest.approx(grey, abs=1e-3)
     assert slices["copy/none"]["strength"]["psnr"]["mean"] == 100.0
     assert slices["copy/none"]["strength"]["ssim"]["mean"] == pytest.approx(1.0)
@@ -552,7 +550,10 @@ def test_the_overall_interval_is_the_bootstrap_over_pictures(tmp_path):
     with rows.RowFile(rows.path_of(str(tmp_path), "0")) as file:
         for each in described:
             right = [picture % 2 == 0 or each.condition != "a" for picture in range(40)]
-            values = [{"image_id": f"{at:02}", "repeat": 0, "message_ok": ok, "p_value": 1.0 - ok} for at, ok in enumerate(right)]
+            values = [
+                {"image_id": f"{at:02}", "repeat": 0, "message_ok": ok, "p_value": 1.0 - ok}
+                for at, ok in enumerate(right)
+            ]
             common = {"slice": each.name, "finite": True}
             file.write([{**dict.fromkeys(rows.ROW_SCHEMA.names), **common, **row} for row in values])
     found = summary.summarise(str(tmp_path), EvaluatorConfig(), described, {})

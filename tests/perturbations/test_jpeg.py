@@ -16,7 +16,7 @@ from faketagger.tests import helpers
 
 def _scene(height=96, width=96):
     """Smooth shading, a few hard edges and some grain: what photographs are made of; float32 [1, H, W, 3]."""
-    rows, columns = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    rows, columns = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     random = np.random.default_rng(4)
     shading = 0.35 + 0.3 * rows + 0.1 * np.sin(6 * columns + 3 * rows)
     disc = ((rows - 0.5) ** 2 + (columns - 0.4) ** 2 < 0.08)[..., None] * np.array([0.2, 0.05, -0.1])

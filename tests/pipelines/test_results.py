@@ -7,9 +7,7 @@ from ml_metadata.proto import metadata_store_pb2
 from faketagger.components.evaluator.evaluate import TABLE_FILE
 from faketagger.pipelines import results
 
-DONE, CACHED, FAILED = (
-    getattr(metadata_store_pb2.Execution, state) for state in ("COMPLETE", "CACHED", "FAILED")
-)
+DONE, CACHED, FAILED = (getattr(metadata_store_pb2.Execution, state) for state in ("COMPLETE", "CACHED", "FAILED"))
 
 
 class Metadata:

@@ -49,7 +49,9 @@ def test_a_run_ends_with_a_table_a_verdict_and_a_pushed_version(first_run):
     workdir, finished = first_run
     assert finished.returncode == 0, finished.stderr
     assert set(states(finished.stdout).values()) == {"done"}
-    assert re.search(r"^faceswap +to_group_a +identity_swap +white +\d+\.\d +[01]\.\d+ \[", finished.stdout, re.MULTILINE)
+    assert re.search(
+        r"^faceswap +to_group_a +identity_swap +white +\d+\.\d +[01]\.\d+ \[", finished.stdout, re.MULTILINE
+    )
     assert "\nBLESSED" in finished.stdout
     (version,) = versions(workdir)
     assert f"pushed: {workdir}/serving/faketagger/{version}" in finished.stdout
@@ -112,7 +114,9 @@ def test_tags_laid_over_grpc_are_read_over_grpc_after_a_simulator(first_run):
 def test_a_killed_training_goes_on_where_it_stopped(tmp_path):
     command = [sys.executable, "pipelines/run_local.py", f"--workdir={tmp_path}", *SMALL]
     checkpoints = tmp_path / "checkpoints"
-    started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    started = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
     try:
         deadline = time.monotonic() + 600
         # The tagger's; the simulator's lie one deeper, below its name.
@@ -146,7 +150,9 @@ def test_a_killed_push_leaves_no_version_to_load_and_the_next_run_pushes_anew(fi
     # Another gate, so that the tagger is judged and pushed once more.
     arguments = [f"--workdir={workdir}", *SMALL, "--set", "evaluator.gate.min_psnr=19"]
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED_WHILE_PUSHING, "pipelines/run_local.py", *arguments], cwd=ROOT, capture_output=True
+        [sys.executable, "-c", KILLED_WHILE_PUSHING, "pipelines/run_local.py", *arguments],
+        cwd=ROOT,
+        capture_output=True,
     )
     assert killed.returncode == -signal.SIGKILL
     (unfinished,) = set(versions(workdir)) - set(before)
@@ -176,5 +182,7 @@ def test_the_notebook_runs_on_a_finished_run(first_run, monkeypatch):
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT / "notebooks")}}).execute()
     printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
     assert re.search(r"^faceswap: strength \d+\.\d dB, UID", printed, re.MULTILINE)
-    pictures = [output for cell in notebook.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    pictures = [
+        output for cell in notebook.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})
+    ]
     assert len(pictures) == 2

@@ -355,7 +355,9 @@ def test_every_container_step_runs_and_a_tagger_is_pushed(tmp_path):
     made = _run_steps(spec, str(tmp_path), typed=False)
     examples = made["face-example-gen"]["examples"]["artifacts"][0]["metadata"]
     assert examples["train"] + examples["eval"] == 40 and json.loads(examples["split_names"]) == ["train", "eval"]
-    assert made["simulator-step"]["simulators"]["artifacts"][0]["metadata"]["names"] == "perturbation, perturbation_unseen"
+    assert (
+        made["simulator-step"]["simulators"]["artifacts"][0]["metadata"]["names"] == "perturbation, perturbation_unseen"
+    )
     assert made["tag-evaluator"]["blessing"]["artifacts"][0]["metadata"]["blessed"] == 1.0
     (version,) = os.listdir(tmp_path / "pushed")
     assert os.path.exists(tmp_path / "pushed" / version / "saved_model.pb")

@@ -69,7 +69,7 @@ def _coder(key=KEY):
 
 
 def _scene(height, width):
-    rows, columns = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    rows, columns = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     channels = [0.3 + 0.4 * rows, 0.6 - 0.2 * columns, 0.4 + 0.2 * rows * columns]
     return images.to_uint8(np.stack(channels, -1))
 

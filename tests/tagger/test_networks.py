@@ -38,8 +38,12 @@ def test_the_residual_depends_on_every_bit_and_on_the_picture(level):
     assert np.abs(other - residuals[0]).max() > 1e-6
 
 
-@pytest.mark.parametrize("code_bits, places, channels", [(121, 256, 4), (31, 64, 16), (121, 16, 64), (255, 4, 256), (5, 256, 4)])
-def test_every_value_of_the_message_planes_carries_one_bit_at_first_and_all_bits_equally_often(code_bits, places, channels):
+@pytest.mark.parametrize(
+    "code_bits, places, channels", [(121, 256, 4), (31, 64, 16), (121, 16, 64), (255, 4, 256), (5, 256, 4)]
+)
+def test_every_value_of_the_message_planes_carries_one_bit_at_first_and_all_bits_equally_often(
+    code_bits, places, channels
+):
     kernel = networks._one_bit_a_place(code_bits, places, channels)
     assert kernel.shape == (code_bits, places * channels)
     assert (kernel.sum(0) == 1).all() and (kernel.max(0) == 1).all()

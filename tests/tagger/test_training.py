@@ -209,7 +209,9 @@ def test_some_deepfakes_are_perturbed_before_they_are_read_and_some_are_not(eage
     model._perturbations = [tf.zeros_like]
     model.reads_since.assign(0)
     decode = model.decoder.call
-    monkeypatch.setattr(model.decoder, "call", lambda inputs, **how: seen.append(inputs.numpy()) or decode(inputs, **how))
+    monkeypatch.setattr(
+        model.decoder, "call", lambda inputs, **how: seen.append(inputs.numpy()) or decode(inputs, **how)
+    )
     for _ in range(12):
         model.train_step(tf.constant(PICTURES))
     made = [batch[2 * len(PICTURES) :] for batch in seen]  # After the plain and the perturbed pictures.
@@ -261,7 +263,9 @@ def test_the_running_message_loss_decides_when_the_decoder_reads(eagerly):
 def test_pictures_gain_contrast_only_while_they_are_read(eagerly, monkeypatch):
     model, seen = _model([]), []
     encode = model.encoder.call
-    monkeypatch.setattr(model.encoder, "call", lambda inputs, **how: seen.append(inputs[0].numpy()) or encode(inputs, **how))
+    monkeypatch.setattr(
+        model.encoder, "call", lambda inputs, **how: seen.append(inputs[0].numpy()) or encode(inputs, **how)
+    )
     for running_loss in (0.69, 0.4, 0.4):
         model._message_loss.assign(running_loss)
         model.train_step(tf.constant(PICTURES))

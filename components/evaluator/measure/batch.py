@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import random
-from typing import Dict, Iterator, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -75,7 +75,7 @@ class Measurer:
                 finite_so_far = finite & made_finite & np.isfinite(strength.get("strength_psnr", 0.0))
                 yield from rows.from_columns({**columns, **self._read(made, finite_so_far, drawn)})
 
-    def _read(self, pictures: np.ndarray, finite: np.ndarray, drawn: Draw) -> Dict[str, np.ndarray]:
+    def _read(self, pictures: np.ndarray, finite: np.ndarray, drawn: Draw) -> dict[str, np.ndarray]:
         """The columns that come of reading pictures; `finite` says which of them are worth reading."""
         read = self.tagger.decode(pictures, drawn.masks)
         finite = finite & np.isfinite(read["logits"]).all(axis=1) & np.isfinite(read["p_value"])
@@ -90,8 +90,8 @@ class Measurer:
 
 def manipulations(
     simulators: Simulators, declared: Sequence[Slice], pictures: np.ndarray
-) -> Iterator[Tuple[Slice, np.ndarray, np.ndarray]]:
-    """What becomes of pictures, uint8 [B, S, S, 3], in each slice: slice, pictures as saved, which were finite bool [B].
+) -> Iterator[tuple[Slice, np.ndarray, np.ndarray]]:
+    """What becomes of pictures, uint8 [B, S, S, 3], in each slice: slice, pictures as saved, bool [B] finite ones.
 
     A simulator runs once a condition: what is perturbed after it takes its output. `after` slices follow theirs.
     """
@@ -108,13 +108,13 @@ def manipulations(
             yield described, made, finite
 
 
-def _perturb(described: Slice, pictures: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def _perturb(described: Slice, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rounded(slices.perturbation_of(described)(tf.constant(images.to_float(pictures))))
 
 
 def strengths_of(
     simulators: Simulators, declared: Sequence[Slice], originals: np.ndarray
-) -> Dict[str, Dict[str, np.ndarray]]:
+) -> dict[str, dict[str, np.ndarray]]:
     """By slice, the columns that say how much it changes pictures: PSNR and SSIM [B], NaN where it made no numbers."""
     found = {}
     for described, made, finite in manipulations(simulators, declared, originals):
@@ -123,7 +123,7 @@ def strengths_of(
     return found
 
 
-def columns_of(described: Slice) -> Dict[str, object]:
+def columns_of(described: Slice) -> dict[str, object]:
     """The columns of rows that say which slice they belong to."""
     same = ("kind", "simulator", "condition", "black_box")
     return {"slice": described.name, **{name: getattr(described, name) for name in same}}
@@ -138,9 +138,9 @@ class Quality:
 
     def __init__(self, config: EvaluatorConfig):
         vgg, linear = config.lpips_vgg, config.lpips_linear
-        self._lpips: Optional[Lpips] = Lpips(vgg, linear) if vgg and linear else None
+        self._lpips: Lpips | None = Lpips(vgg, linear) if vgg and linear else None
 
-    def measure(self, originals: np.ndarray, tagged: np.ndarray, finite: np.ndarray) -> Dict[str, Optional[np.ndarray]]:
+    def measure(self, originals: np.ndarray, tagged: np.ndarray, finite: np.ndarray) -> dict[str, np.ndarray | None]:
         """The columns psnr, ssim, ms_ssim, lpips of uint8 [B, S, S, 3] twice, NaN where `tagged` was not finite."""
         measures = {"psnr": metrics.psnr, "ssim": metrics.ssim, "ms_ssim": metrics.ms_ssim}
         if self._lpips:

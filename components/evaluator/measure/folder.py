@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -14,7 +14,7 @@ from faketagger.components.simulator.config import SimulatorConfig
 
 
 def local_pipeline(*beam_args: str) -> beam.Pipeline:
-    """An empty pipeline for this process, where `beam_args` do not say otherwise; Beam's own default downloads a runner."""
+    """An empty pipeline, in this process unless `beam_args` say otherwise; Beam's own default downloads a runner."""
     return beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner", *beam_args]))
 
 
@@ -58,7 +58,7 @@ def shipped_simulators(examples: str, directory: str, image_size: int) -> str:
     return directory
 
 
-def side_of(simulators: Optional[str]) -> Optional[int]:
+def side_of(simulators: str | None) -> int | None:
     """The side of the pictures that a directory of simulators takes; None without one."""
     if not simulators:
         return None

@@ -7,7 +7,7 @@ Both files of weights are the users': torchvision's VGG16 and the official linea
 """
 
 import os
-from typing import Collection, Dict, List, Tuple
+from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
@@ -31,7 +31,7 @@ _PIXELS_AT_A_TIME = 512 * 512
 _VGG_SOURCE = "torchvision's vgg16-397923af.pth (https://download.pytorch.org/models/vgg16-397923af.pth)"
 _LINEAR_SOURCE = "lpips/weights/v0.1/vgg.pth of https://github.com/richzhang/PerceptualSimilarity"
 
-Shapes = Dict[str, Tuple[int, ...]]
+Shapes = dict[str, tuple[int, ...]]
 
 
 class Lpips:
@@ -104,7 +104,7 @@ def _check_pictures(first: np.ndarray, second: np.ndarray) -> None:
         )
 
 
-def _stage_names() -> List[List[str]]:
+def _stage_names() -> list[list[str]]:
     """torchvision's names of the convolutions, by stage; ReLUs and poolings, which have no weights, are counted too."""
     names, number = [], 0
     for convolutions in _CONVOLUTIONS:
@@ -136,7 +136,7 @@ def _check_file(path: str, source: str) -> None:
         raise ValueError(f"{path}: no such file; LPIPS needs its weights: fetch {source} and give its path")
 
 
-def _read(path: str, shapes: Shapes, source: str, unused: Collection[str] = ()) -> Dict[str, np.ndarray]:
+def _read(path: str, shapes: Shapes, source: str, unused: Collection[str] = ()) -> dict[str, np.ndarray]:
     """float32 tensors by name, exactly those of `shapes`."""
     # Here alone: it brings networks that nobody needs who does not measure LPIPS.
     from faketagger.components.simulator.foreign import torch

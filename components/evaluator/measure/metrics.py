@@ -1,7 +1,5 @@
 """The figures of one picture and the intervals around their means. Pure functions on arrays."""
 
-from typing import Tuple
-
 import numpy as np
 import tensorflow as tf
 from scipy import stats
@@ -15,7 +13,7 @@ _SSIM_WINDOW = 11
 # Bounds the memory of one bootstrap to about 16 MB whatever the number of pictures.
 _BOOTSTRAP_VALUES = 1_000_000
 
-Interval = Tuple[float, float]
+Interval = tuple[float, float]
 
 
 def psnr(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from typing import Dict, List, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -30,9 +29,9 @@ class Inputs:
     model_dir: str
     simulators_dir: str
     tagger: manifest.TaggerManifest
-    simulators: Dict[str, manifest.SimulatorManifest]
+    simulators: dict[str, manifest.SimulatorManifest]
     image_size: int
-    slices: List[Slice]
+    slices: list[Slice]
 
 
 def read_inputs(model_dir: str, simulators_dir: str, config: EvaluatorConfig) -> Inputs:
@@ -48,13 +47,15 @@ def read_inputs(model_dir: str, simulators_dir: str, config: EvaluatorConfig) ->
     return Inputs(model_dir, simulators_dir, tagger, simulators, image_size, declared(simulators, config))
 
 
-def read_simulators(simulators_dir: str, config: EvaluatorConfig) -> Dict[str, manifest.SimulatorManifest]:
+def read_simulators(simulators_dir: str, config: EvaluatorConfig) -> dict[str, manifest.SimulatorManifest]:
     """The simulators' manifests by the name of their folder; errors as read_inputs."""
     simulators = {name: library.read(os.path.join(simulators_dir, name)) for name in library.names(simulators_dir)}
     sizes = {made.image_size for made in simulators.values()}
     if len(sizes) > 1:
         listed = ", ".join(f"{name}: {made.image_size}" for name, made in simulators.items())
-        raise ValueError(f"{simulators_dir}: the simulators take pictures of several sizes ({listed}): make all of one size")
+        raise ValueError(
+            f"{simulators_dir}: the simulators take pictures of several sizes ({listed}): make all of one size"
+        )
     unknown = sorted(set(config.black_box) - set(simulators))
     if unknown:
         raise ValueError(f"black_box names {', '.join(unknown)}; {simulators_dir} has {', '.join(simulators)}")
@@ -63,13 +64,13 @@ def read_simulators(simulators_dir: str, config: EvaluatorConfig) -> Dict[str, m
     return simulators
 
 
-def trained_through(tagger: manifest.TaggerManifest) -> List[str]:
+def trained_through(tagger: manifest.TaggerManifest) -> list[str]:
     """The simulators in whose loop a tagger was trained last, by its record; none where it has no record."""
     return list((tagger.training or {}).get("simulators") or [])
 
 
-def not_trained_through(tagger: manifest.TaggerManifest, simulators_dir: str) -> Tuple[str, ...]:
-    """The deepfake simulators of a directory that are black-box to a tagger; none where it has no record of training."""
+def not_trained_through(tagger: manifest.TaggerManifest, simulators_dir: str) -> tuple[str, ...]:
+    """The deepfake simulators of a directory that are black-box to a tagger; none where its training is not known."""
     if not tagger.training or "simulators" not in tagger.training:
         return ()
     seen = trained_through(tagger)
@@ -80,11 +81,11 @@ def not_trained_through(tagger: manifest.TaggerManifest, simulators_dir: str) ->
 class Simulators:
     """The loaded simulators."""
 
-    def __init__(self, directory: str, names: List[str]):
+    def __init__(self, directory: str, names: list[str]):
         """Loads them; ValueError or signatures.ContractError where one cannot be used."""
         self._loaded = {name: library.load(os.path.join(directory, name)) for name in names}
 
-    def simulate(self, name: str, condition: str, pictures: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    def simulate(self, name: str, condition: str, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Simulates: uint8 [B, S, S, 3] → as rounded."""
         simulator = self._loaded[name]
         number = simulator.manifest.conditions.index(condition)
@@ -94,7 +95,8 @@ class Simulators:
 class Tagger:
     """The loaded tagger; keeps the loaded object, whose variables live only as long as it does.
 
-    Pictures of the networks' size go through `encode` and `decode`; of any other, through `tag` and `read`, as files do.
+    Pictures of the networks' size go through `encode` and `decode`; of any other, through `tag` and `read`, as files
+    do.
     """
 
     def __init__(self, inputs: Inputs):
@@ -116,7 +118,7 @@ class Tagger:
         if missing:
             raise signatures.ContractError(f"{inputs.model_dir}: expected a signature '{missing[0]}'")
 
-    def encode(self, pictures: np.ndarray, codewords: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    def encode(self, pictures: np.ndarray, codewords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tags: uint8 [B, S, S, 3] and masked codewords float32 [B, n] → as rounded."""
         strength = tf.fill([len(pictures)], float(self.manifest.strength))
         codewords = tf.constant(codewords)
@@ -128,7 +130,7 @@ class Tagger:
         tagged = np.stack([tf.io.decode_png(png, channels=3).numpy() for png in made["image"]])
         return tagged, np.ones(len(pictures), bool)
 
-    def decode(self, pictures: np.ndarray, masks: np.ndarray) -> Dict[str, np.ndarray]:
+    def decode(self, pictures: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
         """Reads uint8 [B, S, S, 3] under masks float32 [B, n] → the signature's outputs as arrays.
 
         Raises:
@@ -154,7 +156,7 @@ def _as_png(pictures: np.ndarray) -> tf.Tensor:
     return tf.stack([tf.io.encode_png(picture) for picture in pictures])
 
 
-def rounded(values: tf.Tensor) -> Tuple[np.ndarray, np.ndarray]:
+def rounded(values: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """A network's pictures as saved files would hold them, uint8, and whether each was finite, bool [B].
 
     What is not finite becomes black, and its row says so: the other pictures of the batch can still be measured.

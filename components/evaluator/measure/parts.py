@@ -1,13 +1,13 @@
 """The measurement on Beam: the eval pictures in parts, each part's rows in a file of its own. Imports no TFX.
 
-A part is read, measured and written picture by picture by one worker, so memory does not grow with the data set; workers
-share the parts out.
+A part is read, measured and written picture by picture by one worker, so memory does not grow with the data set;
+workers share the parts out.
 """
 
 import gzip
 import hashlib
 import zlib
-from typing import FrozenSet, Iterable, Iterator, List, Optional, Tuple
+from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 import numpy as np
@@ -23,9 +23,10 @@ from faketagger.components.evaluator.measure import rows
 from faketagger.components.evaluator.measure.batch import Measurer
 from faketagger.components.evaluator.measure.models import Inputs
 
-_PARTS = 8  # Of each file of Examples: what several workers can share, small enough that reading it so often costs little.
+# Of each file of Examples: what several workers can share, small enough that reading it so often costs little.
+_PARTS = 8
 
-Part = Tuple[str, int]
+Part = tuple[str, int]
 
 
 class MeasureTagger(beam.PTransform):
@@ -80,7 +81,7 @@ class _MeasureFn(beam.DoFn):
     def setup(self) -> None:
         self._measurer = self._shared.acquire(lambda: Measurer(self._inputs, self._config))
 
-    def process(self, part: Part, chosen: Optional[FrozenSet[str]]) -> Iterator[str]:
+    def process(self, part: Part, chosen: frozenset[str] | None) -> Iterator[str]:
         path, number = part
         name = rows.path_of(self._directory, f"{hashlib.sha256(path.encode()).hexdigest()[:8]}-{number}")
         with rows.RowFile(name) as file:
@@ -91,9 +92,9 @@ class _MeasureFn(beam.DoFn):
         yield name
 
 
-def _batches(path: str, part: int, chosen: Optional[FrozenSet[str]], batch_size: int) -> Iterator[List[bytes]]:
+def _batches(path: str, part: int, chosen: frozenset[str] | None, batch_size: int) -> Iterator[list[bytes]]:
     """The records of every _PARTS-th batch of a file."""
-    batch: List[bytes] = []
+    batch: list[bytes] = []
     number = 0
     for record in read_records(path):
         if chosen is not None and image_id_of(record) not in chosen:
@@ -128,8 +129,8 @@ def parse_record(record: bytes, image_size: int) -> np.ndarray:
         picture = features.parse_example(tf.constant(record), image_size)[features.IMAGE]
     except (tf.errors.InvalidArgumentError, ValueError) as error:
         raise ValueError(
-            f"eval picture '{image_id_of(record)}' is no PNG of {image_size}×{image_size} pixels, the simulators' size: "
-            "run example_gen with that size"
+            f"eval picture '{image_id_of(record)}' is no PNG of {image_size}×{image_size} pixels, the simulators' "
+            "size: run example_gen with that size"
         ) from error
     return images.to_uint8(picture.numpy())
 

@@ -1,9 +1,10 @@
-"""The rows that an evaluation leaves, one a picture, repeat and slice, as Parquet: any other cut can be made of them later."""
+"""The rows that an evaluation leaves as Parquet, one a picture, repeat and slice, for any other cut later."""
 
 import io
 import os
+from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Dict, Iterable, List, Optional
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -13,8 +14,8 @@ from pyarrow import parquet
 
 from faketagger.components.contract import files
 
-# Null where a column means nothing (FMRR of `untagged`, PSNR of all but `plain`, p_value of a method that has none), NaN
-# where a network's output was not finite; `finite` is false then.
+# Null where a column means nothing (FMRR of `untagged`, PSNR of all but `plain`, p_value of a method that has none),
+# NaN where a network's output was not finite; `finite` is false then.
 ROW_SCHEMA = pyarrow.schema(
     [
         ("image_id", pyarrow.string()),
@@ -39,7 +40,7 @@ ROW_SCHEMA = pyarrow.schema(
 )
 _PREFIX, _SUFFIX = "rows-", ".parquet"
 
-Row = Dict[str, Any]
+Row = dict[str, Any]
 
 
 def path_of(directory: str, part: str) -> str:
@@ -71,13 +72,13 @@ class RowFile:
         self._writer.write_table(table)
         self._any = self._any or table.num_rows > 0
 
-    def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._writer.close()
         if kind is None and self._any:
             files.write_bytes(self._path, self._buffer.getvalue())
 
 
-def from_columns(columns: Dict[str, Any]) -> List[Row]:
+def from_columns(columns: dict[str, Any]) -> list[Row]:
     """Columns (one value a picture, or one for all; `image_id` is there) as rows of plain Python values."""
     found = []
     for index in range(len(columns["image_id"])):
@@ -89,12 +90,12 @@ def from_columns(columns: Dict[str, Any]) -> List[Row]:
     return found
 
 
-def paths(directory: str) -> List[str]:
+def paths(directory: str) -> list[str]:
     """The files of rows in an evaluation's directory, sorted."""
     return sorted(tf.io.gfile.glob(os.path.join(directory, f"{_PREFIX}*{_SUFFIX}")))
 
 
-def read(directory: str, slice_name: str, columns: Iterable[str]) -> Dict[str, np.ndarray]:
+def read(directory: str, slice_name: str, columns: Iterable[str]) -> dict[str, np.ndarray]:
     """One slice's rows, by image id and repeat, as arrays by column; nulls of number columns become NaN.
 
     Raises:

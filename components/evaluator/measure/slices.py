@@ -1,7 +1,6 @@
-"""What a tagger is measured after: nothing, each simulator's conditions, perturbations over their strengths, both in a row."""
+"""What a tagger is measured after: nothing, simulators' conditions, perturbations over their strengths, both."""
 
 import dataclasses
-from typing import Dict, List, Optional, Tuple
 
 from faketagger.components.contract import manifest
 from faketagger.components.evaluator.config import PLAIN, UNTAGGED, EvaluatorConfig, slice_of
@@ -16,9 +15,10 @@ class Slice:
     """One line of the evaluation's table.
 
     Attributes:
-      name: `plain`, `<simulator>/<condition>`, `<perturbation>/<strength>`, or `<simulator>/<condition>+<perturbation>`.
-      kind: `plain`; `condition`, of a simulator; `sweep`, one strength of a perturbation's curve; `after`, a simulator's
-        output that was perturbed then.
+      name: `plain`, `<simulator>/<condition>`, `<perturbation>/<strength>`, or
+        `<simulator>/<condition>+<perturbation>`.
+      kind: `plain`; `condition`, of a simulator; `sweep`, one strength of a perturbation's curve; `after`, a
+        simulator's output that was perturbed then.
       simulator: the simulator's name, of a sweep the perturbation's; None for `plain`.
       condition: the condition or strength, as in the name.
       family: the simulator's.
@@ -28,14 +28,14 @@ class Slice:
 
     name: str
     kind: str
-    simulator: Optional[str] = None
-    condition: Optional[str] = None
-    family: Optional[str] = None
-    black_box: Optional[bool] = None
-    strength: Optional[float] = None
+    simulator: str | None = None
+    condition: str | None = None
+    family: str | None = None
+    black_box: bool | None = None
+    strength: float | None = None
 
     @property
-    def through(self) -> Tuple[str, str]:
+    def through(self) -> tuple[str, str]:
         """Simulator and condition (of a sweep: perturbation and strength); ValueError for `plain`, which has none."""
         if self.simulator is None or self.condition is None:
             raise ValueError(f"{self.name}: goes through no simulator")
@@ -47,7 +47,7 @@ class Slice:
         return self.kind == CONDITION and self.family != "perturbation"
 
 
-def declared(simulators: Dict[str, manifest.SimulatorManifest], config: EvaluatorConfig) -> List[Slice]:
+def declared(simulators: dict[str, manifest.SimulatorManifest], config: EvaluatorConfig) -> list[Slice]:
     """All slices that have an FMRR, in the order in which they are measured.
 
     Args:

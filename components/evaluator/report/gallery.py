@@ -6,7 +6,8 @@ here is what was measured.
 
 import dataclasses
 import itertools
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -88,16 +89,16 @@ class Maker:
         self._inputs = dataclasses.replace(found, simulators=simulators, slices=self._slices)
         self._measurer = Measurer(self._inputs, self._config)
 
-    def of_evaluation(self, directory: str, examples_uri: str) -> List[Picture]:
+    def of_evaluation(self, directory: str, examples_uri: str) -> list[Picture]:
         """The pictures that the evaluation's rows choose; ValueError where the Examples' eval split lacks one."""
         choices = choose(directory, self._slices)
         return self.make(choices, _pictures(examples_uri, {each.image_id for each in choices}, self._inputs.image_size))
 
-    def of_others(self, examples_uri: str) -> List[Picture]:
+    def of_others(self, examples_uri: str) -> list[Picture]:
         """The best, median and worst of an Examples artifact's eval split; at most MAX_CANDIDATES are measured."""
         originals = _pictures(examples_uri, None, self._inputs.image_size)
         image_ids = list(originals)
-        found: Dict[str, List[rows.Row]] = {}
+        found: dict[str, list[rows.Row]] = {}
         for start in range(0, len(image_ids), _BATCH):
             batch = image_ids[start : start + _BATCH]
             for row in self._measurer.measure(batch, np.stack([originals[image_id] for image_id in batch])):
@@ -105,7 +106,7 @@ class Maker:
         choices = [choice for each in self._slices for choice in _ranked(each.name, found[each.name])]
         return self.make(choices, originals)
 
-    def make(self, choices: Sequence[Choice], originals: Dict[str, np.ndarray]) -> List[Picture]:
+    def make(self, choices: Sequence[Choice], originals: dict[str, np.ndarray]) -> list[Picture]:
         """Tags, manipulates and reads the chosen pictures.
 
         Args:
@@ -116,7 +117,7 @@ class Maker:
           ValueError: many are read otherwise than when they were measured: other tagger, simulators or pictures.
         """
         known = {each.name: each for each in self._slices}
-        made: List[Picture] = []
+        made: list[Picture] = []
         for name, chosen in itertools.groupby(choices, key=lambda choice: choice.slice):
             # What is perturbed after a simulator takes that simulator's output.
             first = [known[_before(known[name])]] if known[name].kind == slices.AFTER else []
@@ -130,7 +131,7 @@ class Maker:
         return made
 
     def _make_slice(
-        self, chain: Sequence[Slice], chosen: Sequence[Choice], originals: Dict[str, np.ndarray]
+        self, chain: Sequence[Slice], chosen: Sequence[Choice], originals: dict[str, np.ndarray]
     ) -> Iterator[Picture]:
         tagger = self._measurer.tagger
         draws = [draw(self._config.seed, [each.image_id], each.repeat, tagger.generator) for each in chosen]
@@ -162,7 +163,7 @@ class Maker:
             )
 
 
-def slices_of(evaluation: Evaluation) -> List[Slice]:
+def slices_of(evaluation: Evaluation) -> list[Slice]:
     """The slices of an evaluation in the order of slices.declared: an `after` slice stands behind its simulator's."""
     same = ("kind", "simulator", "condition", "family", "black_box")
     found = [
@@ -170,7 +171,7 @@ def slices_of(evaluation: Evaluation) -> List[Slice]:
         for name, each in evaluation["slices"].items()
     ]
 
-    def order(each: Slice) -> Tuple:
+    def order(each: Slice) -> tuple:
         kind = slices.CONDITION if each.kind == slices.AFTER else each.kind
         rank = (PLAIN, slices.CONDITION, slices.SWEEP).index(kind)
         return rank, each.simulator or "", each.strength or 0.0, _before(each), each.kind == slices.AFTER
@@ -200,7 +201,7 @@ def _check(evaluation: Evaluation, found: models.Inputs, declared: Sequence[Slic
             raise ValueError(f"{found.simulators_dir}: '{simulator}' has no condition '{condition}'")
 
 
-def choose(directory: str, declared: Iterable[Slice]) -> List[Choice]:
+def choose(directory: str, declared: Iterable[Slice]) -> list[Choice]:
     """The best, median and worst row of each slice by whole message, then bit accuracy; what was not finite is worst.
 
     Args:
@@ -222,7 +223,7 @@ def choose(directory: str, declared: Iterable[Slice]) -> List[Choice]:
     return choices
 
 
-def _ranked(slice_name: str, found: Sequence[rows.Row]) -> List[Choice]:
+def _ranked(slice_name: str, found: Sequence[rows.Row]) -> list[Choice]:
     # By name last: among equals always the same is chosen.
     ordered = sorted(found, key=lambda row: (-bool(row["message_ok"]), -_accuracy(row), row["image_id"], row["repeat"]))
     chosen = (ordered[0], ordered[len(ordered) // 2], ordered[-1])
@@ -237,9 +238,9 @@ def _accuracy(row: rows.Row) -> float:
     return -1.0 if value is None or np.isnan(value) else float(value)
 
 
-def _pictures(examples_uri: str, wanted: Optional[Set[str]], image_size: int) -> Dict[str, np.ndarray]:
+def _pictures(examples_uri: str, wanted: set[str] | None, image_size: int) -> dict[str, np.ndarray]:
     """Pictures of the eval split by image id: those wanted, or the first MAX_CANDIDATES."""
-    found: Dict[str, np.ndarray] = {}
+    found: dict[str, np.ndarray] = {}
     for path in features.example_files(examples_uri, features.EVAL_SPLIT):
         for record in parts.read_records(parts.whole_file(path)):
             if len(found) == (MAX_CANDIDATES if wanted is None else len(wanted)):

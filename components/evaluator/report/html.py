@@ -4,7 +4,8 @@ import base64
 import io
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jinja2
 import markupsafe
@@ -34,7 +35,7 @@ class Loaded(NamedTuple):
     """What an evaluation's directory holds; the decision is None without a checks.json, which other methods lack."""
 
     evaluation: Evaluation
-    decision: Optional[gate.Decision]
+    decision: gate.Decision | None
 
 
 def load(directory: str) -> Loaded:
@@ -55,7 +56,7 @@ def _decision(path: str) -> gate.Decision:
         raise ValueError(f"{path}: not a decision of the gate ({error})") from None
 
 
-def load_comparisons(named: Sequence[str]) -> List[Comparison]:
+def load_comparisons(named: Sequence[str]) -> list[Comparison]:
     """Reads other evaluations, each named `LABEL=DIR`; errors as load, and ValueError for another form."""
     found = []
     for each in named:
@@ -68,7 +69,7 @@ def load_comparisons(named: Sequence[str]) -> List[Comparison]:
 
 def make_page(
     evaluation: Evaluation,
-    decision: Optional[gate.Decision],
+    decision: gate.Decision | None,
     comparisons: Sequence[Comparison] = (),
     pictures: Sequence[gallery.Picture] = (),
     gallery_sentence: str = "",
@@ -90,23 +91,27 @@ def make_page(
         "figure-3": plots.lengths(evaluation, groups.by_length),
         "figure-4": plots.sweeps(evaluation, groups.peers),
     }
-    page = _environment().get_template(_TEMPLATE).render(
-        label=evaluation.get("label", "a tagger"),
-        facts=_facts(evaluation),
-        verdict=_verdict(decision),
-        caveat=tables.comparability(evaluation),
-        tiles=_tiles(evaluation),
-        sections=tables.all_tables(evaluation, comparisons),
-        charts=charts,
-        most=_MOST_FAILED,
-        long=_LONG_TABLE,
-        groups=_gallery_groups(evaluation, pictures),
-        gallery_sentence=gallery_sentence,
-        gain=gallery.GAIN,
-        checks=_checks(decision),
-        source=papers.SOURCE,
-        not_reported=papers.NOT_REPORTED,
-        confidence=f"{100 * evaluation['confidence']:g}%",
+    page = (
+        _environment()
+        .get_template(_TEMPLATE)
+        .render(
+            label=evaluation.get("label", "a tagger"),
+            facts=_facts(evaluation),
+            verdict=_verdict(decision),
+            caveat=tables.comparability(evaluation),
+            tiles=_tiles(evaluation),
+            sections=tables.all_tables(evaluation, comparisons),
+            charts=charts,
+            most=_MOST_FAILED,
+            long=_LONG_TABLE,
+            groups=_gallery_groups(evaluation, pictures),
+            gallery_sentence=gallery_sentence,
+            gain=gallery.GAIN,
+            checks=_checks(decision),
+            source=papers.SOURCE,
+            not_reported=papers.NOT_REPORTED,
+            confidence=f"{100 * evaluation['confidence']:g}%",
+        )
     )
     size = len(page.encode())
     if size > MAX_BYTES:
@@ -134,7 +139,7 @@ def _breakable(name: str) -> markupsafe.Markup:
     return markupsafe.Markup(re.sub(r"([/+_])", r"\1<wbr>", str(markupsafe.escape(name))))
 
 
-def _facts(evaluation: Evaluation) -> List[str]:
+def _facts(evaluation: Evaluation) -> list[str]:
     tagger, quality = evaluation.get("tagger", {}), evaluation.get("quality") or {}
     repeats, size = evaluation["repeats"], evaluation["image_size"]
     times = f"{repeats} time{'s' if repeats != 1 else ''}"
@@ -149,7 +154,7 @@ def _facts(evaluation: Evaluation) -> List[str]:
     return [*facts, f"seed {evaluation['seed']}"]
 
 
-def _verdict(decision: Optional[gate.Decision]) -> Dict[str, Any]:
+def _verdict(decision: gate.Decision | None) -> dict[str, Any]:
     if decision is None:
         sentence = "It was held against no gate: there is no checks.json."
         return {"tone": "unknown", "sign": "–", "word": "NOT JUDGED", "sentence": sentence, "failed": []}
@@ -160,7 +165,7 @@ def _verdict(decision: Optional[gate.Decision]) -> Dict[str, Any]:
     return {"tone": "no", "sign": "✗", "word": "NOT BLESSED", "sentence": f"{kept}; these were not:", "failed": failed}
 
 
-def _tiles(evaluation: Evaluation) -> List[Dict[str, Any]]:
+def _tiles(evaluation: Evaluation) -> list[dict[str, Any]]:
     overall, quality = evaluation["overall"], evaluation.get("quality") or {}
     found = evaluation.get("overall_tpr") or {}
     untagged = evaluation.get("untagged") or {}
@@ -179,7 +184,7 @@ def _tiles(evaluation: Evaluation) -> List[Dict[str, Any]]:
     return [{"name": name, "cell": cell} for name, cell in cells if cell.text != tables.UNKNOWN]
 
 
-def _checks(decision: Optional[gate.Decision]) -> tables.Table:
+def _checks(decision: gate.Decision | None) -> tables.Table:
     found = decision.checks if decision else []
     passed, failed = Cell("", mark="✓ passed", tone=tables.BETTER), Cell("", mark="✗ failed", tone=tables.WORSE)
     rows = [
@@ -195,10 +200,10 @@ def _checks(decision: Optional[gate.Decision]) -> tables.Table:
     return tables.Table("checks", "The gate's checks", [], ["check", "outcome", "figure", "bound", "reason"], rows)
 
 
-def _gallery_groups(evaluation: Evaluation, pictures: Sequence[gallery.Picture]) -> List[Dict[str, Any]]:
+def _gallery_groups(evaluation: Evaluation, pictures: Sequence[gallery.Picture]) -> list[dict[str, Any]]:
     """One group a simulator or perturbation, its slices, and each slice's pictures as the template shows them."""
     shown = _data_uris(pictures)
-    groups: Dict[str, Dict[str, List]] = {}
+    groups: dict[str, dict[str, list]] = {}
     for picture, uris in zip(pictures, shown):
         found = evaluation["slices"][picture.slice]
         title = _group_title(found)
@@ -215,14 +220,14 @@ def _gallery_groups(evaluation: Evaluation, pictures: Sequence[gallery.Picture])
     ]
 
 
-def _group_title(found: Dict[str, Any]) -> str:
+def _group_title(found: dict[str, Any]) -> str:
     if found["kind"] == slices.SWEEP:
         return f"{found['simulator']}, over strengths"
     then = ", then a perturbation" if found["kind"] == slices.AFTER else ""
     return f"{found['simulator'] or 'tagged, not manipulated'}{then}"
 
 
-def _slice_facts(found: Dict[str, Any]) -> str:
+def _slice_facts(found: dict[str, Any]) -> str:
     fmrr = tables.figure(found["fmrr"])
     facts = [] if found["black_box"] is None else [f"{tables.box_of(found)} box"]
     if found["strength"]:
@@ -230,7 +235,7 @@ def _slice_facts(found: Dict[str, Any]) -> str:
     return ", ".join([*facts, f"FMRR {fmrr.text} {fmrr.interval}"])
 
 
-def _line(picture: gallery.Picture, uris: Sequence[str]) -> Dict[str, Any]:
+def _line(picture: gallery.Picture, uris: Sequence[str]) -> dict[str, Any]:
     right = picture.wrong_bits == 0
     said = "✓ message right" if right else f"✗ message wrong: {picture.wrong_bits} bits"
     accuracy = "no numbers" if np.isnan(picture.bit_accuracy) else f"bit accuracy {picture.bit_accuracy:.3f}"
@@ -242,13 +247,11 @@ def _line(picture: gallery.Picture, uris: Sequence[str]) -> Dict[str, Any]:
         "tone": tables.BETTER if right else tables.WORSE,
         "said": said,
         "figures": f"{accuracy}, p ≤ {picture.p_value:.0e}; tagged at {picture.psnr:.1f} dB",
-        "shown": [
-            {"uri": uri, "alt": f"{name}, {of}", "name": name, "side": side} for name, uri in zip(names, uris)
-        ],
+        "shown": [{"uri": uri, "alt": f"{name}, {of}", "name": name, "side": side} for name, uri in zip(names, uris)],
     }
 
 
-def _data_uris(pictures: Sequence[gallery.Picture]) -> List[List[str]]:
+def _data_uris(pictures: Sequence[gallery.Picture]) -> list[list[str]]:
     """Four JPEGs a picture, as large as the bound allows; ValueError where they are too many for any size."""
     for side in _SIDES:
         found = [[_data_uri(each, side) for each in _four(picture)] for picture in pictures]

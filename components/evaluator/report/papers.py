@@ -4,7 +4,7 @@ DeepTag (arXiv 2009.09869v1) and FakeTagger (Wang et al., ACM MM 2021, arXiv 200
 Known here are its abstract and the single figures below, not its whole tables: what is missing is not known, not zero.
 """
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 SOURCE = "Wang et al., FakeTagger, ACM Multimedia 2021; as DeepTag in its first version (arXiv 2009.09869, v1 and v3)"
 NOT_REPORTED = "not reported here"
@@ -33,7 +33,7 @@ class AtLength(NamedTuple):
 
     message_bits: int
     fmrr: float
-    generator: Optional[str] = None
+    generator: str | None = None
     is_bound: bool = False
 
 
@@ -43,6 +43,6 @@ LENGTHS = (
 )
 
 
-def fmrr_of(simulator: str, black_box: bool) -> Optional[float]:
+def fmrr_of(simulator: str, black_box: bool) -> float | None:
     """What stands beside a simulator's FMRR: its generator's, or black-box the mean; None where none is known here."""
     return BLACK_BOX_FMRR if black_box else WHITE_BOX_FMRR.get(simulator)

@@ -5,7 +5,8 @@ import io
 import itertools
 import logging
 import re
-from typing import Any, Dict, List, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -46,7 +47,7 @@ class Curve:
     """One line with its band: points (x, figure) from left to right, each figure known."""
 
     label: str
-    points: List[Tuple[float, Dict[str, float]]]
+    points: list[tuple[float, dict[str, float]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Chart:
     description: str
 
 
-def sweeps(evaluation: tables.Evaluation, peers: Sequence[tables.Comparison] = ()) -> List[Chart]:
+def sweeps(evaluation: tables.Evaluation, peers: Sequence[tables.Comparison] = ()) -> list[Chart]:
     """One chart a perturbation: FMRR over its strength, of this tagger and of other methods."""
     measured = [tables.Comparison("this tagger", evaluation), *peers]
     kinds = dict.fromkeys(each["simulator"] for each in evaluation["slices"].values() if each["kind"] == SWEEP)
@@ -75,7 +76,7 @@ def sweeps(evaluation: tables.Evaluation, peers: Sequence[tables.Comparison] = (
     return charts
 
 
-def lengths(evaluation: tables.Evaluation, variants: Sequence[tables.Comparison] = ()) -> List[Chart]:
+def lengths(evaluation: tables.Evaluation, variants: Sequence[tables.Comparison] = ()) -> list[Chart]:
     """FMRR over message length by box, with the papers' points; nothing where no box was measured."""
     measured = tables.by_length(evaluation, variants)
     curves = []
@@ -86,7 +87,7 @@ def lengths(evaluation: tables.Evaluation, variants: Sequence[tables.Comparison]
     return [_chart("message length", curves, "message bits", with_papers=True)] if curves else []
 
 
-def _sweep(evaluation: tables.Evaluation, kind: str) -> List[Tuple[float, Dict[str, float]]]:
+def _sweep(evaluation: tables.Evaluation, kind: str) -> list[tuple[float, dict[str, float]]]:
     found = [each for each in evaluation["slices"].values() if each["kind"] == SWEEP and each["simulator"] == kind]
     points = [(each["strength_value"], each["fmrr"]) for each in found if _known(each["fmrr"])]
     return sorted(points, key=lambda point: point[0])

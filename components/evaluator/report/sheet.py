@@ -1,7 +1,8 @@
 """One picture that shows what happens to a tag: original, tagged, residual ×10, after each simulator, what was read."""
 
 import io
-from typing import List, NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -27,7 +28,9 @@ class Cell(NamedTuple):
     caption: str
 
 
-def make_sheet(model_dir: str, simulators_dir: str, pictures: Sequence[np.ndarray], slices: Sequence[str] = ()) -> bytes:
+def make_sheet(
+    model_dir: str, simulators_dir: str, pictures: Sequence[np.ndarray], slices: Sequence[str] = ()
+) -> bytes:
     """Tags pictures, puts them through simulators, reads them under random keys, and draws it all.
 
     Args:
@@ -58,7 +61,7 @@ def make_sheet(model_dir: str, simulators_dir: str, pictures: Sequence[np.ndarra
 
 def _row(
     tagger: models.Tagger, simulators: models.Simulators, name: str, original: np.ndarray, wanted: Sequence[Slice]
-) -> List[Cell]:
+) -> list[Cell]:
     drawn = draw(_SEED, [name], 0, tagger.generator)
     tagged, _ = tagger.encode(original, drawn.codewords)
     difference = tagged.astype(np.float32) - original

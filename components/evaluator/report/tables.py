@@ -4,7 +4,8 @@ Pure: what text.py writes as text and Markdown and html.py as HTML.
 """
 
 import dataclasses
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Optional
 
 from faketagger.components.evaluator.config import BOXES, PLAIN
 from faketagger.components.evaluator.measure.slices import AFTER, CONDITION, SWEEP
@@ -16,8 +17,8 @@ _WORDS = {BETTER: "better", WORSE: "worse", SAME: "no clear difference"}
 UNKNOWN = "no figure"
 _DASH = "–"
 
-Evaluation = Dict[str, Any]
-Figure = Optional[Dict[str, Optional[float]]]
+Evaluation = dict[str, Any]
+Figure = Optional[dict[str, float | None]]
 
 
 class Comparison(NamedTuple):
@@ -64,18 +65,18 @@ class Table:
 
     anchor: str
     title: str
-    paragraphs: List[str]
-    columns: List[str] = dataclasses.field(default_factory=list)
-    rows: List[List[Cell]] = dataclasses.field(default_factory=list)
+    paragraphs: list[str]
+    columns: list[str] = dataclasses.field(default_factory=list)
+    rows: list[list[Cell]] = dataclasses.field(default_factory=list)
 
 
 class Compared(NamedTuple):
     """Comparisons by what they are: columns beside this tagger's, or variants of it that differ in one thing alone."""
 
-    peers: List[Comparison]
-    by_size: List[Comparison]
-    by_level: List[Comparison]
-    by_length: List[Comparison]
+    peers: list[Comparison]
+    by_size: list[Comparison]
+    by_level: list[Comparison]
+    by_length: list[Comparison]
 
 
 def group(evaluation: Evaluation, comparisons: Iterable[Comparison]) -> Compared:
@@ -97,12 +98,12 @@ def group(evaluation: Evaluation, comparisons: Iterable[Comparison]) -> Compared
     return groups
 
 
-def _distinguished(evaluation: Evaluation) -> Tuple[Any, Any, Any]:
+def _distinguished(evaluation: Evaluation) -> tuple[Any, Any, Any]:
     tagger = evaluation.get("tagger", {})
     return evaluation.get("image_size"), tagger.get("level"), tagger.get("message_bits")
 
 
-def all_tables(evaluation: Evaluation, comparisons: Iterable[Comparison] = ()) -> List[Table]:
+def all_tables(evaluation: Evaluation, comparisons: Iterable[Comparison] = ()) -> list[Table]:
     """Every table of the report, in its order."""
     groups = group(evaluation, comparisons)
     return [
@@ -251,7 +252,7 @@ def compounds(evaluation: Evaluation, peers: Sequence[Comparison] = ()) -> Table
     return Table("compounds", "A simulator, then a perturbation", paragraphs, columns, rows)
 
 
-def by_length(evaluation: Evaluation, variants: Sequence[Comparison]) -> List[Comparison]:
+def by_length(evaluation: Evaluation, variants: Sequence[Comparison]) -> list[Comparison]:
     """This tagger and its variants of other message lengths, shortest first."""
     measured = [Comparison("this tagger", evaluation), *variants]
     return sorted(measured, key=lambda each: _mapping(each.evaluation, "tagger").get("message_bits") or 0)
@@ -265,7 +266,7 @@ def figure(found: Figure, digits: int = 3) -> Cell:
     return Cell(number(found["mean"], digits), f"[{low}, {high}]")
 
 
-def number(value: Optional[float], digits: int) -> str:
+def number(value: float | None, digits: int) -> str:
     """A rounded number, or UNKNOWN."""
     return UNKNOWN if value is None else f"{value:.{digits}f}"
 
@@ -291,23 +292,23 @@ def _beside(
     evaluation: Evaluation,
     peers: Sequence[Comparison],
     get: Callable[[Evaluation], Figure],
-    paper: Optional[float],
+    paper: float | None,
     digits: int = 3,
-) -> List[Cell]:
+) -> list[Cell]:
     """A figure of this tagger, the papers' and each peer's, with how this tagger differs."""
     ours = get(evaluation)
     cells = [figure(ours, digits), _paper_cell(ours, paper)]
     return cells + [_peer_cell(ours, peer, get(peer.evaluation), digits) for peer in peers]
 
 
-def _paper_cell(ours: Figure, paper: Optional[float]) -> Cell:
+def _paper_cell(ours: Figure, paper: float | None) -> Cell:
     if paper is None:
         return Cell(papers.NOT_REPORTED)
     mark = difference(ours, _exact(paper))
     return Cell(f"{paper:.2f}", mark=mark.mark, tone=mark.tone)
 
 
-def _beside_papers(measured: Figure, paper: Optional[float]) -> Cell:
+def _beside_papers(measured: Figure, paper: float | None) -> Cell:
     """A figure of this tagger or another, marked by how it differs from the papers'."""
     mark = difference(measured, None if paper is None else _exact(paper))
     than = {BETTER: " than the papers", WORSE: " than the papers", SAME: " from the papers", "": ""}
@@ -327,12 +328,12 @@ def _psnr_of_papers(ours: Figure) -> Cell:
     return Cell(f"{low:g} to {high:g}", mark=signs[mark.tone], tone=mark.tone)
 
 
-def _plain_figures(evaluation: Evaluation, peers: Sequence[Comparison], where: str, key: str) -> List[Cell]:
+def _plain_figures(evaluation: Evaluation, peers: Sequence[Comparison], where: str, key: str) -> list[Cell]:
     theirs = [figure(_mapping(peer.evaluation, where).get(key), 4) for peer in peers]
     return [figure(_mapping(evaluation, where).get(key), 4), Cell(papers.NOT_REPORTED), *theirs]
 
 
-def _slice_row(evaluation: Evaluation, name: str, peers: Sequence[Comparison]) -> List[Cell]:
+def _slice_row(evaluation: Evaluation, name: str, peers: Sequence[Comparison]) -> list[Cell]:
     found = evaluation["slices"][name]
     strength = found["strength"]
     cells = [
@@ -349,7 +350,7 @@ def _slice_row(evaluation: Evaluation, name: str, peers: Sequence[Comparison]) -
     return [*cells, Cell(found["family"] or _DASH)]
 
 
-def _by_simulator(measured: Sequence[Comparison], boxes: Sequence[str] = BOXES) -> Tuple[List[str], List[List[Cell]]]:
+def _by_simulator(measured: Sequence[Comparison], boxes: Sequence[str] = BOXES) -> tuple[list[str], list[list[Cell]]]:
     """One row a deepfake simulator and box: strength and mean FMRR of each evaluation, beside the papers'."""
     keys = {}
     for comparison in measured:
@@ -382,7 +383,7 @@ def _is_of_papers_length(evaluation: Evaluation) -> bool:
     return _mapping(evaluation, "tagger").get("message_bits") == papers.MESSAGE_BITS
 
 
-def _paper_at(message_bits: Optional[int], box: str) -> str:
+def _paper_at(message_bits: int | None, box: str) -> str:
     """What the papers say of a message length."""
     if box == "black":
         known = message_bits == papers.MESSAGE_BITS
@@ -403,29 +404,29 @@ def mean_figure(figures: Sequence[Figure]) -> Figure:
     return {end: sum(each[end] for each in figures) / len(figures) for end in ("mean", "low", "high")}
 
 
-def box_of(found: Dict[str, Any]) -> str:
+def box_of(found: dict[str, Any]) -> str:
     """`white`, `black`, or a dash where no simulator was."""
     return {None: _DASH, False: "white", True: "black"}[found["black_box"]]
 
 
-def _ordered(evaluation: Evaluation, kinds: Sequence[str]) -> List[str]:
+def _ordered(evaluation: Evaluation, kinds: Sequence[str]) -> list[str]:
     """The slices of some kinds: `plain`, white-box, black-box; sweeps by strength."""
     found = {name: each for name, each in evaluation["slices"].items() if each["kind"] in kinds}
 
-    def order(name: str) -> Tuple:
+    def order(name: str) -> tuple:
         each = found[name]
         return name != PLAIN, bool(each["black_box"]), each["simulator"] or "", each.get("strength_value") or 0.0, name
 
     return sorted(found, key=order)
 
 
-def _of_deepfakes(evaluation: Evaluation) -> List[Dict[str, Any]]:
+def _of_deepfakes(evaluation: Evaluation) -> list[dict[str, Any]]:
     found = evaluation["slices"]
     named = [found[name] for name in _ordered(evaluation, (CONDITION,))]
     return [each for each in named if each["family"] != "perturbation"]
 
 
-def _deepfakes(evaluation: Evaluation, box: str) -> List[Dict[str, Any]]:
+def _deepfakes(evaluation: Evaluation, box: str) -> list[dict[str, Any]]:
     return [each for each in _of_deepfakes(evaluation) if box_of(each) == box]
 
 
@@ -437,7 +438,7 @@ def _overall_tpr(evaluation: Evaluation, box: str) -> Figure:
     return _mapping(evaluation, "overall_tpr").get(box)
 
 
-def _strengths(found: Sequence[Dict[str, Any]]) -> str:
+def _strengths(found: Sequence[dict[str, Any]]) -> str:
     """From the strongest to the weakest, in words; nothing where nothing was measured."""
     means = [each["strength"]["psnr"]["mean"] for each in found]
     known = sorted(mean for mean in means if mean is not None)
@@ -445,12 +446,12 @@ def _strengths(found: Sequence[Dict[str, Any]]) -> str:
     return f", strength {' to '.join(ends)} dB" if ends else ""
 
 
-def _strength_cell(found: Sequence[Dict[str, Any]]) -> Cell:
+def _strength_cell(found: Sequence[dict[str, Any]]) -> Cell:
     """Mean strength with the interval of mean_figure, or a dash where nothing was measured."""
     return figure(mean_figure([each["strength"]["psnr"] for each in found]), 1) if found else Cell(_DASH)
 
 
-def _figure_columns(evaluation: Evaluation, peers: Sequence[Comparison]) -> List[str]:
+def _figure_columns(evaluation: Evaluation, peers: Sequence[Comparison]) -> list[str]:
     theirs = [f"{peer.label}: FMRR" for peer in peers]
     fmrr = f"FMRR {_interval_name(evaluation)}"
     return ["box", "strength dB", fmrr, "bit accuracy", "TPR at 10⁻⁶", *theirs, "family"]
@@ -460,7 +461,7 @@ def _interval_name(evaluation: Evaluation) -> str:
     return f"[{100 * evaluation['confidence']:g}% CI]"
 
 
-def _labels(peers: Sequence[Comparison]) -> List[str]:
+def _labels(peers: Sequence[Comparison]) -> list[str]:
     return [peer.label for peer in peers]
 
 
@@ -484,9 +485,9 @@ def _named(what: str, comparison: Comparison) -> Comparison:
     return Comparison(label, comparison.evaluation)
 
 
-def _or_none(paragraphs: List[str], rows: Sequence) -> List[str]:
+def _or_none(paragraphs: list[str], rows: Sequence) -> list[str]:
     return paragraphs if rows else [*paragraphs, "Nothing was measured for it."]
 
 
-def _mapping(values: Evaluation, key: str) -> Dict[str, Any]:
+def _mapping(values: Evaluation, key: str) -> dict[str, Any]:
     return values.get(key) or {}

@@ -1,6 +1,7 @@
 """The evaluation for people: one table in plain text, all of the report's in Markdown."""
 
-from typing import Any, Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from faketagger.components.evaluator.config import PLAIN
 from faketagger.components.evaluator.measure.slices import CONDITION
@@ -10,7 +11,7 @@ from faketagger.components.evaluator.verdict import gate
 _RIGHT_ALIGNED = ("strength dB", "bit accuracy")
 
 
-def format_table(evaluation: Dict[str, Any], decision: gate.Decision) -> str:
+def format_table(evaluation: dict[str, Any], decision: gate.Decision) -> str:
     """Monospaced text: the conditions, quality, false positives, the verdict and why. Ends in a line break.
 
     Sweeps, and perturbations after simulators, are a hundred lines more: they are in the report.
@@ -24,7 +25,7 @@ def format_table(evaluation: Dict[str, Any], decision: gate.Decision) -> str:
 
 
 def format_markdown(
-    evaluation: Dict[str, Any], decision: Optional[gate.Decision], comparisons: Sequence[tables.Comparison] = ()
+    evaluation: dict[str, Any], decision: gate.Decision | None, comparisons: Sequence[tables.Comparison] = ()
 ) -> str:
     """The report's tables in Markdown (tables.all_tables), the verdict first. Ends in a line break.
 
@@ -42,7 +43,7 @@ def format_markdown(
     return "\n".join(lines) + "\n"
 
 
-def _markdown_rows(table: tables.Table) -> List[str]:
+def _markdown_rows(table: tables.Table) -> list[str]:
     if not table.rows:
         return []
     rows = [[_escaped(column) for column in table.columns], ["---"] * len(table.columns)]
@@ -59,21 +60,21 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _line(row: Dict[str, str], widths: Dict[str, int]) -> str:
+def _line(row: dict[str, str], widths: dict[str, int]) -> str:
     aligned = {name: str.rjust if name in _RIGHT_ALIGNED else str.ljust for name in widths}
     return "  ".join(aligned[name](row[name], width) for name, width in widths.items()).rstrip()
 
 
-def _columns(evaluation: Dict[str, Any]) -> List[str]:
+def _columns(evaluation: dict[str, Any]) -> list[str]:
     fmrr = f"FMRR [{_confidence(evaluation)}]"
     return ["simulator", "condition", "family", "box", "strength dB", fmrr, "bit accuracy"]
 
 
-def _confidence(evaluation: Dict[str, Any]) -> str:
+def _confidence(evaluation: dict[str, Any]) -> str:
     return f"{100 * evaluation['confidence']:g}% CI"
 
 
-def _table(evaluation: Dict[str, Any]) -> List[Dict[str, str]]:
+def _table(evaluation: dict[str, Any]) -> list[dict[str, str]]:
     """One row a slice: `plain`, then the white-box simulators, then the black-box ones."""
     slices = {name: found for name, found in evaluation["slices"].items() if found["kind"] in (PLAIN, CONDITION)}
     rows = []
@@ -94,7 +95,7 @@ def _table(evaluation: Dict[str, Any]) -> List[Dict[str, str]]:
     return rows
 
 
-def _quality(evaluation: Dict[str, Any]) -> List[str]:
+def _quality(evaluation: dict[str, Any]) -> list[str]:
     quality, untagged, confidence = evaluation["quality"], evaluation["untagged"], _confidence(evaluation)
     lines = []
     if quality:
@@ -107,17 +108,17 @@ def _quality(evaluation: Dict[str, Any]) -> List[str]:
     return lines or ["no picture was measured"]
 
 
-def _verdict(decision: Optional[gate.Decision], bullet: str) -> List[str]:
+def _verdict(decision: gate.Decision | None, bullet: str) -> list[str]:
     if decision is None:
         return ["NOT JUDGED"]
     failed = [f"{bullet}{check.name}: {check.reason}" for check in decision.checks if not check.passed]
     return ["BLESSED" if decision.blessed else "NOT BLESSED", *failed]
 
 
-def _interval(figure: Dict[str, Optional[float]], digits: int) -> str:
+def _interval(figure: dict[str, float | None], digits: int) -> str:
     mean, low, high = (_number(figure[end], digits) for end in ("mean", "low", "high"))
     return f"{mean} [{low}, {high}]"
 
 
-def _number(value: Optional[float], digits: int) -> str:
+def _number(value: float | None, digits: int) -> str:
     return "none" if value is None else f"{value:.{digits}f}"

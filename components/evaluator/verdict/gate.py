@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from faketagger.components.evaluator.config import PLAIN, Gate, simulator_of
 from faketagger.components.evaluator.measure.slices import CONDITION, Slice
@@ -21,7 +22,7 @@ class Check:
     """
 
     name: str
-    figure: Optional[float]
+    figure: float | None
     bound: float
     passed: bool
     reason: str
@@ -32,15 +33,15 @@ class Decision:
     """Whether a tagger is blessed, and all checks; blessed only when every one passed."""
 
     blessed: bool
-    checks: List[Check]
+    checks: list[Check]
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return dataclasses.asdict(self)
 
 
 def decide(
-    evaluation: Dict[str, Any], gate: Gate, expected_slices: Sequence[Slice], compared: bool = False
+    evaluation: dict[str, Any], gate: Gate, expected_slices: Sequence[Slice], compared: bool = False
 ) -> Decision:
     """Holds an evaluation (summary.summarise) against a gate.
 
@@ -88,7 +89,7 @@ def _is_gated(name: str, kind: str, gate: Gate) -> bool:
     return gate.gates(name) if kind in (PLAIN, CONDITION) else name in gate.fmrr_overrides
 
 
-def _all_measured(slices: Dict[str, Any], ungated: Sequence[Slice], gate: Gate) -> Check:
+def _all_measured(slices: dict[str, Any], ungated: Sequence[Slice], gate: Gate) -> Check:
     """Slices without a bound must be there as well, of enough pictures, and in finite numbers."""
     # No FMRR misses a bound of nothing: what is left to fail is how it was measured.
     wrong = [each.name for each in ungated if not _at_least("", slices.get(each.name), "fmrr", 0.0, gate).passed]
@@ -98,7 +99,7 @@ def _all_measured(slices: Dict[str, Any], ungated: Sequence[Slice], gate: Gate) 
     return Check("other slices", count - len(wrong), count, not wrong, reason)
 
 
-def _not_worse(evaluation: Dict[str, Any], gate: Gate, names: Sequence[str]) -> List[Check]:
+def _not_worse(evaluation: dict[str, Any], gate: Gate, names: Sequence[str]) -> list[Check]:
     """Against the newest blessed tagger (versus.compare): each slice, all together, and the PSNR.
 
     The significance is shared out among them (Bonferroni): with a hundred slices, one in twenty would fail by chance
@@ -113,7 +114,9 @@ def _not_worse(evaluation: Dict[str, Any], gate: Gate, names: Sequence[str]) -> 
         passed = p_value is not None and p_value >= bound
         reason = f"p {p_value:.2g}, bound {bound:.2g}" if p_value is not None else "was not compared"
         if p_value is not None and not passed:
-            reason = f"worse than the newest blessed on {found['worse']} pictures, better on {found['better']}: {reason}"
+            reason = (
+                f"worse than the newest blessed on {found['worse']} pictures, better on {found['better']}: {reason}"
+            )
         checks.append(Check(f"not worse {name}", p_value, bound, passed, reason))
     before, now = (_number(_mapping(each, "psnr").get("mean")) for each in (newest, _mapping(evaluation, "quality")))
     if before is None or now is None:
@@ -164,15 +167,15 @@ def _missed(figure: float, mean: float, end: str, bound: float, mean_holds: bool
     return text + ("; the mean does: more pictures would narrow the interval" if mean_holds else "")
 
 
-def _mapping(values: Any, key: str) -> Dict[str, Any]:
+def _mapping(values: Any, key: str) -> dict[str, Any]:
     found = values.get(key) if isinstance(values, dict) else None
     return found if isinstance(found, dict) else {}
 
 
-def _number(value: Any) -> Optional[float]:
+def _number(value: Any) -> float | None:
     plain = isinstance(value, (int, float)) and not isinstance(value, bool)
     return value if plain and math.isfinite(value) else None
 
 
-def _shown(value: Optional[float]) -> str:
+def _shown(value: float | None) -> str:
     return "an unknown number of" if value is None else f"{value:g}"

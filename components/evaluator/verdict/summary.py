@@ -2,7 +2,8 @@
 
 import math
 import os
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +21,10 @@ KEYS = frozenset(
 QUALITY = ("psnr", "ssim", "ms_ssim", "lpips")
 FALSE_POSITIVE_RATE = 1e-6  # At which the true-positive rate is given.
 
-Figure = Dict[str, Optional[float]]
+Figure = dict[str, float | None]
 
 
-def describe(inputs: Inputs) -> Dict[str, Any]:
+def describe(inputs: Inputs) -> dict[str, Any]:
     """What an evaluation says of what was evaluated."""
     tagger = inputs.tagger
     same = ("message_bits", "code_bits", "image_size", "strength", "false_positive_rate")
@@ -36,8 +37,8 @@ def describe(inputs: Inputs) -> Dict[str, Any]:
 
 
 def summarise(
-    directory: str, config: EvaluatorConfig, slices: Sequence[Slice], described: Dict[str, Any]
-) -> Dict[str, Any]:
+    directory: str, config: EvaluatorConfig, slices: Sequence[Slice], described: dict[str, Any]
+) -> dict[str, Any]:
     """Makes `evaluation.json` of the rows in a directory; a slice without rows is missing in it.
 
     Args:
@@ -74,7 +75,7 @@ def summarise(
     return evaluation
 
 
-def _in_box(slices: Sequence[Slice], box: str) -> List[Slice]:
+def _in_box(slices: Sequence[Slice], box: str) -> list[Slice]:
     return [each for each in slices if each.is_deepfake and each.black_box == (box == "black")]
 
 
@@ -115,7 +116,7 @@ class _SliceRows:
         p_value = self.tries("p_value")
         return np.where(np.isnan(p_value), np.nan, p_value <= FALSE_POSITIVE_RATE).mean(axis=1)
 
-    def false_positives(self) -> Dict[str, Any]:
+    def false_positives(self) -> dict[str, Any]:
         """An untagged picture is a false positive when any of its tries is."""
         read_as_tagged = self.tries("tagged").max(axis=1)
         count = None if np.isnan(read_as_tagged).any() else int(read_as_tagged.sum())  # None where a method cannot say.
@@ -133,7 +134,7 @@ class _SliceRows:
         return _figure(of_pictures, interval)
 
 
-def _slice_figures(described: Slice, found: _SliceRows) -> Dict[str, Any]:
+def _slice_figures(described: Slice, found: _SliceRows) -> dict[str, Any]:
     strength = {"psnr": found.mean("strength_psnr"), "ssim": found.mean("strength_ssim")}
     same = ("kind", "simulator", "condition", "family", "black_box")
     return {
@@ -148,8 +149,8 @@ def _slice_figures(described: Slice, found: _SliceRows) -> Dict[str, Any]:
 
 
 def _overall(
-    found: Dict[str, _SliceRows], conditions: Sequence[Slice], share: Callable[[_SliceRows], np.ndarray]
-) -> Optional[Figure]:
+    found: dict[str, _SliceRows], conditions: Sequence[Slice], share: Callable[[_SliceRows], np.ndarray]
+) -> Figure | None:
     of_conditions = [found[each.name] for each in conditions if each.name in found]
     if len({each.pictures for each in of_conditions}) != 1:
         return None  # None there, or not the same pictures in each: the gate says which are missing.

@@ -1,6 +1,7 @@
 """Whether a tagger reads worse than another on the same pictures, by more than chance."""
 
-from typing import Any, Dict, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -10,7 +11,7 @@ from faketagger.components.evaluator.measure import rows
 from faketagger.components.evaluator.measure.slices import CONDITION, Slice
 
 
-def compare(directory: str, other: str, config: EvaluatorConfig, slices: Sequence[Slice]) -> Dict[str, Any]:
+def compare(directory: str, other: str, config: EvaluatorConfig, slices: Sequence[Slice]) -> dict[str, Any]:
     """Compares the rows of two evaluations, picture by picture.
 
     Args:
@@ -20,11 +21,11 @@ def compare(directory: str, other: str, config: EvaluatorConfig, slices: Sequenc
       slices: of both; those of kind plain and condition are compared.
 
     Returns:
-      {"slices": {name: {"worse": pictures of which fewer tries are read, "better": more, "p_value"}}, "overall": the same
-      of pictures of which fewer, or more, are read over all these slices together: a loss too small to show in any
+      {"slices": {name: {"worse": pictures of which fewer tries are read, "better": more, "p_value"}}, "overall": the
+      same of pictures of which fewer, or more, are read over all these slices together: a loss too small to show in any
       one slice shows there}. The p-value is that of the exact one-sided sign test (Conover 1999, §3.4): how probable as
-      many worse ones are among those that differ, were both taggers equally good. Slices whose pictures are not the same
-      in both are left out; unless all slices have the same pictures, "overall" is None.
+      many worse ones are among those that differ, were both taggers equally good. Slices whose pictures are not the
+      same in both are left out; unless all slices have the same pictures, "overall" is None.
     """
     differences = {}
     for described in slices:
@@ -38,20 +39,20 @@ def compare(directory: str, other: str, config: EvaluatorConfig, slices: Sequenc
     }
 
 
-def _overall(differences: Sequence[Dict[str, float]]) -> Optional[Dict[str, Any]]:
+def _overall(differences: Sequence[dict[str, float]]) -> dict[str, Any] | None:
     if not differences or any(set(each) != set(differences[0]) for each in differences):
         return None
     # Rounded: shares that cancel out must count as no difference.
     return _sign_test([round(sum(each[image_id] for each in differences), 6) for image_id in differences[0]])
 
 
-def _sign_test(differences: Sequence[float]) -> Dict[str, Any]:
+def _sign_test(differences: Sequence[float]) -> dict[str, Any]:
     worse, better = int(np.sum(np.less(differences, 0))), int(np.sum(np.greater(differences, 0)))
     p_value = stats.binomtest(worse, worse + better, alternative="greater").pvalue if worse + better else 1.0
     return {"worse": worse, "better": better, "p_value": float(p_value)}
 
 
-def _shares(directory: str, slice_name: str, repeats: int) -> Dict[str, float]:
+def _shares(directory: str, slice_name: str, repeats: int) -> dict[str, float]:
     found = rows.read(directory, slice_name, ["message_ok"])
     image_ids = found["image_id"][::repeats]
     return dict(zip(image_ids, found["message_ok"].astype(np.float64).reshape(-1, repeats).mean(axis=1)))

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -82,13 +81,9 @@ def kind_of(path: str) -> str:
 
 def _read(kind: str, arguments) -> base.Foreign:
     if kind == TF1:
-        return tf1.read(
-            arguments.model, arguments.attributes, arguments.source_attributes, arguments.intensity
-        )
+        return tf1.read(arguments.model, arguments.attributes, arguments.source_attributes, arguments.intensity)
     if kind == TORCH:
-        return torch.read(
-            arguments.model, arguments.attributes, arguments.source_attributes, arguments.discriminator
-        )
+        return torch.read(arguments.model, arguments.attributes, arguments.source_attributes, arguments.discriminator)
     if arguments.family is None:
         raise ValueError(f"{arguments.model}: give --family: {', '.join(manifest.FAMILIES)}")
     said = saved_model.Description(
@@ -98,13 +93,13 @@ def _read(kind: str, arguments) -> base.Foreign:
     return saved_model.read(arguments.model, said)
 
 
-def _vectors(pairs: Optional[List[Tuple[str, List[float]]]]) -> Optional[Dict[str, List[float]]]:
+def _vectors(pairs: list[tuple[str, list[float]]] | None) -> dict[str, list[float]] | None:
     if pairs is not None and len(dict(pairs)) != len(pairs):
         raise ValueError("--condition_vector: the same name twice")
     return None if pairs is None else dict(pairs)
 
 
-def _sizes(read: base.Foreign, arguments) -> Tuple[int, int]:
+def _sizes(read: base.Foreign, arguments) -> tuple[int, int]:
     """The sides of the model's pictures and of the simulator's."""
     if read.side and arguments.model_size not in (None, read.side):
         raise ValueError(f"--model_size: {arguments.model} takes {read.side} pixels a side")

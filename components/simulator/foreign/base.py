@@ -8,7 +8,8 @@ generator (the head of its discriminator), or, where there is none, taken to be 
 
 import dataclasses
 import os
-from typing import Any, Callable, Iterable, Optional, Sequence, Tuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -34,9 +35,9 @@ class Foreign:
     """
 
     simulate: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    conditions: Tuple[str, ...]
+    conditions: tuple[str, ...]
     tracked: Any
-    side: Optional[int] = None
+    side: int | None = None
     multiple: int = 1
 
 
@@ -47,14 +48,14 @@ def check_size(paths: Iterable[str], where: str) -> None:
         raise ValueError(f"{where}: {size:,} bytes is over the {library.MAX_SAVED_MODEL_BYTES:,} a simulator may have")
 
 
-def listed(names: Iterable[str], limit: Optional[int] = _NAMES_SHOWN) -> str:
+def listed(names: Iterable[str], limit: int | None = _NAMES_SHOWN) -> str:
     """Names for an error message, sorted; None for `limit` shows all."""
     names = sorted(names)
     shown = names if limit is None else names[:limit]
     return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "") or "none"
 
 
-def attribute_names(given: Optional[Sequence[str]], default: Sequence[str], count: int, where: str) -> Tuple[str, ...]:
+def attribute_names(given: Sequence[str] | None, default: Sequence[str], count: int, where: str) -> tuple[str, ...]:
     """The names of a network's `count` attributes: those given, or the official code's default list where it fits."""
     names = tuple(default if given is None else given)
     if len(names) != count or len(set(names)) != count:
@@ -66,7 +67,7 @@ def attribute_names(given: Optional[Sequence[str]], default: Sequence[str], coun
     return names
 
 
-def edit_conditions(attributes: Sequence[str]) -> Tuple[str, ...]:
+def edit_conditions(attributes: Sequence[str]) -> tuple[str, ...]:
     """One condition for each attribute, named as the papers do."""
     return tuple(condition_name(each) for each in attributes)
 

@@ -5,7 +5,7 @@ A SavedModel is a program: loading it bounds its size, but run only those whose 
 
 import dataclasses
 import os
-from typing import Dict, Mapping, Optional, Sequence, Tuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +15,7 @@ from faketagger.components.simulator.foreign import base
 NHWC, NCHW = "NHWC", "NCHW"
 UNIT_RANGE = (0.0, 1.0)
 
-Specs = Dict[str, tf.TensorSpec]
+Specs = dict[str, tf.TensorSpec]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,15 +34,15 @@ class Description:
       vectors: by condition's name, what the condition input gets for it; instead of `conditions`.
     """
 
-    signature: Optional[str] = None
-    images_input: Optional[str] = None
-    condition_input: Optional[str] = None
-    images_output: Optional[str] = None
-    layout: Optional[str] = None
-    value_range: Optional[Tuple[float, float]] = None
-    output_range: Optional[Tuple[float, float]] = None
-    conditions: Optional[Sequence[str]] = None
-    vectors: Optional[Mapping[str, Sequence[float]]] = None
+    signature: str | None = None
+    images_input: str | None = None
+    condition_input: str | None = None
+    images_output: str | None = None
+    layout: str | None = None
+    value_range: tuple[float, float] | None = None
+    output_range: tuple[float, float] | None = None
+    conditions: Sequence[str] | None = None
+    vectors: Mapping[str, Sequence[float]] | None = None
 
 
 def read(path: str, said: Description) -> base.Foreign:
@@ -67,7 +67,7 @@ def read(path: str, said: Description) -> base.Foreign:
     return _Wrapping(signature, said, path).foreign(model)
 
 
-def _signature(model, name: Optional[str], where: str):
+def _signature(model, name: str | None, where: str):
     found = {key: each for key, each in getattr(model, "signatures", {}).items() if not key.startswith("__")}
     if name is None and len(found) == 1:
         return next(iter(found.values()))
@@ -114,7 +114,7 @@ class _Wrapping:
         """The signature as a function; `model` is what keeps its variables alive."""
         return base.Foreign(self._simulate, self._conditions, model, self._side)
 
-    def _find_pictures(self, specs: Specs, name: Optional[str], flag: str) -> str:
+    def _find_pictures(self, specs: Specs, name: str | None, flag: str) -> str:
         if name is None:
             fitting = [key for key, spec in specs.items() if _looks_like_pictures(spec)] or list(specs)
             if len(fitting) == 1:
@@ -123,7 +123,7 @@ class _Wrapping:
             raise ValueError(f"{self._where}: give {flag}, the name of the pictures; found {_described(specs)}")
         return name
 
-    def _find_condition(self, inputs: Specs, name: Optional[str]) -> Optional[str]:
+    def _find_condition(self, inputs: Specs, name: str | None) -> str | None:
         others = {key: spec for key, spec in inputs.items() if key != self._input}
         if name is None and len(others) <= 1:
             return next(iter(others), None)
@@ -134,7 +134,7 @@ class _Wrapping:
             raise ValueError(f"{self._where}: nothing to feed its further inputs with: {_described(others)}")
         return name
 
-    def _find_side(self, spec: tf.TensorSpec) -> Optional[int]:
+    def _find_side(self, spec: tf.TensorSpec) -> int | None:
         if spec.shape.rank is None:
             return None
         sides = spec.shape[-3:-1] if self._layout == NHWC else spec.shape[-2:]
@@ -143,7 +143,7 @@ class _Wrapping:
             raise ValueError(f"{self._where}: takes pictures of {sides[0]}×{sides[1]}; only square ones are handled")
         return next(iter(known), None)
 
-    def _find_table(self, inputs: Specs, said: Description) -> Tuple[Tuple[str, ...], Optional[np.ndarray]]:
+    def _find_table(self, inputs: Specs, said: Description) -> tuple[tuple[str, ...], np.ndarray | None]:
         """The conditions' names, and what the condition input gets for each: numbers [C], vectors [C, A], or None."""
         if (said.conditions is None) == (said.vectors is None):
             takes = _described({self._condition: inputs[self._condition]}) if self._condition else "no condition"
@@ -212,13 +212,13 @@ def _looks_like_pictures(spec: tf.TensorSpec) -> bool:
     return spec.shape.rank in (3, 4) and 3 in (spec.shape[-1], spec.shape[-3])
 
 
-def _layout(spec: tf.TensorSpec) -> Optional[str]:
+def _layout(spec: tf.TensorSpec) -> str | None:
     """What the channels' place shows; None where both or neither could be it."""
     if not _looks_like_pictures(spec) or spec.shape[-1] == spec.shape[-3]:
         return None
     return NHWC if spec.shape[-1] == 3 else NCHW
 
 
-def _rescale(x: tf.Tensor, source: Tuple[float, float], target: Tuple[float, float]) -> tf.Tensor:
+def _rescale(x: tf.Tensor, source: tuple[float, float], target: tuple[float, float]) -> tf.Tensor:
     scale = (target[1] - target[0]) / (source[1] - source[0])
     return (x - source[0]) * scale + target[0]

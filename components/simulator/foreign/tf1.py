@@ -12,7 +12,7 @@ by 1 for STGAN, by 2 for AttGAN (`intensity`).
 import glob
 import os
 import re
-from typing import List, Optional, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -40,9 +40,9 @@ def is_checkpoint(path: str) -> bool:
 
 def read(
     path: str,
-    attributes: Optional[Sequence[str]] = None,
-    source_attributes: Optional[Sequence[str]] = None,
-    intensity: Optional[float] = None,
+    attributes: Sequence[str] | None = None,
+    source_attributes: Sequence[str] | None = None,
+    intensity: float | None = None,
 ) -> base.Foreign:
     """Reads a generator.
 
@@ -95,7 +95,7 @@ def read(
 
 
 def _labeller(
-    classifier: Optional[Classifier], source_attributes: Optional[Sequence[str]], names: Sequence[str], where: str
+    classifier: Classifier | None, source_attributes: Sequence[str] | None, names: Sequence[str], where: str
 ) -> base.Labeller:
     if classifier:
         return base.classified_labels(classifier)
@@ -107,7 +107,7 @@ def _labeller(
     return base.fixed_labels(source_attributes, names)
 
 
-def _checkpoints(folder: str) -> List[str]:
+def _checkpoints(folder: str) -> list[str]:
     return sorted(glob.glob(os.path.join(glob.escape(folder), "*" + _INDEX)))
 
 

@@ -4,7 +4,8 @@ Each is made in two steps: the constructor takes its variables, so that all miss
 `connect` finds in the shapes what is appended where, or raises ValueError.
 """
 
-from typing import Callable, List, Protocol, Sequence, Tuple, Union
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -43,7 +44,7 @@ class Convolution(tf.Module):
         tensors: Tensors,
         name: str,
         activation: Callable,
-        stride: Union[int, Callable[[int], int]] = 1,
+        stride: int | Callable[[int], int] = 1,
         transposed: bool = False,
     ):
         super().__init__()
@@ -94,7 +95,7 @@ class Encoder(tf.Module):
         self.depth = tensors.count("Genc/Conv")
         self._layers = [_layer(tensors, "Genc/Conv", i, tf.nn.leaky_relu, stride=2) for i in range(self.depth)]
 
-    def channels(self) -> List[int]:
+    def channels(self) -> list[int]:
         """Of each layer's features; ValueError where one does not take those of the layer before."""
         channels = [3]
         for index, layer in enumerate(self._layers):
@@ -106,7 +107,7 @@ class Encoder(tf.Module):
             channels.append(layer.out)
         return channels[1:]
 
-    def __call__(self, x: tf.Tensor) -> List[tf.Tensor]:
+    def __call__(self, x: tf.Tensor) -> list[tf.Tensor]:
         features = [x]
         for layer in self._layers:
             features.append(layer(features[-1]))
@@ -184,7 +185,7 @@ class TransferUnits(tf.Module):
             raise ValueError(f"units of Gstu take {more} channels beside the state; expected 0 or {attributes}")
         self._injected = [bool(each) for each in more]
 
-    def __call__(self, features: Sequence[tf.Tensor], difference: tf.Tensor) -> List[tf.Tensor]:
+    def __call__(self, features: Sequence[tf.Tensor], difference: tf.Tensor) -> list[tf.Tensor]:
         made, state = [features[-1]], features[-1]
         for encoded, unit, injected in zip(features[-2::-1], self._units, self._injected):
             upsample, reset, update, candidate = unit
@@ -244,7 +245,7 @@ def _numbered(name: str, index: int) -> str:
     return f"{name}_{index}" if index else name
 
 
-def _appended(channels: int, skip: int, attributes: int) -> Tuple[bool, bool]:
+def _appended(channels: int, skip: int, attributes: int) -> tuple[bool, bool]:
     """Which of encoder features with `skip` channels and of the attributes `channels` more channels are."""
     fitting = [
         (shortcut, injected)

@@ -11,8 +11,8 @@ import importlib
 import os
 import re
 import zipfile
+from collections.abc import Sequence
 from pickle import UnpicklingError  # What torch raises; nothing is unpickled here.
-from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -28,14 +28,14 @@ DEFAULT_ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
 _RUNNING_STATISTICS = re.compile(r"\.(running_mean|running_var|num_batches_tracked)$")
 _TORCH_NAMES = {"kernel": "weight", "gamma": "weight", "beta": "bias"}
 
-Tensors = Dict[str, np.ndarray]
+Tensors = dict[str, np.ndarray]
 
 
 def read(
     path: str,
-    attributes: Optional[Sequence[str]] = None,
-    source_attributes: Optional[Sequence[str]] = None,
-    discriminator: Optional[str] = None,
+    attributes: Sequence[str] | None = None,
+    source_attributes: Sequence[str] | None = None,
+    discriminator: str | None = None,
 ) -> base.Foreign:
     """Reads a generator.
 
@@ -171,7 +171,7 @@ def _from_torch(values: np.ndarray) -> np.ndarray:
     return np.float32(values.transpose(2, 3, 1, 0) if values.ndim == 4 else values)
 
 
-def check_match(tensors: Tensors, shapes: Dict[str, tuple], what: str) -> None:
+def check_match(tensors: Tensors, shapes: dict[str, tuple], what: str) -> None:
     """Raises a ValueError that lists all tensors that are missing, of another shape, or of no use."""
     wrong = [
         f"{name} {tensors[name].shape} instead of {shape}"
@@ -184,7 +184,7 @@ def check_match(tensors: Tensors, shapes: Dict[str, tuple], what: str) -> None:
         raise ValueError(f"{what}: {'; '.join(listed)}")
 
 
-def _described(tensors: Tensors) -> List[str]:
+def _described(tensors: Tensors) -> list[str]:
     return [f"{name} {values.shape}" for name, values in tensors.items()]
 
 

@@ -13,7 +13,8 @@ Two things differ from the papers, both for training on two cores and some hundr
 """
 
 import abc
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -35,7 +36,7 @@ _TINT = 0.15  # Largest random change of a training picture's colour channels, a
 
 _INTENSITY = 1.5  # Of a simulated edit, that of training being 1, where intensity.calibrate chose no other.
 
-Gradients = List[tf.Tensor]
+Gradients = list[tf.Tensor]
 
 
 class AttributeEditor(Generator):
@@ -66,7 +67,7 @@ class AttributeEditor(Generator):
     UNCHANGED_SHARE: float
 
     def __init__(
-        self, image_size: int, width: int, attributes: Sequence[str], intensities: Optional[Sequence[float]] = None
+        self, image_size: int, width: int, attributes: Sequence[str], intensities: Sequence[float] | None = None
     ):
         super().__init__()
         self.image_size, self.width = image_size, width
@@ -87,7 +88,7 @@ class AttributeEditor(Generator):
         self._half_side_steps = int(_HALF_SIDE_SHARE * steps) if halves else 0
 
     @property
-    def settings(self) -> Dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         return {
             "image_size": self.image_size,
             "width": self.width,
@@ -96,12 +97,12 @@ class AttributeEditor(Generator):
         }
 
     @property
-    def networks(self) -> List[keras.Model]:
+    def networks(self) -> list[keras.Model]:
         # The critic says what the picture shows before the edit.
         return [self.generator, self.critic]
 
     @property
-    def critic_variables(self) -> List[tf.Variable]:
+    def critic_variables(self) -> list[tf.Variable]:
         """What the critic's optimiser trains."""
         return self.critic.trainable_variables + self.patch_critic.trainable_variables
 
@@ -121,7 +122,7 @@ class AttributeEditor(Generator):
 
         return tf.data.Dataset.random(seed=settings.seed).map(pick).batch(settings.batch_size)
 
-    def train_step(self, data: Tuple[tf.Tensor, tf.Tensor]) -> Dict[str, tf.Tensor]:
+    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         images, labels = data
         if self._half_side_steps:
             # By the optimiser's own count, which a resumed training goes on with.
@@ -138,7 +139,7 @@ class AttributeEditor(Generator):
 
     def _losses_and_gradients(
         self, images: tf.Tensor, labels: tf.Tensor
-    ) -> Tuple[Dict[str, tf.Tensor], Gradients, Gradients]:
+    ) -> tuple[dict[str, tf.Tensor], Gradients, Gradients]:
         """The losses, and the gradients of the generator's and the critic's, both from the weights before this step."""
         targets = self.draw_targets(labels)
         with tf.GradientTape() as tape:
@@ -162,12 +163,12 @@ class AttributeEditor(Generator):
         }
         return losses, of_generator, of_critic
 
-    def _judge(self, images: tf.Tensor, training: bool) -> Tuple[List[tf.Tensor], tf.Tensor]:
+    def _judge(self, images: tf.Tensor, training: bool) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Both critics' realness, and the attribute logits [B, A], of pictures of any side."""
         realness, logits = self._whole_face(images, training)
         return [realness, self.patch_critic(images, training=training)], logits
 
-    def _whole_face(self, images: tf.Tensor, training: bool) -> Tuple[tf.Tensor, tf.Tensor]:
+    def _whole_face(self, images: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         if images.shape[1] > _CRITIC_SIDE:
             images = tf.image.resize(images, [_CRITIC_SIDE, _CRITIC_SIDE], antialias=True)
         return self.critic(images, training=training)
@@ -214,7 +215,7 @@ class AttributeEditor(Generator):
     @abc.abstractmethod
     def edit_and_reconstruct(
         self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor
-    ) -> Tuple[tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """In training: pictures [B, S, S, 3] edited from `labels` to `targets` [B, A], and the reconstruction loss.
 
         The loss is a mean absolute difference for pictures in [−1, 1], as the papers' weights expect.
@@ -226,7 +227,7 @@ def condition_name(attribute: str) -> str:
     return _CONDITION_NAMES.get(attribute, attribute.lower())
 
 
-def editable_attributes(faces: Faces) -> Tuple[str, ...]:
+def editable_attributes(faces: Faces) -> tuple[str, ...]:
     """The attributes that these faces can train, in features.ATTRIBUTE_NAMES' order: those that a judge can learn.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -42,7 +42,7 @@ class Faces:
         return self.attributes[:, features.ATTRIBUTE_NAMES.index(attribute)]
 
 
-def read_faces(examples_uri: str, split: str, image_size: int, limit: Optional[int] = None) -> Faces:
+def read_faces(examples_uri: str, split: str, image_size: int, limit: int | None = None) -> Faces:
     """Reads a split of an Examples artifact; at most `limit` pictures of it."""
     pixels, attributes = [], []
     for example in features.read_dataset(examples_uri, split, image_size, limit).as_numpy_iterator():
@@ -51,7 +51,7 @@ def read_faces(examples_uri: str, split: str, image_size: int, limit: Optional[i
     return Faces(np.stack(pixels), np.stack(attributes))
 
 
-def learnable(faces: Faces) -> List[str]:
+def learnable(faces: Faces) -> list[str]:
     """The attributes that enough pictures have and enough have not, in features.ATTRIBUTE_NAMES' order."""
     counts = [(name, np.bincount(faces.labels(name) + 1, minlength=3)) for name in features.ATTRIBUTE_NAMES]
     return [name for name, (_, without, having) in counts if min(without, having) >= MIN_LABELLED]
@@ -89,22 +89,22 @@ class Generator(keras.Model, abc.ABC):
 
     FAMILY: str
     GROUPED = False
-    DEPTH: Optional[Depth] = None
-    conditions: Tuple[str, ...]
+    DEPTH: Depth | None = None
+    conditions: tuple[str, ...]
     image_size: int
 
     @classmethod
-    def check_size(cls, image_size: int, depth: Optional[int]) -> None:
+    def check_size(cls, image_size: int, depth: int | None) -> None:
         """Raises ValueError for a side of pictures, a multiple of 16, that it cannot make at this depth."""
 
     @property
     @abc.abstractmethod
-    def settings(self) -> Dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON values."""
 
     @property
     @abc.abstractmethod
-    def networks(self) -> List[keras.Model]:
+    def networks(self) -> list[keras.Model]:
         """What `simulate` uses, in a fixed order: their weights are the simulator."""
 
     @classmethod
@@ -117,7 +117,7 @@ class Generator(keras.Model, abc.ABC):
         """
 
     def compile_for(self, settings: TrainingSettings, steps: int) -> None:
-        """Sets the optimisers up, their state created, for training of `steps` steps; a critic's is added by its subclass."""
+        """Sets the optimisers up, their state created, for `steps` steps of training; a subclass adds a critic's."""
         self.compile(decaying_adam(settings.learning_rate, steps))
         self.optimizer.build(self.trainable_variables)
 

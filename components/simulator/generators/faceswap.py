@@ -7,7 +7,7 @@ through a soft mask (§3.3); the `_whole` conditions leave that out and hand the
 harder on a tag.
 """
 
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -75,11 +75,11 @@ class FaceSwap(Generator):
         self.decoders = [build_decoder(image_size, width, name) for name in ("decoder_a", "decoder_b")]
 
     @property
-    def settings(self) -> Dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         return {"image_size": self.image_size, "width": self.width}
 
     @property
-    def networks(self) -> List[keras.Model]:
+    def networks(self) -> list[keras.Model]:
         return [self.encoder, *self.decoders]
 
     @classmethod
@@ -105,7 +105,7 @@ class FaceSwap(Generator):
         order = tf.argsort(tf.concat(places, 0))
         return tf.ensure_shape(tf.gather(tf.concat(made, 0), order), images.shape)
 
-    def train_step(self, data: Tuple[tf.Tensor, tf.Tensor]) -> Dict[str, tf.Tensor]:
+    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
             latents = tf.split(self.encoder(warp(tf.concat(data, 0)), training=True), 2)
             loss = tf.add_n(
@@ -118,7 +118,7 @@ class FaceSwap(Generator):
         return {"loss": loss}
 
 
-def _groups(faces: Faces) -> Tuple[np.ndarray, np.ndarray]:
+def _groups(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
     """The pixels of the first group and of the second."""
     labels = faces.labels(_GROUP_ATTRIBUTE)
     if {0, 1} <= set(labels):

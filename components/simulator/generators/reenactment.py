@@ -2,15 +2,15 @@
 
 The scheme of the First Order Motion Model (FOMM; Siarohin et al. 2019) without its Jacobians, as in Monkey-Net before
 it (Siarohin et al. 2019, "Animating arbitrary objects via deep motion transfer"): keypoints found without labels; a
-dense motion mixed from how far they move (FOMM §3.1); and a generator that carries its features along that motion, hides
-what cannot be carried with an occlusion map, and paints the picture anew (§3.2). A photograph and a deformed copy of it
-take the place of two frames of a video; fixed motions of the keypoints (a turned head, a smile, an open mouth) that of a
-driving video.
+dense motion mixed from how far they move (FOMM §3.1); and a generator that carries its features along that motion,
+hides what cannot be carried with an occlusion map, and paints the picture anew (§3.2). A photograph and a deformed copy
+of it take the place of two frames of a video; fixed motions of the keypoints (a turned head, a smile, an open mouth)
+that of a driving video.
 
 Places and motions are (row, column) as shares of the picture's side; cell centres of a grid are (i + 0.5) / side.
 """
 
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -94,7 +94,7 @@ def turning(degrees: float) -> np.ndarray:
     return np.stack([np.zeros_like(shifts), shifts], -1)
 
 
-def _motions(by_keypoint: Dict[str, Tuple[float, float]]) -> np.ndarray:
+def _motions(by_keypoint: dict[str, tuple[float, float]]) -> np.ndarray:
     return np.array([by_keypoint.get(name, (0.0, 0.0)) for name in PLACES])
 
 
@@ -148,7 +148,7 @@ def move(images: tf.Tensor, motion: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(dense_image_warp(images, tf.image.resize(motion, [side, side]) * side), images.shape)
 
 
-def deform(photographs: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+def deform(photographs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Affine maps, local motions and smooth warps of the face, at random: what a second frame of a video would show.
 
     Args:
@@ -277,11 +277,11 @@ class Reenactment(Generator):
         self.decoder = build_decoder(image_size, width)
 
     @property
-    def settings(self) -> Dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         return {"image_size": self.image_size, "width": self.width}
 
     @property
-    def networks(self) -> List[keras.Model]:
+    def networks(self) -> list[keras.Model]:
         return [self.detector, self.motion_network, self.encoder, self.decoder]
 
     @classmethod
@@ -310,9 +310,10 @@ class Reenactment(Generator):
         heat_maps = self.heat_maps(images)
         return expectation(heat_maps, grid(heat_maps.shape[1])[None])
 
-    def _motion(self, images: tf.Tensor, source: tf.Tensor, driving: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+    def _motion(self, images: tf.Tensor, source: tf.Tensor, driving: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The dense motion [B, side, side, 2] from keypoints `source` to `driving`, and the share [B, side, side, 1] of
-        each cell that it can carry (FOMM's occlusion map)."""
+        each cell that it can carry (FOMM's occlusion map).
+        """
         side, motions = motion_side(images.shape[1]), driving - source
         small = _shrink(images, side)
         appeared = [tf.exp(log_gaussians(each, side, _REACH)) for each in (driving, source)]
@@ -326,7 +327,7 @@ class Reenactment(Generator):
         ]
         return self.decoder(moved)
 
-    def train_step(self, data: tf.Tensor) -> Dict[str, tf.Tensor]:
+    def train_step(self, data: tf.Tensor) -> dict[str, tf.Tensor]:
         deformed, shown = deform(data)
         with tf.GradientTape() as tape:
             losses = self.losses(data, deformed, shown)
@@ -335,7 +336,7 @@ class Reenactment(Generator):
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
         return {"loss": loss, **losses}
 
-    def losses(self, photographs: tf.Tensor, deformed: tf.Tensor, shown: tf.Tensor) -> Dict[str, tf.Tensor]:
+    def losses(self, photographs: tf.Tensor, deformed: tf.Tensor, shown: tf.Tensor) -> dict[str, tf.Tensor]:
         """How far the photographs are from being restored; `deformed` and `shown` are what `deform` makes of them.
 
         Returns:

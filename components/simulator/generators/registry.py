@@ -1,7 +1,5 @@
 """Every generator that can be trained, by name: a new one is a file beside this one and a line here."""
 
-from typing import Dict, Type
-
 from faketagger.components.simulator.generators.base import Depth, Generator
 from faketagger.components.simulator.generators.faceswap import FaceSwap
 from faketagger.components.simulator.generators.reenactment import Reenactment
@@ -9,7 +7,7 @@ from faketagger.components.simulator.generators.stargan import StarGAN
 from faketagger.components.simulator.generators.stgan import STGAN
 from faketagger.components.simulator.generators.stylegan import StyleGAN
 
-GENERATORS: Dict[str, Type[Generator]] = {
+GENERATORS: dict[str, type[Generator]] = {
     "faceswap": FaceSwap,
     "reenactment": Reenactment,
     "stargan": StarGAN,
@@ -18,6 +16,6 @@ GENERATORS: Dict[str, Type[Generator]] = {
 }
 
 
-def depths() -> Dict[str, Depth]:
+def depths() -> dict[str, Depth]:
     """What `depth` counts, for those that can be made deeper."""
     return {name: generator.DEPTH for name, generator in GENERATORS.items() if generator.DEPTH}

@@ -1,7 +1,6 @@
 """What the training of one generator is told."""
 
 import dataclasses
-from typing import Optional
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +18,7 @@ class TrainingSettings:
 
     image_size: int = 64
     width: int = 24
-    depth: Optional[int] = None
+    depth: int | None = None
     steps: int = 1200
     batch_size: int = 16
     learning_rate: float = 5e-4

@@ -4,7 +4,8 @@ Choi et al. 2018, "StarGAN", CVPR. The generator's layers are those of the appen
 code, in the same order, shapes and names (`main.0`, `main.1`, …), so that weights trained there fit.
 """
 
-from typing import Any, Dict, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
@@ -42,14 +43,14 @@ class StarGAN(AttributeEditor):
         width: int,
         attributes: Sequence[str],
         blocks: int = _BLOCKS,
-        intensities: Optional[Sequence[float]] = None,
+        intensities: Sequence[float] | None = None,
     ):
         super().__init__(image_size, width, attributes, intensities)
         self.blocks = blocks
         self.generator = build_generator(width, len(attributes), blocks)
 
     @property
-    def settings(self) -> Dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         return {**super().settings, "blocks": self.blocks}
 
     @classmethod
@@ -64,7 +65,7 @@ class StarGAN(AttributeEditor):
 
     def edit_and_reconstruct(
         self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor
-    ) -> Tuple[tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         made = self.edit(images, _as_input(targets), training=True)
         restored = self.edit(made, _as_input(labels), training=True)
         unchanged = tf.cast(tf.reduce_all(tf.equal(labels, targets), 1), tf.float32)

@@ -5,7 +5,8 @@ encoder layer to the decoder what the change leaves as it is, and remake the res
 the difference of the attribute vectors, not the target (§3.2, "Taking Difference Attribute Vector as Input").
 """
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 from tensorflow import keras
@@ -40,7 +41,7 @@ class STGAN(AttributeEditor):
         width: int,
         attributes: Sequence[str],
         depth: int = _PAPER_DEPTH,
-        intensities: Optional[Sequence[float]] = None,
+        intensities: Sequence[float] | None = None,
     ):
         super().__init__(image_size, width, attributes, intensities)
         self.depth = depth
@@ -51,14 +52,14 @@ class STGAN(AttributeEditor):
         self.generator = keras.Model([images, difference], made, name="generator")
 
     @classmethod
-    def check_size(cls, image_size: int, depth: Optional[int]) -> None:
+    def check_size(cls, image_size: int, depth: int | None) -> None:
         if depth and image_size % 2**depth:
             raise ValueError(
                 f"image_size must be a multiple of {2**depth} for stgan of depth {depth}; got {image_size}"
             )
 
     @property
-    def settings(self) -> Dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         return {**super().settings, "depth": self.depth}
 
     @classmethod
@@ -72,7 +73,7 @@ class STGAN(AttributeEditor):
 
     def edit_and_reconstruct(
         self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor
-    ) -> Tuple[tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         source = images * 2.0 - 1.0
         difference = tf.where((labels < 0) | (targets < 0), 0.0, targets - labels)
         # One pass through the decoder for both, so that its batch normalisation sees both kinds of change at once.
@@ -111,7 +112,7 @@ class SelectiveTransferUnit(keras.layers.Layer):
         self.gates = keras.layers.Conv2D(2 * channels, 3, padding="same", activation="sigmoid", name="gates")
         self.candidate = keras.layers.Conv2D(channels, 3, padding="same", activation="tanh", name="candidate")
 
-    def call(self, inputs: Sequence[tf.Tensor]) -> Tuple[tf.Tensor, tf.Tensor]:
+    def call(self, inputs: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         encoded, deeper_state, difference = inputs
         upsampled = self.upsample(append_vector(deeper_state, difference))
         reset, update = tf.split(self.gates(tf.concat([encoded, upsampled], -1)), 2, -1)
@@ -148,7 +149,7 @@ def build_decoder(width: int, depth: int, attributes: int) -> keras.Model:
     return keras.Model([*encoded, difference], made, name="decoder")
 
 
-def _selective_skips(encoded: Sequence[tf.Tensor], difference: tf.Tensor) -> List[tf.Tensor]:
+def _selective_skips(encoded: Sequence[tf.Tensor], difference: tf.Tensor) -> list[tf.Tensor]:
     """What each encoder layer but the innermost hands to the decoder, from the outermost on."""
     skips, state = [], encoded[-1]
     for features in reversed(encoded[:-1]):

@@ -18,7 +18,8 @@ sees augmented pictures alone (Zhao et al. 2020), so that it cannot learn the fe
 alone a short training paints noise in place of mixed styles: their grey picture is held to the photograph's.
 """
 
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -111,7 +112,8 @@ def _halved(x, channels: int, normalise: bool):
 
 def build_encoder(image_size: int, width: int) -> keras.Model:
     """Pictures [B, S, S, 3] in [0, 1] → offsets from the mean w [B, style_layers, 8·width], and the feature code
-    [B, code_side, code_side, 2·width], each channel of mean 0 and variance 1."""
+    [B, code_side, code_side, 2·width], each channel of mean 0 and variance 1.
+    """
     images = keras.Input([image_size, image_size, 3])
     x, side, layers = keras.layers.Rescaling(2.0, -1.0)(images), image_size, style_layers(image_size)
     while side > _CONSTANT_SIDE:
@@ -157,18 +159,18 @@ class StyleGAN(Generator):
         self._fixed_z = np.float32(np.random.default_rng(_SEED).normal(size=[_FIXED_Z, 8 * width]))
 
     @classmethod
-    def check_size(cls, image_size: int, depth: Optional[int]) -> None:
+    def check_size(cls, image_size: int, depth: int | None) -> None:
         if image_size & (image_size - 1):
             raise ValueError(
                 f"image_size must be a power of two for stylegan, whose resolutions double; got {image_size}"
             )
 
     @property
-    def settings(self) -> Dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         return {"image_size": self.image_size, "width": self.width}
 
     @property
-    def networks(self) -> List[keras.Model]:
+    def networks(self) -> list[keras.Model]:
         return [self.mapping, self.synthesis, self.encoder]
 
     @classmethod
@@ -177,7 +179,7 @@ class StyleGAN(Generator):
         return cls(settings.image_size, settings.width)
 
     @property
-    def generator_variables(self) -> List[tf.Variable]:
+    def generator_variables(self) -> list[tf.Variable]:
         """What the generator's step trains: everything but the critic."""
         parts = (self.mapping, self.synthesis, self.encoder)
         return [variable for part in parts for variable in part.trainable_variables]
@@ -201,7 +203,7 @@ class StyleGAN(Generator):
         w_plus = tf.where(tf.equal(condition, 1)[:, None, None], mixed, w_plus)
         return self.synthesis([w_plus, code], training=False)
 
-    def train_step(self, images: tf.Tensor) -> Dict[str, tf.Tensor]:
+    def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         batch = tf.shape(images)[0]
         # Both steps start from the same pictures and scores (Mescheder et al. 2018, §2): half the work.
         with tf.GradientTape(persistent=True) as tape:
@@ -222,10 +224,11 @@ class StyleGAN(Generator):
         losses = {"reconstruction": reconstruction, "structure": structure, "adversarial": adversarial}
         return {**losses, "critic": critic, "penalty": penalty}
 
-    def _make(self, images: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _make(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The pictures reconstructed, then as many sampled, [2·B, S, S, 3]; which of these keep a photograph's code and
         coarse styles, 0 or 1, [B]; and the mean square of the offsets from the mean w, in variances of w: the term that
-        keeps W+ where the mapping network's w are (Richardson et al. 2021, equation 3)."""
+        keeps W+ where the mapping network's w are (Richardson et al. 2021, equation 3).
+        """
         batch = tf.shape(images)[0]
         offsets, code = self.encoder(images, training=True)
         looks = self.mapping(tf.concat([self._fixed_z, tf.random.normal([batch, self._fixed_z.shape[1]])], 0))

@@ -1,6 +1,6 @@
 """The layers of `stylegan`: dense at an equalised rate, modulated convolution, noise input, learned constant."""
 
-from typing import Sequence, Tuple
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -55,7 +55,7 @@ class ModulatedConvolution(keras.layers.Layer):
         self.bias = self.add_weight("bias", [self.channels], initializer="zeros")
         super().build(shapes)
 
-    def call(self, inputs: Tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         features, w = inputs
         style = self.style(w)
         made = tf.nn.conv2d(features * style[:, None, None], self.kernel, 1, "SAME")

@@ -1,7 +1,5 @@
 """The model card of a shipped simulator, in Markdown."""
 
-from typing import Dict, List
-
 from faketagger.components.contract import manifest
 from faketagger.components.simulator.packing import samples
 from faketagger.components.simulator.quality.assess import MIN_EDITED, PHOTOGRAPHS
@@ -33,7 +31,8 @@ def write(described: manifest.SimulatorManifest, pictures: int, size_bytes: int,
         f"- Data: {described.training_data}.",
         f"- Command: `{_command(described, shown)}`; {minutes:.0f} minutes of training.",
         f"- Licence: {described.licence}.",
-        f"- Measured on {pictures} eval pictures, 8-bit: strength is what the output keeps of the input, lower is stronger.",
+        f"- Measured on {pictures} eval pictures, 8-bit: strength is what the output keeps of the input, "
+        "lower is stronger.",
         "",
         *_table(described),
         "",
@@ -62,7 +61,7 @@ def _command(described: manifest.SimulatorManifest, shown: bool) -> str:
     return f"python -m faketagger.components.simulator {flags}"
 
 
-def _table(described: manifest.SimulatorManifest) -> List[str]:
+def _table(described: manifest.SimulatorManifest) -> list[str]:
     columns = ["condition", "PSNR dB", "SSIM", "in the face: PSNR dB", "SSIM"]
     if described.success:
         columns += ["edit seen", "seen unedited", "intensity"]
@@ -73,7 +72,10 @@ def _table(described: manifest.SimulatorManifest) -> List[str]:
     if any(_is_not_shown(described, name) for name in described.conditions):
         lines += ["", _LEGEND]
     if described.realism:
-        lines += ["", f"Two halves of the photographs are at KID {described.realism[PHOTOGRAPHS]['kid']:.4f} of each other."]
+        lines += [
+            "",
+            f"Two halves of the photographs are at KID {described.realism[PHOTOGRAPHS]['kid']:.4f} of each other.",
+        ]
     return lines
 
 
@@ -83,13 +85,13 @@ def _is_not_shown(described: manifest.SimulatorManifest, condition: str) -> bool
     return found is not None and found["seen"] - found["unedited"] < MIN_EDITED
 
 
-def _row(described: manifest.SimulatorManifest, condition: str) -> List[str]:
+def _row(described: manifest.SimulatorManifest, condition: str) -> list[str]:
     strength = described.strength[condition]
     digits = {"psnr": 1, "ssim": 3, "face_psnr": 1, "face_ssim": 3}
     marked = f"{condition} {_MARK}" if _is_not_shown(described, condition) else condition
     cells = [marked, *(f"{strength[name]:.{count}f}" for name, count in digits.items())]
     if described.success:
-        found: Dict[str, float] = described.success.get(condition, {})
+        found: dict[str, float] = described.success.get(condition, {})
         cells += [f"{found[name]:.2f}" if found else "-" for name in ("seen", "unedited")]
         cells += [f"{described.training['settings']['intensities'][described.conditions.index(condition)]:g}"]
     if described.realism:

@@ -1,7 +1,7 @@
 """Writes simulators as SavedModels with the `simulate` signature, their manifest and their sheet of samples."""
 
 import os
-from typing import Callable
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -30,7 +30,7 @@ class _Module(tf.Module):
 
 
 def resized(simulate: SimulateFunction, own_size: int, image_size: int) -> SimulateFunction:
-    """`simulate`, which takes pictures of side `own_size`, for those of `image_size`: resized there and back, clipped."""
+    """`simulate`, which takes pictures of side `own_size`, for `image_size`: resized there and back, clipped."""
 
     def resize(pictures: tf.Tensor, size: int) -> tf.Tensor:
         if pictures.shape[1:3] != [size, size]:

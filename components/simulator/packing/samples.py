@@ -1,7 +1,6 @@
 """The sheet that shows what a simulator does: its inputs in the first row, each condition below."""
 
 import io
-from typing import Dict
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -14,7 +13,7 @@ _MARGIN = 150  # For the names at the left.
 _FONT_SIZE = 15
 
 
-def draw_samples(pictures: np.ndarray, made: Dict[str, np.ndarray]) -> bytes:
+def draw_samples(pictures: np.ndarray, made: dict[str, np.ndarray]) -> bytes:
     """Draws pictures and what a simulator made of them.
 
     Args:

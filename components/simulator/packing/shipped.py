@@ -5,7 +5,6 @@ A SavedModel of them would be ten times as large; the simulator step makes it fr
 
 import os
 import zipfile
-from typing import List
 
 import numpy as np
 import tensorflow as tf
@@ -49,7 +48,7 @@ def unpack(directory: str) -> Generator:
     return model
 
 
-def _variables(model: Generator) -> List[tf.Variable]:
+def _variables(model: Generator) -> list[tf.Variable]:
     return [variable for network in model.networks for variable in network.variables]
 
 
@@ -57,7 +56,7 @@ def _key(index: int) -> str:
     return f"{index:04d}"
 
 
-def _read_weights(path: str, shapes: List[tuple]) -> List[np.ndarray]:
+def _read_weights(path: str, shapes: list[tuple]) -> list[np.ndarray]:
     try:
         if os.path.getsize(path) > _MAX_WEIGHTS_BYTES:
             raise ValueError(f"over {_MAX_WEIGHTS_BYTES:,} bytes")
@@ -69,5 +68,7 @@ def _read_weights(path: str, shapes: List[tuple]) -> List[np.ndarray]:
         raise ValueError(f"{path}: not the weights of this simulator: {error}") from error
     for index, (each, shape) in enumerate(zip(values, shapes)):
         if each.shape != shape:
-            raise ValueError(f"{path}: weights of another architecture: {_key(index)} is {each.shape}, expected {shape}")
+            raise ValueError(
+                f"{path}: weights of another architecture: {_key(index)} is {each.shape}, expected {shape}"
+            )
     return [np.float32(each) for each in values]

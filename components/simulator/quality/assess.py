@@ -1,7 +1,6 @@
 """What a simulator's manifest says it does, measured on eval pictures; one that does nothing is refused."""
 
 import dataclasses
-from typing import Dict, Optional
 
 import numpy as np
 import tensorflow as tf
@@ -36,7 +35,7 @@ class Assessor:
     """
 
     faces: Faces
-    judge: Optional[Judge] = None
+    judge: Judge | None = None
     batch_size: int = 32
 
     def assess(self, simulator: Simulator) -> manifest.SimulatorManifest:
@@ -60,7 +59,7 @@ class Assessor:
         _refuse_idle(described)
         return described
 
-    def simulate_all(self, simulator: Simulator) -> Dict[str, np.ndarray]:
+    def simulate_all(self, simulator: Simulator) -> dict[str, np.ndarray]:
         """What the simulator makes of the eval pictures, as saved files hold it: by condition, float32 [N, S, S, 3]."""
         before = _rounded(self.faces.pictures)
         batches = np.split(before, range(self.batch_size, len(before), self.batch_size))
@@ -70,7 +69,7 @@ class Assessor:
 
         return {name: _rounded(made(index)) for index, name in enumerate(simulator.manifest.conditions)}
 
-    def _success(self, made: Dict[str, np.ndarray]) -> Dict[str, Dict[str, float]]:
+    def _success(self, made: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
         attributes = {
             condition_name(attribute): attribute
             for attribute in self.judge.attributes
@@ -86,7 +85,7 @@ class Assessor:
             if condition in attributes
         }
 
-    def _realism(self, made: Dict[str, np.ndarray]) -> Dict[str, Dict[str, float]]:
+    def _realism(self, made: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
         if len(self.faces.pixels) < _MIN_HALVED:
             return {}
         _, real = self.judge.look(self.faces.pictures)
@@ -100,7 +99,7 @@ def _rounded(pictures: np.ndarray) -> np.ndarray:
     return images.to_float(images.to_uint8(pictures))
 
 
-def _strength(before: np.ndarray, after: np.ndarray) -> Dict[str, float]:
+def _strength(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
     """Means over pictures [N, S, S, 3] of PSNR (dB) and SSIM, of the whole picture and inside the soft face mask."""
     before = _rounded(before)
     mask = soft_face_mask(before.shape[1])

@@ -4,7 +4,8 @@ STGAN's authors draw their samples with such an intensity, one for all attribute
 boldly and another timidly: here each gets its own, chosen on photographs of the train split.
 """
 
-from typing import Callable, Dict, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -42,7 +43,7 @@ def calibrate(model: AttributeEditor, faces: Faces, judge: Judge) -> None:
     faces, before = faces.first(_PICTURES), model.intensities
     judged = [each for each in judge.attributes if np.any(faces.labels(each) != features.UNKNOWN)]
     known = [index for index, attribute in enumerate(model.attributes) if attribute in judged]
-    tried: Dict[int, Dict[float, Tried]] = {index: {} for index in known}
+    tried: dict[int, dict[float, Tried]] = {index: {} for index in known}
     for intensity in INTENSITIES:
         model.intensities = (intensity,) * len(before)
         simulate = tf.function(model.simulate)  # A new one: it keeps what it is traced with.
@@ -54,7 +55,7 @@ def calibrate(model: AttributeEditor, faces: Faces, judge: Judge) -> None:
     model.intensities = tuple(choose(tried[index]) if index in tried else each for index, each in enumerate(before))
 
 
-def _settled(tried: Dict[float, Tried]) -> bool:
+def _settled(tried: dict[float, Tried]) -> bool:
     """Whether nothing more intense need be tried."""
     return any(found.seen >= _SEEN or found.psnr < _MIN_PSNR for found in tried.values())
 
@@ -65,7 +66,7 @@ def _simulate_all(simulate: Callable, pictures: np.ndarray, condition: int) -> n
     return images.to_float(images.to_uint8(np.concatenate(made)))
 
 
-def choose(tried: Dict[float, Tried]) -> float:
+def choose(tried: dict[float, Tried]) -> float:
     """The mildest intensity whose edits are seen often enough, else that whose are seen most.
 
     Args:

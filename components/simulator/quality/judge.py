@@ -6,8 +6,6 @@ verdict how far each edit goes, on photographs of the train split: edits are mad
 classifier may see fewer of them.
 """
 
-from typing import Dict, List, Tuple
-
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
@@ -30,17 +28,17 @@ class Judge:
       attributes: the names of the A attributes.
     """
 
-    def __init__(self, network: keras.Model, attributes: List[str]):
+    def __init__(self, network: keras.Model, attributes: list[str]):
         self._network = network
         self.attributes = attributes
 
-    def look(self, pictures: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    def look(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """float32 [N, S, S, 3] in [0, 1] → the probability of each attribute [N, A], and features [N, F]."""
         small = tf.image.resize(pictures, [_SIDE, _SIDE], antialias=True)
         logits, found = self._network.predict(small, batch_size=64, verbose=0)
         return tf.sigmoid(logits).numpy(), found
 
-    def accuracy(self, faces: Faces) -> Dict[str, float]:
+    def accuracy(self, faces: Faces) -> dict[str, float]:
         """The share of real pictures with a known label whose attribute it names rightly, by attribute."""
         seen = self.look(faces.pictures)[0] > 0.5
         known = {name: faces.labels(name) != features.UNKNOWN for name in self.attributes}
@@ -106,9 +104,9 @@ def kernel_distance(real: np.ndarray, made: np.ndarray, paired: bool = False) ->
     Args:
       real: features float [N, F], N at least 2.
       made: features float [M, F], M at least 2.
-      paired: whether each picture of `made` was made of that of `real` at its place. Then no picture is held against its
-        own photograph, to which it is nearer than to others: the distance would come out too small (Gretton et al. 2012,
-        "A Kernel Two-Sample Test", Lemma 6, has both estimators).
+      paired: whether each picture of `made` was made of that of `real` at its place. Then no picture is held against
+        its own photograph, to which it is nearer than to others: the distance would come out too small (Gretton et al.
+        2012, "A Kernel Two-Sample Test", Lemma 6, has both estimators).
 
     Returns:
       Around 0 for pictures of one kind (it may be slightly negative), larger the more they differ.

@@ -19,7 +19,7 @@ CONVOLUTIONS = {
 LAST_OF_STAGE = {2: 0, 7: 1, 14: 2, 21: 3, 28: 4}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _vgg():
     random, tensors = np.random.default_rng(0), {}
     for number, (before, channels) in CONVOLUTIONS.items():
@@ -152,9 +152,7 @@ def test_pictures_that_cannot_be_measured_are_refused(measure, first, second, me
 
 
 def test_torchvisions_whole_file_and_safetensors_are_read_alike(tmp_path, weights, measure):
-    head = {
-        f"classifier.{layer}.{kind}": np.zeros(1, np.float32) for layer in (0, 3, 6) for kind in ("weight", "bias")
-    }
+    head = {f"classifier.{layer}.{kind}": np.zeros(1, np.float32) for layer in (0, 3, 6) for kind in ("weight", "bias")}
     save_file({**_vgg(), **head}, str(tmp_path / "vgg.safetensors"))
     first, second = _pictures(2), _pictures(3)
     again = Lpips(str(tmp_path / "vgg.safetensors"), weights[1])

@@ -1,4 +1,4 @@
-"""The report: figures beside the papers' and other methods', marked honestly; a page that needs nothing from outside."""
+"""The report: figures beside the papers' and other methods', marked honestly; a page that needs nothing else."""
 
 import copy
 import json
@@ -137,7 +137,9 @@ def full_page():
 
 def test_the_verdict_stands_before_every_figure_and_says_why(full_page):
     text = _Page(full_page).text
-    assert text.index("NOT BLESSED") < text.index("reason 0") < text.index("they do not compare") < text.index("Overall")
+    assert (
+        text.index("NOT BLESSED") < text.index("reason 0") < text.index("they do not compare") < text.index("Overall")
+    )
     assert "1 of 9 checks were passed" in text
     assert all(f"reason {index}" in text for index in range(8))
 
@@ -164,7 +166,9 @@ def test_every_link_inside_the_page_leads_somewhere_and_names_are_given_once(ful
     page = _Page(full_page)
     names = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(names) == len(set(names))
-    used = {value[1:] for _, attributes in page.elements for value in attributes.values() if (value or "").startswith("#")}
+    used = {
+        value[1:] for _, attributes in page.elements for value in attributes.values() if (value or "").startswith("#")
+    }
     used |= set(re.findall(r"url\(#([^)]+)\)", full_page))
     assert {each for each in used if not re.fullmatch("[0-9a-fA-F]{3,6}", each)} <= set(names)
 

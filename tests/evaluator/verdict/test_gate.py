@@ -223,12 +223,16 @@ def test_a_loss_spread_over_all_slices_is_refused(evaluation):
     evaluation["newest_blessed"] = _newest()
     evaluation["newest_blessed"]["overall"] = {"worse": 60, "better": 20, "p_value": 4e-6}
     failed = _failed(evaluation, compared=True)
-    assert failed == {"not worse overall": "worse than the newest blessed on 60 pictures, better on 20: p 4e-06, bound 0.01"}
+    assert failed == {
+        "not worse overall": "worse than the newest blessed on 60 pictures, better on 20: p 4e-06, bound 0.01"
+    }
 
 
 def test_that_nothing_was_there_to_compare_with_is_recorded(evaluation):
     checks = {check.name: check for check in gate.decide(evaluation, config.Gate(), EXPECTED).checks}
-    assert checks["not worse"].passed and checks["not worse"].reason == "not compared: no newest blessed tagger was given"
+    assert (
+        checks["not worse"].passed and checks["not worse"].reason == "not compared: no newest blessed tagger was given"
+    )
 
 
 def test_a_comparison_that_is_missing_is_refused(evaluation):
@@ -349,7 +353,9 @@ def test_a_config_that_makes_no_sense_is_refused(text, message):
 
 def test_flags_that_were_given_go_before_a_config_and_others_leave_it():
     text = config.EvaluatorConfig(repeats=4, black_box=("stgan",)).to_json()
-    assert config.EvaluatorConfig.from_flags(text, repeats=None, black_box=None) == config.EvaluatorConfig.from_json(text)
+    assert config.EvaluatorConfig.from_flags(text, repeats=None, black_box=None) == config.EvaluatorConfig.from_json(
+        text
+    )
     given = config.EvaluatorConfig.from_flags(text, repeats=2, black_box=["swap"])
     assert (given.repeats, given.black_box) == (2, ("swap",))
     assert config.EvaluatorConfig.from_flags(None, repeats=3).repeats == 3

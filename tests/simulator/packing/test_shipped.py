@@ -84,7 +84,9 @@ def test_at_another_size_a_simulator_works_at_its_own():
     assert np.abs(made - smooth).mean() > 0.1
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut", "pickled", "other architecture", "unknown generator", "too large"])
+@pytest.mark.parametrize(
+    "damage", ["missing", "cut", "pickled", "other architecture", "unknown generator", "too large"]
+)
 def test_damaged_ones_are_refused_by_file_and_reason(packed, damage, monkeypatch):
     model, directory = packed
     path = os.path.join(directory, shipped.WEIGHTS_FILE)
@@ -196,7 +198,13 @@ def examples(tmp_path):
 
 
 def _train(examples, directory, *more):
-    command = [sys.executable, "-m", "faketagger.components.simulator", "--generator=faceswap", f"--examples={examples}"]
+    command = [
+        sys.executable,
+        "-m",
+        "faketagger.components.simulator",
+        "--generator=faceswap",
+        f"--examples={examples}",
+    ]
     command += [f"--out={directory}/out", "--name=swap_2", "--data=noise", "--licence=ours", f"--image_size={SIZE}"]
     command += ["--width=8", "--steps=2", "--batch_size=2", "--judge_steps=2", *more]
     return subprocess.run(command, capture_output=True, text=True, timeout=600)
@@ -215,7 +223,12 @@ def test_the_command_leaves_a_simulator_that_can_be_unpacked_with_its_card_and_s
     done = _train(examples, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "loss: " in done.stdout  # It did not take up the weights of another learning rate.
-    assert sorted(os.listdir(tmp_path / "out" / "swap_2")) == ["README.md", "samples.png", "simulator.json", "weights.npz"]
+    assert sorted(os.listdir(tmp_path / "out" / "swap_2")) == [
+        "README.md",
+        "samples.png",
+        "simulator.json",
+        "weights.npz",
+    ]
     described = manifest.read(manifest.SimulatorManifest, str(tmp_path / "out" / "swap_2"))
     assert described.training["steps"] == 2 and described.training_data.startswith("noise (20 pictures")
     assert set(described.realism) == {"photographs", *described.conditions}

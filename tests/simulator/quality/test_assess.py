@@ -37,7 +37,9 @@ def _faces(count=8):
     """Noise; half of them are bright and smile. No other attribute is labelled."""
     random = np.random.default_rng(3)
     smiling = np.arange(count) // 2 % 2
-    pictures = np.float32(random.integers(0, 40, (count, SIZE, SIZE, 3)) + 60 + 100 * smiling[:, None, None, None]) / 255
+    pictures = (
+        np.float32(random.integers(0, 40, (count, SIZE, SIZE, 3)) + 60 + 100 * smiling[:, None, None, None]) / 255
+    )
     attributes = [features.attributes_from({"Smiling": int(each)}) for each in smiling]
     return Faces(images.to_uint8(pictures), np.array(attributes))
 

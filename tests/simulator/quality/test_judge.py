@@ -76,7 +76,9 @@ def test_pairs_do_not_make_the_kernel_distance_too_small():
 
 def test_the_sheet_has_the_inputs_above_and_a_row_for_each_condition():
     pictures = np.stack([np.full([8, 8, 3], value, np.float32) for value in (0.2, 0.6)])
-    sheet = np.asarray(Image.open(io.BytesIO(samples.draw_samples(pictures, {"bald": 1 - pictures, "happy": pictures}))))
+    sheet = np.asarray(
+        Image.open(io.BytesIO(samples.draw_samples(pictures, {"bald": 1 - pictures, "happy": pictures})))
+    )
     cell = 128
     assert sheet.shape[0] == 3 * cell
     centres = sheet[cell // 2 :: cell, -3 * cell // 2 :: cell, 0][:, :2]

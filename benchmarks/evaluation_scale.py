@@ -58,6 +58,7 @@ _SEED = 0
 
 
 def main(_) -> None:
+    """Evaluates as many pictures as --pictures says and prints time and memory."""
     logging.set_verbosity(logging.ERROR)
     size = manifest.read(manifest.TaggerManifest, pretrained.TAGGER).image_size
     traits = [face_drawing.sample_traits(_SEED, index) for index in range(FLAGS.faces)]

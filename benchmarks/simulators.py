@@ -35,6 +35,7 @@ _CALLS = 5
 
 
 def main(_) -> None:
+    """Prints one row a shipped simulator."""
     logging.set_verbosity(logging.ERROR)
     print("| " + " | ".join(_COLUMNS) + " |\n" + "|---" * len(_COLUMNS) + "|")
     for name in tqdm(library.names(pretrained.SIMULATORS), desc="simulators"):

@@ -47,6 +47,7 @@ VARIANTS = {
 
 
 def main(_) -> None:
+    """Trains and evaluates each variant that is not there yet."""
     logging.set_verbosity(logging.ERROR)
     base = TaggerConfig(
         code_length=127,

@@ -107,6 +107,7 @@ def _read_token(path: str) -> str:
 
 
 def main(_) -> int:
+    """Compiles and, if asked to, submits; the exit status."""
     logging.set_verbosity(logging.ERROR)
     try:
         pipeline = cluster.pipeline_from_flags(MACHINE, *(("host",) if FLAGS.submit else ()))

@@ -76,6 +76,7 @@ def report(result: results.RunResult, base_path: str) -> str:
 
 
 def main(_) -> int:
+    """Runs the pipeline and prints what came of it; the exit status."""
     # Failures are told below, in a sentence.
     logging.set_verbosity(logging.INFO if FLAGS.debug else logging.FATAL)
     workdir = os.path.abspath(FLAGS.workdir)

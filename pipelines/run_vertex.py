@@ -65,6 +65,7 @@ def submit(compiled: dict[str, Any], project: str, region: str, service_account:
 
 
 def main(_) -> int:
+    """Compiles and, if asked to, submits; the exit status."""
     logging.set_verbosity(logging.ERROR)
     try:
         pipeline = cluster.pipeline_from_flags(MACHINE, *(("project", "region") if FLAGS.submit else ()))

@@ -118,7 +118,7 @@ class Backend(abc.ABC):
     def status(self) -> list[VersionStatus]:
         """Every version of the model, newest first; TaggerError where there is none."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  Not every back-end holds something.
         """Lets go of what the back-end holds."""
 
 

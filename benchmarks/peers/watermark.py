@@ -110,6 +110,7 @@ def read_folder(method: Method, pictures: str, length: int, out: str) -> None:
 
 
 def main() -> int:
+    """Embeds or reads; 1 where it failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     for verb, third in (("embed", "bits"), ("read", "length")):

@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
 warnings.simplefilter("ignore")
@@ -45,7 +46,8 @@ flags.DEFINE_multi_string("beam_args", [], "an option for Beam's runner")
 PASSED, FAILED, NOT_PASSED = 0, 1, 2
 
 
-def main(_) -> int:
+def main(_: Sequence[str]) -> int:
+    """Evaluates; the exit status."""
     logging.set_verbosity(logging.FATAL)  # Failures are told below, in a sentence.
     try:
         return _evaluate()

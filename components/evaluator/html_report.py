@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
@@ -61,7 +62,7 @@ def _make_gallery(wanted: Any, evaluation: Evaluation) -> tuple[list[gallery.Pic
         return maker.of_evaluation(wanted.evaluation, examples), "Of the pictures measured above."
 
 
-def _main(_) -> int:
+def _main(_: Sequence[str]) -> int:
     logging.set_verbosity(logging.FATAL)  # Failures are told below, in a sentence.
     try:
         _write_report(flags.FLAGS)

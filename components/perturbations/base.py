@@ -6,14 +6,12 @@ and whatever else is random becomes a function of the picture alone, so that two
 [B, H, W, 3] in [0, 1] to the same shape and range, and all but the real codecs are differentiable.
 """
 
-from typing import Union
-
 import tensorflow as tf
 
 from faketagger.components.perturbations import draws
 
 Range = tuple[float, float]
-Draws = Union[draws.New, draws.OfThePicture]
+Draws = draws.New | draws.OfThePicture
 
 
 class Perturbation:

@@ -1,6 +1,6 @@
-"""Trains one simulator for the repository: half-precision weights, manifest, model card and sheet of samples.
+r"""Trains one simulator for the repository: half-precision weights, manifest, model card and sheet of samples.
 
-    python -m faketagger.components.simulator --generator=stargan --data="TEXT" --licence="TEXT" --examples=DIR \\
+    python -m faketagger.components.simulator --generator=stargan --data="TEXT" --licence="TEXT" --examples=DIR \
         --out=pretrained/simulators
 
 `--examples` is what the pipeline's first step leaves, below its work directory in artifacts/FaceExampleGen/examples.
@@ -53,6 +53,7 @@ _SETTINGS = ("image_size", "width", "depth", "steps", "batch_size", "learning_ra
 
 
 def main(_) -> None:
+    """Trains and packs one simulator."""
     logging.set_verbosity(logging.ERROR)  # TensorFlow tells of every file that it writes.
     config = SimulatorConfig(train=(FLAGS.generator,), **{name: FLAGS[name].value for name in _SETTINGS})
     name = FLAGS.name or FLAGS.generator

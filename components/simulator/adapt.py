@@ -1,10 +1,10 @@
-"""Makes a simulator of a generator that was made elsewhere.
+r"""Makes a simulator of a generator that was made elsewhere.
 
-    python -m faketagger.components.simulator.adapt --out=simulators --name=happy --licence="CC BY 4.0" \\
+    python -m faketagger.components.simulator.adapt --out=simulators --name=happy --licence="CC BY 4.0" \
         --model=DIR --family=attribute_editing --value_range=-1,1 --conditions=happy,old --images=photographs
-    python -m faketagger.components.simulator.adapt --out=simulators --name=stgan_official --licence="research only" \\
+    python -m faketagger.components.simulator.adapt --out=simulators --name=stgan_official --licence="research only" \
         --model=output/128/checkpoints
-    python -m faketagger.components.simulator.adapt --out=simulators --name=stargan_official --licence=MIT \\
+    python -m faketagger.components.simulator.adapt --out=simulators --name=stargan_official --licence=MIT \
         --model=200000-G.npz --discriminator=200000-D.npz
 
 takes a SavedModel (foreign/saved_model.py), a TF1 checkpoint of the official STGAN or AttGAN (foreign/tf1.py), or a

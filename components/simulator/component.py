@@ -12,6 +12,8 @@ from faketagger.components.simulator.executor import Executor
 
 
 class SimulatorSpec(component_spec.ComponentSpec):
+    """What goes into SimulatorStep and what comes out."""
+
     PARAMETERS = {
         "config": component_spec.ExecutionParameter(type=str),
         "checkpoints": component_spec.ExecutionParameter(type=str, optional=True),

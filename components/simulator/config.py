@@ -12,7 +12,7 @@ from faketagger.components.simulator.generators.settings import TrainingSettings
 
 @dataclasses.dataclass(frozen=True)
 class SimulatorConfig(TrainingSettings):
-    """What each training is told (TrainingSettings), and:
+    """What each training is told (TrainingSettings), and which there are.
 
     Attributes:
       train: the simulators to train, of registry.GENERATORS.

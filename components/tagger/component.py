@@ -10,6 +10,8 @@ from faketagger.components.tagger.executor import Executor
 
 
 class TaggerSpec(component_spec.ComponentSpec):
+    """What goes into TaggerStep and what comes out."""
+
     PARAMETERS = {
         "config": component_spec.ExecutionParameter(type=str),
         "checkpoints": component_spec.ExecutionParameter(type=str, optional=True),

@@ -54,9 +54,17 @@ class Outer(Settings):
 
 
 FULL = Outer(
-    steps=3, level="late", limit=5, inner=Inner(share=0.25, names=("a", "b")), shares={"x/y": 0.5}, curves={"c": (1, 2.5)},
-    nested={"a": {"b": 1.5}}, many=(Inner(), Inner(share=1)), mixed={"i": 1, "s": "1", "n": None}, anything=[1, {"a": None}],
-)  # fmt: skip
+    steps=3,
+    level="late",
+    limit=5,
+    inner=Inner(share=0.25, names=("a", "b")),
+    shares={"x/y": 0.5},
+    curves={"c": (1, 2.5)},
+    nested={"a": {"b": 1.5}},
+    many=(Inner(), Inner(share=1)),
+    mixed={"i": 1, "s": "1", "n": None},
+    anything=[1, {"a": None}],
+)
 
 
 @pytest.mark.parametrize("written", [FULL, Outer(steps=1)])

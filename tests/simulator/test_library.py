@@ -320,7 +320,8 @@ def test_a_trained_simulators_manifest_keeps_the_settings_it_was_trained_with(tm
 
 def test_foreign_simulators_of_another_picture_size_are_refused(examples, tmp_path):
     grey = np.full([1, 48, 48, 3], 0.5, np.float32)
-    darker = lambda pictures, _: pictures / 2.0
-    export.save(str(tmp_path / "foreign"), darker, _manifest("large", size=48), _assessor(grey))
+    export.save(
+        str(tmp_path / "foreign"), lambda pictures, _: pictures / 2.0, _manifest("large", size=48), _assessor(grey)
+    )
     with pytest.raises(signatures.ContractError, match="large: expected pictures of 32×32.*found 48×48"):
         training.make_all(examples, str(tmp_path / "made"), CONFIG, str(tmp_path / "kept"), str(tmp_path / "foreign"))

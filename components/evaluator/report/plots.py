@@ -117,7 +117,7 @@ def _draw(axes: Any, curve: Curve, colour: str, line: Any, marker: str) -> None:
     low, high, mean = ([point[end] for _, point in curve.points] for end in ("low", "high", "mean"))
     axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
     # Bars besides: a band of one point cannot be seen. Rounded figures may leave their intervals by a hair.
-    errors = [[max(0.0, m - l) for m, l in zip(mean, low)], [max(0.0, h - m) for m, h in zip(mean, high)]]
+    errors = [[max(0.0, m - end) for m, end in zip(mean, low)], [max(0.0, end - m) for m, end in zip(mean, high)]]
     axes.errorbar(xs, mean, errors, color=colour, linestyle=line, marker=marker, markersize=4, linewidth=1.5,
                   elinewidth=0.8, capsize=2, label=curve.label)  # fmt: skip
 

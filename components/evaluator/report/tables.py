@@ -5,7 +5,7 @@ Pure: what text.py writes as text and Markdown and html.py as HTML.
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from faketagger.components.evaluator.config import BOXES, PLAIN
 from faketagger.components.evaluator.measure.slices import AFTER, CONDITION, SWEEP
@@ -18,7 +18,7 @@ UNKNOWN = "no figure"
 _DASH = "–"
 
 Evaluation = dict[str, Any]
-Figure = Optional[dict[str, float | None]]
+Figure = dict[str, float | None] | None
 
 
 class Comparison(NamedTuple):

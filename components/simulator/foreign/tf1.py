@@ -150,7 +150,7 @@ class _Tensors:
         return any(name.startswith(start) for name in self.shapes)
 
     def count(self, layer: str) -> int:
-        """How many layers there are of a name as slim numbers them: `Genc/Conv`, `Genc/Conv_1`, …"""
+        """How many layers there are of a name as slim numbers them: `Genc/Conv`, `Genc/Conv_1` and so on."""
         matches = [re.match(rf"{layer}(?:_(\d+))?/", name) for name in self.shapes]
         highest = max((int(match[1] or 0) for match in matches if match), default=-1)
         return min(highest + 1, len(self.shapes))  # One missing in between is told of; a wild number is no count.

@@ -14,6 +14,7 @@ def _declared(name, kind="condition"):
     return Slice(name, kind, *name.split("/"), "identity_swap", False)
 
 
+DEMANDS = config.Gate()
 EXPECTED = [Slice("plain", "plain"), *map(_declared, ("swap/anna", "swap/boris", "stgan/smile"))]
 NAMES = [each.name for each in EXPECTED]
 
@@ -61,7 +62,7 @@ def evaluation():
     }
 
 
-def _failed(evaluation, demands=config.Gate(), expected=EXPECTED, compared=False):
+def _failed(evaluation, demands=DEMANDS, expected=EXPECTED, compared=False):
     """The names and reasons of failed checks; checks on the way that the verdict agrees with them."""
     decision = gate.decide(evaluation, demands, expected, compared)
     failed = {check.name: check.reason for check in decision.checks if not check.passed}

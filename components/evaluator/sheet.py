@@ -1,6 +1,6 @@
 """One picture that shows what happens to a tag: original, tagged, residual ×10, after each simulator, what was read.
 
-python -m faketagger.components.evaluator.sheet --model=DIR --simulators=DIR --out=sheet.png PICTURE…
+    python -m faketagger.components.evaluator.sheet --model=DIR --simulators=DIR --out=sheet.png PICTURE…
 """
 
 from absl import app, flags

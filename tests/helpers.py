@@ -22,11 +22,15 @@ def record(pixels, image_id="face-1", **labels):
     return example.SerializeToString()
 
 
+def records_path(directory, split):
+    """The file of a split that `write_records` wrote."""
+    return os.path.join(directory, f"Split-{split}", "data_tfrecord-00000-of-00001.gz")
+
+
 def write_records(directory, split, records):
     """Writes a split of an Examples artifact and returns its file's path."""
-    folder = os.path.join(directory, f"Split-{split}")
-    os.makedirs(folder)
-    path = os.path.join(folder, "data_tfrecord-00000-of-00001.gz")
+    path = records_path(directory, split)
+    os.makedirs(os.path.dirname(path))
     with tf.io.TFRecordWriter(path, "GZIP") as writer:
         for each in records:
             writer.write(each)

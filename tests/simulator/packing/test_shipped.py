@@ -245,7 +245,7 @@ def test_checkpoints_are_kept_apart_by_name_settings_and_examples(examples):
     assert kept == training.checkpoint_directory("kept", "swap", SimulatorConfig.from_json(config.to_json()), examples)
     found = {kept, training.checkpoint_directory("kept", "swap_2", config, examples)}
     found |= {training.checkpoint_directory("kept", "swap", each, examples) for each in others}
-    os.utime(os.path.join(examples, f"Split-{features.TRAIN_SPLIT}", "data.gz"), (1, 1))  # As if made anew.
+    os.utime(helpers.records_path(examples, features.TRAIN_SPLIT), (1, 1))  # As if made anew.
     assert len(found | {training.checkpoint_directory("kept", "swap", config, examples)}) == 6
 
 

@@ -1,5 +1,7 @@
 """The client: tags and reads pictures through a server or, without one, through a SavedModel loaded in this process.
 
+With a secret key (payload.read_key):
+
     client = TaggerClient(connect("localhost:8500"), key)   # or TaggerClient(load("models/faketagger"), key)
     png = client.tag(jpeg, uid=12345)
     client.read(png)   # Reading(candidate=12345, tagged=True, p_value=3e-15, score=…)

@@ -1,6 +1,8 @@
 """One picture that shows what happens to a tag: original, tagged, residual ×10, after each simulator, what was read.
 
     python -m faketagger.components.evaluator.sheet --model=DIR --simulators=DIR --out=sheet.png PICTURE…
+
+Pictures may be of any size: their centre squares are shown.
 """
 
 from absl import app, flags

@@ -48,8 +48,7 @@ def smoke() -> PipelineConfig:
 def demo() -> PipelineConfig:
     """A tagger for your photographs in minutes, at 64×64: the shipped one, trained on through the shipped simulators.
 
-    `python pipelines/run_local.py --images=DIR`, within 20 minutes on 2 cores with set-up; README, Results, has
-    figures.
+    `python pipelines/run_local.py --images=DIR`, within 20 minutes on 2 cores with set-up; docs/results.md has figures.
     """
     return PipelineConfig(
         name="faketagger-demo",
@@ -72,7 +71,7 @@ def demo() -> PipelineConfig:
             gate=Gate(
                 min_fmrr=0.85,
                 fmrr_overrides=dict.fromkeys((*_WHITE_BOX, *_BLACK_BOX), 0.5),
-                # Not read well enough yet to be held to it (README, Results).
+                # Not read well enough yet to be held to it (docs/results.md).
                 ungated=(*_WHOLE_SWAPS, "stargan_2", "stylegan", "stylegan_2", "perturbation/crop_0.9"),
                 min_overall={"white": 0.7, "black": 0.6},
                 min_psnr=33.0,

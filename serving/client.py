@@ -77,7 +77,7 @@ class Reading:
       candidate: the UID that agrees best with the picture, whether or not that means anything. After a strong
         manipulation it is often right though `tagged` is false: good to look a photograph up by, proof of nothing.
       tagged: whether the picture carries a tag made with the key: p_value is at most the model's false positive rate.
-      p_value: the probability, at most, that an untagged picture scores as high, in [0, 1] (DESIGN §4).
+      p_value: the probability, at most, that an untagged picture scores as high, in [0, 1] (docs/design.md).
       score: how well the picture agrees with the tag; its scale is the model's own.
     """
 

@@ -1,4 +1,4 @@
-"""The tf.Example in which a photograph travels from example_gen to every other step (DESIGN §4)."""
+"""The tf.Example in which a photograph travels from example_gen to every other step (docs/design.md)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The JSON beside a SavedModel: `simulator.json` and `tagger.json` (DESIGN §4)."""
+"""The JSON beside a SavedModel: `simulator.json` and `tagger.json` (docs/design.md)."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""UID ▸ message ▸ codeword, and the mask a secret key makes (DESIGN §4).
+"""UID ▸ message ▸ codeword, and the mask a secret key makes (docs/design.md).
 
 The message is the UID in binary. A systematic linear code makes it redundant (FakeTagger §3.3 names channel coding; BCH
 codes are what StegaStamp uses). The codeword is XORed with a mask derived from the key: without the key a tag can be

@@ -1,4 +1,4 @@
-"""The base of every config, manifest and record: typed, frozen, checked on construction, one line of JSON (DESIGN §4).
+"""The base of every config, manifest and record: typed, frozen, checked when made, one line of JSON (docs/design.md).
 
 One strictness for all: no unknown fields, "8" and True are no 8, NaN and infinity are no numbers; a list is taken for a
 tuple, as JSON has none, and a whole number for a float. One form of error for all:

@@ -1,4 +1,4 @@
-"""Names and shapes of the SavedModels' signatures (DESIGN §4), and the check that a loaded one has them."""
+"""Names and shapes of the SavedModels' signatures (docs/design.md), and the check that a loaded one has them."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def _takes(found: tf.TensorSpec, wanted: tf.TensorSpec) -> bool:
 
 
 def check_simulator(model: Any, image_size: int, conditions: int, where: str) -> None:
-    """Checks a loaded simulator against DESIGN §4: its signature, then its output on one grey picture a condition.
+    """Checks a loaded simulator against docs/design.md: its signature, then its output on one grey picture a condition.
 
     Args:
       model: what tf.saved_model.load returned.

@@ -1,4 +1,4 @@
-"""Soft decoding of the channel code in TensorFlow, in batch, and the significance of what was read (DESIGN §4)."""
+"""Soft decoding of the channel code in TensorFlow, in batch, and the significance of what was read (docs/design.md)."""
 
 from typing import NamedTuple
 

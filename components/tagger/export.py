@@ -1,4 +1,4 @@
-"""The tagger as one SavedModel (DESIGN §4): tag, read, encode, decode, describe; its manifest; warm-up requests."""
+"""The tagger as one SavedModel (docs/design.md): tag, read, encode, decode, describe; manifest; warm-up requests."""
 
 import dataclasses
 import io

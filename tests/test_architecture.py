@@ -17,7 +17,13 @@ MAY_IMPORT = {
     "components.perturbations": ("components.contract",),
     "components.example_gen": ("components.contract",),
     "components.faces": ("components.contract",),
-    "components.simulator": ("components.contract", "components.perturbations"),
+    "components.layers": (),
+    "components.simulator": (
+        "components.contract",
+        "components.faces",
+        "components.layers",
+        "components.perturbations",
+    ),
     "components.tagger": ("components.contract", "components.perturbations", "components.simulator"),
     "components.evaluator": (
         "components.contract",
@@ -33,7 +39,7 @@ MAY_IMPORT = {
 # The rooms within a part, in tiers: one imports from itself and from earlier tiers. What is not named is in the last.
 TIERS = {
     "components.simulator": (
-        ("addons", "artifact", "library"),
+        ("artifact", "library", "tools"),
         ("generators",),
         ("config",),
         ("quality",),

@@ -67,8 +67,7 @@ def make_example(
 def parse_example(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor]:
     """A serialized Example as {IMAGE: float32 [image_size, image_size, 3] in [0, 1], IMAGE_ID, ATTRIBUTES: int64 [40]}.
 
-    Raises:
-      tf.errors.InvalidArgumentError: the stored picture is not `image_size` × `image_size`.
+    A stored picture of another side is resized, with antialiasing, and rounded to 8 bits.
     """
     parsed = tf.io.parse_single_example(
         serialized,
@@ -79,8 +78,9 @@ def parse_example(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor
         },
     )
     pixels = tf.io.decode_png(parsed[IMAGE], channels=3)
-    pixels = tf.ensure_shape(pixels, [image_size, image_size, 3])
-    return {**parsed, IMAGE: tf.cast(pixels, tf.float32) / 255.0}
+    pixels = tf.image.resize(tf.cast(pixels, tf.float32), [image_size, image_size], antialias=True)
+    pixels = tf.clip_by_value(tf.round(pixels), 0.0, 255.0)
+    return {**parsed, IMAGE: tf.ensure_shape(pixels / 255.0, [image_size, image_size, 3])}
 
 
 def example_files(examples_uri: str, split: str) -> list[str]:

@@ -158,11 +158,13 @@ def _entry(columns: list[str], row: list[str]) -> Entry:
     if len(row) != len(columns):
         raise ValueError(f"expected {len(columns)} values, found {len(row)}")
     cells = {column: value.strip() for column, value in zip(columns, row)}
-    name, split = _safe_name(cells.pop("image")), cells.pop("split", None)
+    name, split = _safe_name(cells.pop("image")), cells.pop("split", None) or None
     identity = cells.pop("identity", None) or None
     if split is not None and split not in _SPLITS:
         raise ValueError(f"split must be 'train' or 'eval', found '{split}'")
-    return Entry(name, dict(_label(column, value) for column, value in cells.items()), split, identity)
+    # An empty cell: nobody has labelled it.
+    labels = dict(_label(column, value) for column, value in cells.items() if value)
+    return Entry(name, labels, split, identity)
 
 
 def _label(column: str, value: str) -> tuple[str, int]:

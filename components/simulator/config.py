@@ -69,6 +69,10 @@ class SimulatorConfig(TrainingSettings):
         for name in ("steps", "batch_size", "judge_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0.5 < self.zoom <= 1.0:
+            raise ValueError(f"zoom must be over 0.5 to 1, got {self.zoom:g}")
+        if not 0.0 <= self.critic < math.inf:
+            raise ValueError(f"critic must be at least 0 and finite, got {self.critic:g}")
         if not 0.0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate must be over 0 and finite, got {self.learning_rate:g}")
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features, files, manifest, pretrained, signatures
+from faketagger.components.layers import precision
 from faketagger.components.perturbations import catalogue, unseen
 from faketagger.components.simulator import library
 from faketagger.components.simulator.config import SimulatorConfig
@@ -21,7 +22,17 @@ from faketagger.components.simulator.quality.judge import Judge, train_judge
 
 _EPOCH_STEPS = 100  # A checkpoint and a line of progress each.
 _ASSESSED = 64  # Eval pictures.
-_RECORDED = ("depth", "steps", "batch_size", "learning_rate", "judge_steps", "seed")  # Settings that a manifest keeps.
+_RECORDED = (
+    "depth",
+    "steps",
+    "batch_size",
+    "learning_rate",
+    "judge_steps",
+    "seed",
+    "zoom",
+    "critic",
+    "bfloat16",
+)  # Settings that a manifest keeps.
 
 
 def make_all(
@@ -51,7 +62,7 @@ def make_all(
         return made + _take_in(foreign, directory, config, assessor)
     made += [_expand(name, directory, config, assessor) for name in config.shipped]
     if config.train:
-        faces = read_faces(examples_uri, features.TRAIN_SPLIT, config.image_size)
+        faces = read_faces(examples_uri, features.TRAIN_SPLIT, config.stored_side)
         _check_trainable(faces, config)
         assessor = with_judge(assessor, faces, config)
         for name in config.train:
@@ -171,6 +182,7 @@ def train(
     Returns:
       The trained model and its manifest, without what an assessor measures.
     """
+    precision.use_bfloat16(config.bfloat16)
     model = GENERATORS[generator].build_for(config, faces)
     epoch_steps = min(_EPOCH_STEPS, config.steps)
     epochs = -(-config.steps // epoch_steps)
@@ -182,6 +194,7 @@ def train(
         callbacks=[_Clock(), keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False)],
     )
     if judge and isinstance(model, AttributeEditor):
+        precision.use_bfloat16(False)  # As it will be used.
         intensity.calibrate(model, faces, judge)
     described = manifest.SimulatorManifest(
         name=generator,

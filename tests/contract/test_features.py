@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from faketagger.components.contract import features, images
 from faketagger.tests import helpers
@@ -36,9 +35,13 @@ def test_an_incomplete_attribute_list_is_refused_by_picture():
         features.make_example(b"", "face-9", "drawn", [0, 1, 0], 8, 8)
 
 
-def test_a_picture_of_another_size_is_refused():
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        features.parse_example(helpers.record(PIXELS), 16)
+def test_a_picture_of_another_size_is_resized_to_8_bit_values():
+    stripes = np.zeros([8, 8, 3], np.uint8)
+    stripes[:, ::2] = 255
+    small = features.parse_example(helpers.record(stripes), 4)[features.IMAGE].numpy()
+    assert small.shape == (4, 4, 3)
+    assert np.abs(small - 0.5).max() < 0.2  # Antialiased: the stripes are gone.
+    np.testing.assert_allclose(small * 255.0, np.round(small * 255.0), atol=1e-4)
 
 
 def test_a_split_is_read_in_order_and_up_to_the_limit(tmp_path):

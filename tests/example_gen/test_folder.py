@@ -73,7 +73,6 @@ def test_a_csv_chooses_the_images_and_gives_labels_split_and_identity(tmp_path):
         ("image,Tall\nx.jpg,1\n", 1, "unknown columns \\['Tall'\\]"),
         ("image,Male,Male\nx.jpg,1,1\n", 1, "a column is there twice"),
         ("image,Male\nx.jpg,1\ny.jpg,2\n", 3, "Male must be 0 or 1"),
-        ("image,Male\nx.jpg,\n", 2, "Male must be 0 or 1"),
         ("image,Male\nx.jpg\n", 2, "expected 2 values, found 1"),
         ("image,split\nx.jpg,test\n", 2, "split must be 'train' or 'eval', found 'test'"),
         ("image\nx.jpg\n./x.jpg\n", 3, "'x.jpg' is listed already in line 2"),
@@ -86,6 +85,13 @@ def test_a_broken_csv_is_refused_with_its_line(tmp_path, text, line, message):
     _csv(tmp_path, text)
     with pytest.raises(ValueError, match=f"attributes.csv, line {line}: .*{message}"):
         image_folder.list_folder(str(tmp_path))
+
+
+def test_empty_cells_leave_label_split_and_identity_unknown(tmp_path):
+    _csv(tmp_path, "image,Male,Young,split,identity\nx.jpg,,1,,\ny.jpg,0,,eval,7\n")
+    entries = {entry.name: entry for entry in image_folder.list_folder(str(tmp_path))}
+    assert entries["x.jpg"] == image_folder.Entry("x.jpg", {"Young": 1})
+    assert entries["y.jpg"] == image_folder.Entry("y.jpg", {"Male": 0}, "eval", "7")
 
 
 def test_a_csv_in_another_encoding_is_refused_with_its_line(tmp_path):

@@ -21,7 +21,14 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features
-from faketagger.components.simulator.generators.base import MIN_LABELLED, Faces, Generator, decaying_adam, learnable
+from faketagger.components.simulator.generators.base import MIN_LABELLED, Faces, Generator, learnable, window
+from faketagger.components.simulator.generators.critics import (
+    SpectralConv2D,
+    build_patch_critic,
+    critic_layer,
+    hinge_loss,
+)
+from faketagger.components.simulator.generators.optimiser import decaying_adam
 from faketagger.components.simulator.generators.settings import TrainingSettings
 
 _CONDITION_NAMES = {"Male": "gender", "Smiling": "happy"}  # As the papers call them; others are lower-case.
@@ -117,10 +124,10 @@ class AttributeEditor(Generator):
 
         def pick(draw):  # Uniform in 0 … 2³² − 1.
             index = tf.searchsorted(cumulative / cumulative[-1], [tf.cast(draw, tf.float64) / 2.0**32], side="right")[0]
-            picture = tf.cast(pixels[index], tf.float32) / 255.0
+            picture = window(tf.cast(pixels[index], tf.float32) / 255.0, settings.image_size)
             return tint(shift(tf.image.random_flip_left_right(picture))), known[index]
 
-        return tf.data.Dataset.random(seed=settings.seed).map(pick).batch(settings.batch_size)
+        return tf.data.Dataset.random(seed=settings.seed).map(pick, tf.data.AUTOTUNE).batch(settings.batch_size)
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         images, labels = data
@@ -287,15 +294,6 @@ def attribute_loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(tf.reduce_sum(known * each), tf.reduce_sum(known))
 
 
-def hinge_loss(realness: Sequence[tf.Tensor]) -> tf.Tensor:
-    """The critics' loss, their mean; each one's realness is [2·B, …], first of real pictures, then of made ones."""
-    losses = []
-    for each in realness:
-        of_real, of_made = tf.split(each, 2)
-        losses.append(tf.reduce_mean(tf.nn.relu(1.0 - of_real)) + tf.reduce_mean(tf.nn.relu(1.0 + of_made)))
-    return tf.add_n(losses) / len(losses)
-
-
 def build_critic(side: int, width: int, attributes: int) -> keras.Model:
     """Pictures [B, side, side, 3] in [0, 1] → realness [B, h, h, 1] and attribute logits [B, attributes]; h is 4 to 7.
 
@@ -305,45 +303,8 @@ def build_critic(side: int, width: int, attributes: int) -> keras.Model:
     x = keras.layers.Rescaling(2.0, -1.0)(images)
     channels = width
     while x.shape[1] >= 8:
-        x = _critic_layer(x, channels)
+        x = critic_layer(x, channels)
         channels = min(2 * channels, 8 * width)
     realness = SpectralConv2D(1, 3, padding="same")(x)
     logits = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
     return keras.Model(images, [realness, keras.layers.Dense(attributes)(logits)], name="critic")
-
-
-def build_patch_critic(width: int) -> keras.Model:
-    """Pictures [B, S, S, 3] in [0, 1], any side → realness of patches of 38 pixels [B, S/8, S/8, 1]."""
-    images = keras.Input([None, None, 3])
-    x = keras.layers.Rescaling(2.0, -1.0)(images)
-    for multiple in (1, 2, 4):
-        x = _critic_layer(x, multiple * width)
-    realness = SpectralConv2D(1, 3, padding="same")(x)
-    return keras.Model(images, realness, name="patch_critic")
-
-
-def _critic_layer(x, channels: int):
-    return keras.layers.LeakyReLU(0.2)(SpectralConv2D(channels, 4, 2, "same")(x))
-
-
-class SpectralConv2D(keras.layers.Conv2D):
-    """Conv2D whose kernel, as a matrix [height · width · in, out], is divided by its largest singular value.
-
-    Miyato et al. 2018, "Spectral Normalization", algorithm 1: one power iteration a training step. Keras' own layer
-    of that name fails in a graph (it asks a tensor for its truth).
-    """
-
-    def build(self, input_shape):
-        super().build(input_shape)
-        self.singular_vector = self.add_weight(
-            "singular_vector", [self.filters, 1], initializer=keras.initializers.RandomNormal(), trainable=False
-        )
-
-    def call(self, inputs, training=False):
-        matrix = tf.reshape(self.kernel, [-1, self.filters])
-        left = tf.stop_gradient(tf.math.l2_normalize(matrix @ self.singular_vector))
-        right = tf.stop_gradient(tf.math.l2_normalize(tf.matmul(matrix, left, transpose_a=True)))
-        if training:
-            self.singular_vector.assign(right)
-        largest = tf.reduce_sum(left * (matrix @ right))
-        return self.convolution_op(inputs, self.kernel / largest) + self.bias

@@ -9,6 +9,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features, images
+from faketagger.components.simulator.generators.critics import PatchAdversary
+from faketagger.components.simulator.generators.optimiser import decaying_adam
 from faketagger.components.simulator.generators.settings import TrainingSettings
 
 MIN_LABELLED = 8  # Pictures with and without an attribute below which neither a judge nor an editor can learn it.
@@ -32,6 +34,13 @@ class Faces:
     def pictures(self) -> np.ndarray:
         """float32 [N, S, S, 3] in [0, 1], made anew each time: for the few of an eval split."""
         return images.to_float(self.pixels)
+
+    def resized(self, side: int) -> "Faces":
+        """The same pictures at another side."""
+        if self.pixels.shape[1] == side:
+            return self
+        small = tf.image.resize(self.pictures, [side, side], antialias=True)
+        return Faces(images.to_uint8(small.numpy()), self.attributes)
 
     def first(self, count: int) -> "Faces":
         """The first `count` of them."""
@@ -57,15 +66,32 @@ def learnable(faces: Faces) -> list[str]:
     return [name for name, (_, without, having) in counts if min(without, having) >= MIN_LABELLED]
 
 
-def endless(pixels: np.ndarray, seed: int) -> tf.data.Dataset:
-    """Pictures uint8 [N, S, S, 3] without end, float32 [S, S, 3] in [0, 1], in random order and flipped at random.
+def window(picture: tf.Tensor, side: int) -> tf.Tensor:
+    """A random square window of a picture [T, T, 3], at least `side` pixels wide and resized to it: [side, side, 3].
+
+    Tools cut faces out closer or wider than data sets do, and not always in the middle.
+    """
+    largest = picture.shape[0]
+    if largest == side:
+        return picture
+    cut = tf.random.uniform([], side, largest + 1, tf.int32)
+    shown = tf.image.resize(tf.image.random_crop(picture, [cut, cut, 3]), [side, side], antialias=True)
+    return tf.ensure_shape(shown, [side, side, 3])
+
+
+def endless(pixels: np.ndarray, settings: TrainingSettings) -> tf.data.Dataset:
+    """Windows of pictures uint8 [N, T, T, 3] without end, float32 [S, S, 3] in [0, 1], shuffled and flipped at random.
 
     Their numbers are shuffled, as a buffer of pictures would hold all of them once more.
     """
     kept = tf.constant(pixels)
-    order = tf.data.Dataset.range(len(pixels)).shuffle(len(pixels), seed=seed).repeat()
-    pictures = order.map(lambda number: tf.cast(kept[number], tf.float32) / 255.0)
-    return pictures.map(tf.image.random_flip_left_right)
+    order = tf.data.Dataset.range(len(pixels)).shuffle(len(pixels), seed=settings.seed).repeat()
+
+    def vary(number: tf.Tensor) -> tf.Tensor:
+        picture = window(tf.cast(kept[number], tf.float32) / 255.0, settings.image_size)
+        return tf.image.random_flip_left_right(picture)
+
+    return order.map(vary, tf.data.AUTOTUNE)
 
 
 class Depth(NamedTuple):
@@ -85,6 +111,7 @@ class Generator(keras.Model, abc.ABC):
       DEPTH: what it takes for `depth`, where it can be made deeper.
       conditions: the names of `condition`'s values.
       image_size: the side of its pictures.
+      adversary: the patch critic of a training whose settings ask for one.
     """
 
     FAMILY: str
@@ -92,6 +119,7 @@ class Generator(keras.Model, abc.ABC):
     DEPTH: Depth | None = None
     conditions: tuple[str, ...]
     image_size: int
+    adversary: PatchAdversary | None = None
 
     @classmethod
     def check_size(cls, image_size: int, depth: int | None) -> None:
@@ -107,6 +135,11 @@ class Generator(keras.Model, abc.ABC):
     def networks(self) -> list[keras.Model]:
         """What `simulate` uses, in a fixed order: their weights are the simulator."""
 
+    @property
+    def generator_variables(self) -> list[tf.Variable]:
+        """What the generator's optimiser trains."""
+        return [variable for network in self.networks for variable in network.trainable_variables]
+
     @classmethod
     @abc.abstractmethod
     def build_for(cls, settings: TrainingSettings, faces: Faces) -> "Generator":
@@ -119,7 +152,9 @@ class Generator(keras.Model, abc.ABC):
     def compile_for(self, settings: TrainingSettings, steps: int) -> None:
         """Sets the optimisers up, their state created, for `steps` steps of training; a subclass adds a critic's."""
         self.compile(decaying_adam(settings.learning_rate, steps))
-        self.optimizer.build(self.trainable_variables)
+        self.optimizer.build(self.generator_variables)
+        if settings.critic:
+            self.adversary = PatchAdversary(settings.critic, settings.learning_rate, steps, settings.width)
 
     @abc.abstractmethod
     def batches(self, faces: Faces, settings: TrainingSettings) -> tf.data.Dataset:
@@ -128,9 +163,3 @@ class Generator(keras.Model, abc.ABC):
     @abc.abstractmethod
     def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """float32 [B, S, S, 3] in [0, 1] and int32 [B] → the same shape and range; differentiable."""
-
-
-def decaying_adam(learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
-    """Adam as GANs are trained with, its rate decayed to a twentieth along a cosine."""
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=0.05)
-    return keras.optimizers.Adam(schedule, beta_1=0.5, clipnorm=1.0)

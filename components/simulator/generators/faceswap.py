@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from faketagger.components.simulator.addons import dense_image_warp
+from faketagger.components.layers.addons import dense_image_warp
+from faketagger.components.layers.normalisation import GroupNormalization
 from faketagger.components.simulator.generators.base import Faces, Generator, endless
 from faketagger.components.simulator.generators.face_mask import soft_face_mask
 from faketagger.components.simulator.generators.settings import TrainingSettings
@@ -25,7 +26,7 @@ _WARP_PIXELS = 0.03  # Standard deviation of the training warp, as a share of th
 
 def _block(x, channels: int, stride: int = 1):
     x = keras.layers.Conv2D(channels, 3, stride, "same")(x)
-    x = keras.layers.GroupNormalization(groups=8)(x)
+    x = GroupNormalization(groups=8)(x)
     return keras.layers.LeakyReLU(0.2)(x)
 
 
@@ -87,7 +88,7 @@ class FaceSwap(Generator):
         return cls(settings.image_size, settings.width)
 
     def batches(self, faces: Faces, settings: TrainingSettings) -> tf.data.Dataset:
-        groups = (endless(pixels, settings.seed) for pixels in _groups(faces))
+        groups = (endless(pixels, settings) for pixels in _groups(faces))
         return tf.data.Dataset.zip(tuple(groups)).batch(settings.batch_size)
 
     def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
@@ -108,14 +109,16 @@ class FaceSwap(Generator):
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
             latents = tf.split(self.encoder(warp(tf.concat(data, 0)), training=True), 2)
-            loss = tf.add_n(
-                [
-                    reconstruction_loss(images, decoder(latent, training=True))
-                    for images, latent, decoder in zip(data, latents, self.decoders)
-                ]
-            )
-        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
-        return {"loss": loss}
+            made = [decoder(latent, training=True) for latent, decoder in zip(latents, self.decoders)]
+            loss = tf.add_n([reconstruction_loss(*each) for each in zip(data, made)])
+            if self.adversary:
+                # The swapped faces too: they are what the simulator makes, and no other loss sees them.
+                made += [decoder(latent, training=True) for latent, decoder in zip(latents[::-1], self.decoders)]
+                loss += self.adversary.fooling_loss(tf.concat(made, 0), self.optimizer.iterations)
+        self.optimizer.minimize(loss, self.generator_variables, tape=tape)
+        if not self.adversary:
+            return {"loss": loss}
+        return {"loss": loss, "critic": self.adversary.train(tf.concat([*data, *data], 0), tf.concat(made, 0))}
 
 
 def _groups(faces: Faces) -> tuple[np.ndarray, np.ndarray]:

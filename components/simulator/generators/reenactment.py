@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from faketagger.components.simulator.addons import dense_image_warp
+from faketagger.components.layers.addons import dense_image_warp
+from faketagger.components.layers.normalisation import GroupNormalization
 from faketagger.components.simulator.generators.base import Faces, Generator, endless
 from faketagger.components.simulator.generators.face_mask import soft_face_mask
 from faketagger.components.simulator.generators.faceswap import reconstruction_loss, warp
@@ -192,7 +193,7 @@ def motion_side(image_size: int) -> int:
 def _block(x, channels: int, stride: int = 1):
     x = keras.layers.Conv2D(channels, 3, stride, "same", use_bias=False)(x)
     # One group: with few channels in each, a picture's own colours would be normalised away.
-    return keras.layers.ReLU()(keras.layers.GroupNormalization(groups=1)(x))
+    return keras.layers.ReLU()(GroupNormalization(groups=1)(x))
 
 
 def _residual_block(x):
@@ -289,7 +290,7 @@ class Reenactment(Generator):
         return cls(settings.image_size, settings.width)
 
     def batches(self, faces: Faces, settings: TrainingSettings) -> tf.data.Dataset:
-        return endless(faces.pixels, settings.seed).batch(settings.batch_size)
+        return endless(faces.pixels, settings).batch(settings.batch_size)
 
     def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """Reenacts float32 [B, S, S, 3] in [0, 1] as `condition` [B], an index of `conditions`, says."""
@@ -330,32 +331,40 @@ class Reenactment(Generator):
     def train_step(self, data: tf.Tensor) -> dict[str, tf.Tensor]:
         deformed, shown = deform(data)
         with tf.GradientTape() as tape:
-            losses = self.losses(data, deformed, shown)
+            losses, made = self.losses(data, deformed, shown)
             geometry = losses["keypoints"] + losses["places"] + losses["motion"]
             loss = losses["reconstruction"] + _GEOMETRY_WEIGHT * geometry
-        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
+            if self.adversary:
+                loss += self.adversary.fooling_loss(made, self.optimizer.iterations)
+        self.optimizer.minimize(loss, self.generator_variables, tape=tape)
+        if self.adversary:
+            losses["critic"] = self.adversary.train(data, made)
         return {"loss": loss, **losses}
 
-    def losses(self, photographs: tf.Tensor, deformed: tf.Tensor, shown: tf.Tensor) -> dict[str, tf.Tensor]:
+    def losses(
+        self, photographs: tf.Tensor, deformed: tf.Tensor, shown: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """How far the photographs are from being restored; `deformed` and `shown` are what `deform` makes of them.
 
         Returns:
           Scalars: `reconstruction`, faceswap's; `keypoints`, how far those found in the deformed picture are from those
           in the photograph, there (FOMM §3.3, "Imposing equivariance constraint"); `places`, how far the keypoints are
           from PLACES on average over the batch, or they would drift; `motion`, how far from its place the dense motion
-          leaves a pixel.
+          leaves a pixel. And the restored photographs.
         """
         heat_maps = self.heat_maps(tf.concat([deformed, jitter_colours(photographs)], 0))
         side = heat_maps.shape[1]
         source, driving = tf.split(expectation(heat_maps, grid(side)[None]), 2)
         shown = _shrink(shown, side)
         motion, carried = self._motion(deformed, source, driving)
-        return {
-            "reconstruction": reconstruction_loss(photographs, self._render(deformed, motion, carried)),
+        made = self._render(deformed, motion, carried)
+        losses = {
+            "reconstruction": reconstruction_loss(photographs, made),
             "keypoints": tf.reduce_mean(tf.abs(expectation(tf.split(heat_maps, 2)[0], shown) - driving)),
             "places": tf.reduce_mean(tf.abs(tf.reduce_mean(driving, 0) - _PLACES)),
             "motion": tf.reduce_mean(tf.abs(move(shown, motion) - grid(side))),
         }
+        return losses, made
 
 
 def _moved_copies(images: tf.Tensor, motions: tf.Tensor) -> tf.Tensor:

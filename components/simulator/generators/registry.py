@@ -1,5 +1,6 @@
 """Every generator that can be trained, by name: a new one is a file beside this one and a line here."""
 
+from faketagger.components.simulator.generators.autoencoder import Autoencoder
 from faketagger.components.simulator.generators.base import Depth, Generator
 from faketagger.components.simulator.generators.faceswap import FaceSwap
 from faketagger.components.simulator.generators.reenactment import Reenactment
@@ -8,6 +9,7 @@ from faketagger.components.simulator.generators.stgan import STGAN
 from faketagger.components.simulator.generators.stylegan import StyleGAN
 
 GENERATORS: dict[str, type[Generator]] = {
+    "autoencoder": Autoencoder,
     "faceswap": FaceSwap,
     "reenactment": Reenactment,
     "stargan": StarGAN,

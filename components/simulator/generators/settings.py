@@ -14,6 +14,10 @@ class TrainingSettings:
     batch_size: pictures a step, from each group where there are two; at least 1.
     learning_rate: of Adam, over 0.
     seed: for initial weights and shuffling.
+    zoom: the least share of the side that a training window shows of a picture, over 0.5 to 1; at 1 all of it.
+    critic: weight of a patch critic in the loss of generators that learn to restore pictures; 0 for none.
+    attention: whether stargan also makes a mask of what it changes (GANimation).
+    bfloat16: whether convolutions are computed in bfloat16 (layers/precision.py).
     """
 
     image_size: int = 64
@@ -23,3 +27,12 @@ class TrainingSettings:
     batch_size: int = 16
     learning_rate: float = 5e-4
     seed: int = 1
+    zoom: float = 1.0
+    critic: float = 0.0
+    attention: bool = False
+    bfloat16: bool = False
+
+    @property
+    def stored_side(self) -> int:
+        """The side at which training pictures are read: of it the tightest window still has image_size pixels."""
+        return round(self.image_size / self.zoom)

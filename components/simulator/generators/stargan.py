@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow import keras
 
-from faketagger.components.simulator.addons import InstanceNormalization
+from faketagger.components.layers.normalisation import GroupNormalization
 from faketagger.components.simulator.generators.attribute_editing import AttributeEditor, editable_attributes
 from faketagger.components.simulator.generators.base import Depth, Faces
 from faketagger.components.simulator.generators.settings import TrainingSettings
@@ -29,6 +29,8 @@ class StarGAN(AttributeEditor):
       width: channels of the first layer; the paper's is 64, 16 to 24 suit two cores.
       attributes: the names of the attributes it edits.
       blocks: residual blocks; the paper has 6.
+      attention: whether the generator also makes a mask of what it changes, and the rest is the picture itself
+        (Pumarola et al. 2018, "GANimation", eq. 1). The paper's paints the whole picture anew.
       intensities: of the simulated edits (attribute_editing.AttributeEditor).
     """
 
@@ -43,25 +45,35 @@ class StarGAN(AttributeEditor):
         width: int,
         attributes: Sequence[str],
         blocks: int = _BLOCKS,
+        attention: bool = False,
         intensities: Sequence[float] | None = None,
     ):
         super().__init__(image_size, width, attributes, intensities)
-        self.blocks = blocks
-        self.generator = build_generator(width, len(attributes), blocks)
+        self.blocks, self.attention = blocks, attention
+        self.generator = build_generator(width, len(attributes), blocks, attention)
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {**super().settings, "blocks": self.blocks}
+        return {**super().settings, "blocks": self.blocks, "attention": self.attention}
 
     @classmethod
     def build_for(cls, settings: TrainingSettings, faces: Faces) -> "StarGAN":
-        return cls(settings.image_size, settings.width, editable_attributes(faces), settings.depth or _BLOCKS)
+        return cls(
+            settings.image_size,
+            settings.width,
+            editable_attributes(faces),
+            settings.depth or _BLOCKS,
+            settings.attention,
+        )
 
     def edit(self, images: tf.Tensor, labels: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Paints pictures float32 [B, S, S, 3] in [0, 1] with the attributes of `labels` float32 [B, A], 0 or 1."""
         planes = labels[:, None, None, :] * tf.ones_like(images[..., :1])
         made = self.generator(tf.concat([images * 2.0 - 1.0, planes], -1), training=training)
-        return (made + 1.0) / 2.0
+        if not self.attention:
+            return (made + 1.0) / 2.0
+        colours, changed = (made[..., :3] + 1.0) / 2.0, made[..., 3:]
+        return images + changed * (colours - images)
 
     def edit_and_reconstruct(
         self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor
@@ -84,7 +96,7 @@ def _as_input(labels: tf.Tensor) -> tf.Tensor:
     return tf.where(labels < 0, 0.5, labels)
 
 
-def build_generator(width: int, attributes: int, blocks: int) -> keras.Model:
+def build_generator(width: int, attributes: int, blocks: int, attention: bool = False) -> keras.Model:
     """Pictures in [−1, 1] with the target labels as planes → pictures [B, S, S, 3] in [−1, 1].
 
     The input is [B, S, S, 3 + attributes], S any multiple of 4.
@@ -100,8 +112,11 @@ def build_generator(width: int, attributes: int, blocks: int) -> keras.Model:
     for place, multiple in ((9 + blocks, 2), (12 + blocks, 1)):
         x = _transposed_conv(x, multiple * width, f"main.{place}")
         x = keras.layers.ReLU()(_norm(x, f"main.{place + 1}"))
-    x = _conv(x, 3, 7, 1, f"main.{15 + blocks}")
-    return keras.Model(planes, keras.activations.tanh(x), name="generator")
+    made = keras.activations.tanh(_conv(x, 3, 7, 1, f"main.{15 + blocks}"))
+    if attention:
+        changed = keras.layers.Conv2D(1, 7, padding="same", activation="sigmoid", name="attention")(x)
+        made = tf.concat([made, changed], -1)
+    return keras.Model(planes, made, name="generator")
 
 
 def _residual_block(x, name: str):
@@ -131,4 +146,4 @@ def _initial() -> keras.initializers.Initializer:
 
 
 def _norm(x, name: str):
-    return InstanceNormalization(epsilon=1e-5, name=name)(x)
+    return GroupNormalization(x.shape[-1], epsilon=1e-5, name=name)(x)  # Instance normalisation.

@@ -25,8 +25,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from faketagger.components.simulator.generators.base import Faces, Generator, decaying_adam, endless
+from faketagger.components.layers.normalisation import GroupNormalization
+from faketagger.components.simulator.generators.base import Faces, Generator, endless
 from faketagger.components.simulator.generators.faceswap import reconstruction_loss
+from faketagger.components.simulator.generators.optimiser import decaying_adam
 from faketagger.components.simulator.generators.settings import TrainingSettings
 from faketagger.components.simulator.generators.stylegan_layers import (
     EqualisedDense,
@@ -106,7 +108,7 @@ def build_synthesis(image_size: int, width: int) -> keras.Model:
 def _halved(x, channels: int, normalise: bool):
     x = keras.layers.Conv2D(channels, 3, 2, "same")(x)
     if normalise:
-        x = keras.layers.GroupNormalization(groups=8)(x)
+        x = GroupNormalization(groups=8)(x)
     return keras.layers.LeakyReLU(0.2)(x)
 
 
@@ -121,7 +123,7 @@ def build_encoder(image_size: int, width: int) -> keras.Model:
         x = _halved(x, _channels(side, image_size, width), normalise=True)
         if side == code_side(image_size):
             code = keras.layers.Conv2D(2 * width, 3, padding="same")(x)
-            code = keras.layers.GroupNormalization(groups=2 * width, center=False, scale=False)(code)
+            code = GroupNormalization(groups=2 * width, center=False, scale=False)(code)
     offsets = keras.layers.Dense(layers * 8 * width)(keras.layers.GlobalAveragePooling2D()(x))
     return keras.Model(images, [keras.layers.Reshape([layers, 8 * width])(offsets), code], name="encoder")
 
@@ -191,7 +193,7 @@ class StyleGAN(Generator):
         self.critic_optimizer.build(self.critic.trainable_variables)
 
     def batches(self, faces: Faces, settings: TrainingSettings) -> tf.data.Dataset:
-        return endless(faces.pixels, settings.seed).batch(settings.batch_size)
+        return endless(faces.pixels, settings).batch(settings.batch_size)
 
     def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """Synthesises float32 [B, S, S, 3] in [0, 1] anew as `condition` [B], an index of `conditions`, says."""

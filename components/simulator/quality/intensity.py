@@ -18,7 +18,7 @@ from faketagger.components.simulator.quality.judge import Judge
 INTENSITIES = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9, 2.0, 2.2)  # Those tried.
 _SEEN = 0.9  # The share of edits to be seen; the judge, trained on these photographs, sees fewer on others.
 _MIN_PSNR = 16.3  # dB that an edit keeps of the picture, on average; with less it is hardly an edit any more.
-_PICTURES = 128
+_PICTURES = 512
 _BATCH = 32
 
 
@@ -37,10 +37,10 @@ def calibrate(model: AttributeEditor, faces: Faces, judge: Judge) -> None:
 
     Args:
       model: trained.
-      faces: of the train split; the first 128 are edited.
+      faces: of the train split; the first 512 are edited.
       judge: says whether an edit is seen.
     """
-    faces, before = faces.first(_PICTURES), model.intensities
+    faces, before = faces.first(_PICTURES).resized(model.image_size), model.intensities
     judged = [each for each in judge.attributes if np.any(faces.labels(each) != features.UNKNOWN)]
     known = [index for index, attribute in enumerate(model.attributes) if attribute in judged]
     tried: dict[int, dict[float, Tried]] = {index: {} for index in known}

@@ -8,7 +8,7 @@ from tensorflow import keras
 from faketagger.components.contract import images, manifest
 from faketagger.components.simulator import library
 from faketagger.components.simulator.config import SimulatorConfig
-from faketagger.components.simulator.generators import attribute_editing, stargan, stgan
+from faketagger.components.simulator.generators import attribute_editing, critics, stargan, stgan
 from faketagger.components.simulator.generators.base import Faces
 from faketagger.components.simulator.generators.stargan import StarGAN
 from faketagger.components.simulator.generators.stgan import STGAN
@@ -171,11 +171,11 @@ def test_the_hinge_loss_asks_real_over_one_and_made_under_minus_one():
     first = np.float32([[2.0], [0.5], [-3.0], [0.0]])  # Real, real, made, made.
     second = np.float32([[1.0], [1.0], [1.0], [-2.0]])
     expected = ((0 + 0.5) / 2 + (0 + 1) / 2 + 0 + (2 + 0) / 2) / 2
-    assert attribute_editing.hinge_loss([first, second]).numpy() == pytest.approx(expected)
+    assert critics.hinge_loss([first, second]).numpy() == pytest.approx(expected)
 
 
 def test_a_spectral_convolution_divides_its_kernel_by_the_largest_singular_value():
-    layer = attribute_editing.SpectralConv2D(4, 1)
+    layer = critics.SpectralConv2D(4, 1)
     unit_pictures = tf.reshape(tf.eye(6), [6, 1, 1, 6])  # What it makes of them is its matrix.
     layer(unit_pictures)
     kernel = np.random.default_rng(5).normal(size=[6, 4]).astype(np.float32)
@@ -417,3 +417,13 @@ def test_large_pictures_are_halved_in_the_first_steps_also_after_a_resume(large,
     for _ in range(3):
         large.train_step(data)
     assert sides == [(64, 0.75)] * 3 + [(128, 0.0)] * 2
+
+
+def test_attention_leaves_the_picture_alone_where_its_mask_is_shut():
+    model = StarGAN(32, 8, ["Male", "Young"], blocks=1, attention=True)
+    mask = model.generator.get_layer("attention")
+    mask.set_weights([np.zeros(mask.kernel.shape), [-20.0]])
+    pictures = tf.random.stateless_uniform([2, 32, 32, 3], [1, 2])
+    np.testing.assert_allclose(model.edit(pictures, tf.zeros([2, 2])), pictures, atol=1e-5)
+    mask.set_weights([np.zeros(mask.kernel.shape), [20.0]])
+    assert np.abs(model.edit(pictures, tf.zeros([2, 2])) - pictures).max() > 0.1

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generators.faceswap import FaceSwap
+from faketagger.components.simulator.generators.settings import TrainingSettings
 from faketagger.tests.simulator.helpers import faces_of
 
 SIZE = 32
@@ -36,3 +38,15 @@ def test_the_groups_are_women_and_men_and_the_unlabelled_are_in_neither(model):
 @pytest.mark.parametrize("male", [[-1] * 6, [1] * 6, [0, 0, -1, 0, 0, 0]])
 def test_without_labels_of_both_kinds_the_groups_are_any_two_halves(model, male):
     assert _shown(model, male) == [[0, 2, 4], [1, 3, 5]]
+
+
+def test_a_patch_critic_is_trained_beside_and_kept_out_of_the_generators_variables():
+    settings = TrainingSettings(image_size=32, width=8, batch_size=2, critic=0.1)
+    model = FaceSwap(32, 8)
+    model.compile_for(settings, 10)
+    critic = [each.numpy() for each in model.adversary.critic.trainable_variables]
+    losses = model.train_step((tf.random.uniform([2, 32, 32, 3]), tf.random.uniform([2, 32, 32, 3])))
+    assert np.isfinite(float(losses["critic"]))
+    assert any(np.any(each.numpy() != old) for each, old in zip(model.adversary.critic.trainable_variables, critic))
+    ours = {id(each) for each in model.generator_variables}
+    assert not ours & {id(each) for each in model.adversary.critic.variables}

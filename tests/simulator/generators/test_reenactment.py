@@ -160,12 +160,12 @@ def test_untrained_keypoints_are_at_their_places(model):
 def test_an_undeformed_picture_has_no_geometric_loss_and_a_shift_that_is_not_followed_costs_its_length(model):
     pictures = tf.constant(_drawn_faces())
     places = np.stack([reenactment.grid(SIZE)] * 2)
-    still = model.losses(pictures, pictures, tf.constant(places))
+    still = model.losses(pictures, pictures, tf.constant(places))[0]
     assert float(still["keypoints"]) == pytest.approx(0, abs=1e-5)
     assert float(still["motion"]) == pytest.approx(0, abs=1e-5)
     found = model.keypoints(pictures).numpy().mean(0)
     assert float(still["places"]) == pytest.approx(np.abs(found - KEYPOINTS).mean(), abs=1e-5)
-    shifted = model.losses(pictures, pictures, tf.constant(places + np.float32([0.1, -0.05])))
+    shifted = model.losses(pictures, pictures, tf.constant(places + np.float32([0.1, -0.05])))[0]
     assert float(shifted["keypoints"]) == pytest.approx(0.075, abs=1e-5)
     assert float(shifted["motion"]) == pytest.approx(0.075, abs=1e-5)
 
@@ -178,7 +178,9 @@ def test_the_reconstruction_loss_is_that_of_the_photograph_and_what_is_made_of_t
     made = model._render(deformed, *model._motion(deformed, found, there))
     expected = tf.reduce_mean(tf.abs(pictures - made)) + tf.reduce_mean(1 - tf.image.ssim(pictures, made, 1.0)) / 2
     # Untrained, the detector sees nothing, so jittered colours change nothing.
-    assert float(model.losses(pictures, deformed, places)["reconstruction"]) == pytest.approx(float(expected), abs=1e-4)
+    assert float(model.losses(pictures, deformed, places)[0]["reconstruction"]) == pytest.approx(
+        float(expected), abs=1e-4
+    )
 
 
 def test_training_restores_the_pictures_better_and_undoes_the_deformation(trained):
@@ -201,7 +203,7 @@ def test_every_part_gets_a_gradient(trained):
     model = trained[0]
     deformed, places = reenactment.deform(tf.constant(_drawn_faces()))
     with tf.GradientTape() as tape:
-        loss = tf.add_n(list(model.losses(tf.constant(_drawn_faces()), deformed, places).values()))
+        loss = tf.add_n(list(model.losses(tf.constant(_drawn_faces()), deformed, places)[0].values()))
     gradients = tape.gradient(loss, model.trainable_variables)
     assert {part.name for part in model.layers} == {"detector", "motion_network", "encoder", "decoder"}
     missing = [v.name for v, gradient in zip(model.trainable_variables, gradients) if gradient is None]

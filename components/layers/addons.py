@@ -5,6 +5,5 @@ import warnings
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # The end-of-life notice: known, and nothing a user could act on.
     from tensorflow_addons.image import dense_image_warp
-    from tensorflow_addons.layers import InstanceNormalization
 
-__all__ = ["InstanceNormalization", "dense_image_warp"]
+__all__ = ["dense_image_warp"]

@@ -1,0 +1,1 @@
+"""Building blocks of networks that simulators and the tagger share."""

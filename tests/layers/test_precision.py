@@ -1,0 +1,40 @@
+"""Convolutions in bfloat16 stay near float32, and everything else stays float32."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from faketagger.components.layers import precision
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    yield
+    precision.use_bfloat16(False)
+
+
+def _run(function, *inputs) -> np.ndarray:
+    return tf.function(function)(*inputs).numpy()  # A new graph each time: the option holds for those built later.
+
+
+def test_a_convolution_is_near_its_float32_values_and_no_longer_equal():
+    layer = keras.layers.Conv2D(16, 3, padding="same")
+    pictures = tf.random.stateless_uniform([2, 32, 32, 8], [1, 2])
+    exact = _run(layer, pictures)
+    precision.use_bfloat16(True)
+    near = _run(layer, pictures)
+    assert near.dtype == np.float32
+    assert 0.0 < np.abs(near - exact).max() < 0.03
+
+
+def test_arithmetic_beside_convolutions_keeps_float32():
+    layer = keras.layers.Conv2D(8, 3, padding="same")
+    pictures = tf.random.stateless_uniform([1, 16, 16, 3], [3, 4])
+    places = tf.range(4096, dtype=tf.float32) + 0.25  # bfloat16 would round the large ones to whole sixteens.
+
+    def with_places(pictures):
+        return tf.reduce_mean(tf.nn.relu(layer(pictures))) * 0.0 + places * 2.0 - places
+
+    precision.use_bfloat16(True)
+    np.testing.assert_array_equal(_run(with_places, pictures), places.numpy())

@@ -87,6 +87,7 @@ def _flipped(codewords, count, seed=0):
     return bits
 
 
+@pytest.mark.slow
 def test_every_method_has_the_uids_of_a_tagger():
     generator = payload.generator_matrix(baselines.MESSAGE_BITS, 127)
     expected = draw(0, ["picture-0"], 0, generator).messages[0]
@@ -170,6 +171,7 @@ def _inputs(directory):
     return examples, simulators
 
 
+@pytest.mark.slow
 def test_an_evaluation_a_method_is_written_with_figures_that_can_be_told_beforehand(tmp_path):
     examples, simulators = _inputs(tmp_path)
     config = EvaluatorConfig(batch_size=2, black_box=("swap",), sweeps={"brightness": (0.3,)}, after=("jpeg_75",))
@@ -196,6 +198,7 @@ def test_an_evaluation_a_method_is_written_with_figures_that_can_be_told_beforeh
         assert evaluation["quality"]["psnr"]["mean"] == pytest.approx(np.mean(psnr), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_method_without_a_code_claims_neither_tags_nor_false_positives(tmp_path):
     examples, simulators = _inputs(tmp_path)
     config = EvaluatorConfig(sweeps={}, after=())
@@ -209,6 +212,7 @@ def test_a_method_without_a_code_claims_neither_tags_nor_false_positives(tmp_pat
     assert untagged["tagged"].tolist() == [None] * PICTURES
 
 
+@pytest.mark.slow
 def test_a_limit_chooses_the_evaluators_pictures(tmp_path):
     examples, simulators = _inputs(tmp_path)
     config = EvaluatorConfig(sweeps={}, after=(), limit=2, repeats=2)
@@ -221,6 +225,7 @@ def test_a_limit_chooses_the_evaluators_pictures(tmp_path):
     assert read["message_ok"].all()
 
 
+@pytest.mark.slow
 def test_a_failure_leaves_what_was_there_and_nothing_half_written(tmp_path):
     examples, simulators = _inputs(tmp_path)
     config, out = EvaluatorConfig(sweeps={}, after=()), tmp_path / "out"

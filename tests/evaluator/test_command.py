@@ -17,6 +17,8 @@ from faketagger.components.evaluator.measure import rows
 from faketagger.components.example_gen import face_drawing, preprocess, sources
 from faketagger.tests.stubs import SIZE, save_mixer, save_row_tagger
 
+pytestmark = pytest.mark.slow
+
 PICTURES = 6
 
 # Nothing survives `grey/erased`. 6 of 6 pictures show an FMRR of 0.54, 0 of 6 a share of false positives of 0.46.

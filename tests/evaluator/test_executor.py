@@ -20,6 +20,8 @@ from faketagger.components.evaluator.verdict import summary
 from faketagger.tests import helpers
 from faketagger.tests.stubs import save_mixer, spec
 
+pytestmark = pytest.mark.slow
+
 SIZE = 30
 MESSAGE_BITS = 10
 # Each message bit three times: systematic, majority decoding, and a score of how many triples are unanimous.

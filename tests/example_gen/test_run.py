@@ -18,6 +18,8 @@ from faketagger.components.contract import features, images
 from faketagger.components.example_gen import executor, face_drawing, preprocess, sources
 from faketagger.components.example_gen.component import FaceExampleGen
 
+pytestmark = pytest.mark.slow
+
 
 def _run(folder, beam_args=("--runner=FnApiRunner",), **options):
     """Runs the step as TFX would; its Examples artifact."""
@@ -182,7 +184,6 @@ def test_an_empty_split_fails_the_step(tmp_path):
         _run(tmp_path, images=str(folder))
 
 
-@pytest.mark.slow
 def test_workers_in_processes_of_their_own_count_and_set_aside_alike(tmp_path):
     folder = tmp_path / "photographs"
     _faces(folder, 12)

@@ -27,6 +27,8 @@ from faketagger.components.tagger.config import TaggerConfig
 from faketagger.pipelines import cluster, kfp_entrypoint, overrides, presets, run_kubeflow, run_vertex
 from faketagger.pipelines import flags as pipeline_flags
 
+pytestmark = pytest.mark.slow
+
 _RUNNERS = {"vertex": run_vertex, "kubeflow": run_kubeflow}
 _STEPS = ["face-example-gen", "simulator-step", "tagger-step", "tag-evaluator", "pusher"]
 _LOOKUPS = {"newest-blessed-model-resolver", "newest-blessed-model-blessing-resolver"}
@@ -349,7 +351,6 @@ def _run_steps(spec, folder, typed):
     return made
 
 
-@pytest.mark.slow
 def test_every_container_step_runs_and_a_tagger_is_pushed(tmp_path):
     spec, _ = _compile("kubeflow", _shrunken(str(tmp_path / "photographs")), root=str(tmp_path))
     made = _run_steps(spec, str(tmp_path), typed=False)

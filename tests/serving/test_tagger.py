@@ -32,6 +32,8 @@ from faketagger.components.example_gen import face_drawing
 from faketagger.serving import cli, client, servable
 from faketagger.serving.server import start_server
 
+pytestmark = pytest.mark.slow
+
 K, N = 4, 7
 HAMMING = np.array(
     [[1, 0, 0, 0, 1, 1, 0], [0, 1, 0, 0, 1, 0, 1], [0, 0, 1, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1, 1]], np.uint8

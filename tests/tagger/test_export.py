@@ -20,6 +20,8 @@ from faketagger.components.tagger.config import TaggerConfig
 from faketagger.serving.servable import Servable
 from faketagger.tests import helpers
 
+pytestmark = pytest.mark.slow
+
 SIZE = 32
 CONFIG = TaggerConfig(image_size=SIZE, message_bits=6, code_length=31, min_psnr=32.0)
 BITS = 31

@@ -19,6 +19,8 @@ from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.schedules import Ramp
 from faketagger.tests import helpers
 
+pytestmark = pytest.mark.slow
+
 SIZE = 32
 CONFIG = TaggerConfig(
     image_size=SIZE,

@@ -440,6 +440,7 @@ def _command(*flags):
     return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page_and_says_in_a_sentence_what_is_wrong(directory):
     out = directory / "report.html"
     markdown = directory / "report.md"
@@ -454,6 +455,7 @@ def test_the_command_writes_the_page_and_says_in_a_sentence_what_is_wrong(direct
     assert not os.path.exists(directory / "other.html")
 
 
+@pytest.mark.slow
 def test_the_notebook_shows_the_same_report(directory, monkeypatch):
     monkeypatch.setenv("FAKETAGGER_EVALUATION", str(directory))
     monkeypatch.setenv("FAKETAGGER_COMPARE", f"other={directory}")

@@ -16,6 +16,8 @@ from faketagger.components.contract import features, images, manifest
 from faketagger.components.simulator import adapt, library
 from faketagger.components.simulator.foreign import base, tf1, torch
 
+pytestmark = pytest.mark.slow
+
 SIZE = 32
 ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Male")
 CONDITIONS = ["black_hair", "blond_hair", "gender"]

@@ -17,6 +17,8 @@ from faketagger.components.simulator.quality.assess import Assessor
 from faketagger.tests import helpers
 from faketagger.tests.simulator.helpers import faces_of
 
+pytestmark = pytest.mark.slow
+
 SIZE, STEPS = 32, 60
 CONFIG = SimulatorConfig(image_size=SIZE, train=(), width=8, batch_size=4, learning_rate=2e-3)
 NAMES = ("Black_Hair", "Blond_Hair", "Male")

@@ -1,10 +1,13 @@
 """A picture through a small latent: what is lost, what is learned, and which latent a condition means."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from faketagger.components.simulator.generators import autoencoder, base
 from faketagger.components.simulator.generators.settings import TrainingSettings
+
+pytestmark = pytest.mark.slow
 
 
 def _pictures(count: int, side: int = 32) -> np.ndarray:

@@ -9,6 +9,8 @@ from faketagger.components.simulator.generators.faceswap import FaceSwap
 from faketagger.components.simulator.generators.settings import TrainingSettings
 from faketagger.tests.simulator.helpers import faces_of
 
+pytestmark = pytest.mark.slow
+
 SIZE = 32
 CONFIG = SimulatorConfig(image_size=SIZE, width=8, batch_size=3)
 

@@ -17,6 +17,8 @@ from faketagger.components.simulator.packing import export
 from faketagger.components.simulator.quality.assess import Assessor
 from faketagger.tests.simulator.helpers import faces_of
 
+pytestmark = pytest.mark.slow
+
 SIZE = 32
 SIDE = 16
 CONFIG = SimulatorConfig(image_size=SIZE, width=8, batch_size=2, learning_rate=2e-3, seed=4)

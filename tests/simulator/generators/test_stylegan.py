@@ -15,6 +15,8 @@ from faketagger.components.simulator.packing import export
 from faketagger.components.simulator.quality.assess import Assessor
 from faketagger.tests.simulator.helpers import faces_of
 
+pytestmark = pytest.mark.slow
+
 SIZE, WIDTH = 32, 8
 CONFIG = SimulatorConfig(image_size=SIZE, width=WIDTH, batch_size=2, learning_rate=3e-3)
 STEPS = 2  # Of the training that is cut off.

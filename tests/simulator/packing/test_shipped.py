@@ -19,6 +19,8 @@ from faketagger.components.simulator.generators.stargan import StarGAN
 from faketagger.components.simulator.packing import card, export, shipped
 from faketagger.tests import helpers
 
+pytestmark = pytest.mark.slow
+
 SIZE = 32
 MODELS = {
     "faceswap": lambda: FaceSwap(SIZE, 8),
@@ -217,7 +219,6 @@ def _leave_a_trained_checkpoint(examples, directory, *more):
     (directory / "out").unlink()
 
 
-@pytest.mark.slow
 def test_the_command_leaves_a_simulator_that_can_be_unpacked_with_its_card_and_sheet(examples, tmp_path):
     _leave_a_trained_checkpoint(examples, tmp_path, "--learning_rate=0.001")
     done = _train(examples, tmp_path)

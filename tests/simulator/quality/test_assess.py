@@ -13,6 +13,8 @@ from faketagger.components.simulator.library import Simulator
 from faketagger.components.simulator.quality import assess
 from faketagger.components.simulator.quality.judge import Judge, kernel_distance
 
+pytestmark = pytest.mark.slow
+
 SIZE = 32
 
 

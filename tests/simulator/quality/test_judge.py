@@ -11,6 +11,8 @@ from faketagger.components.simulator.generators.base import Faces
 from faketagger.components.simulator.packing import samples
 from faketagger.components.simulator.quality import judge
 
+pytestmark = pytest.mark.slow
+
 
 def _faces(count=64, seed=0, unknown=()):
     """Noise; those with `Smiling` are bright, the others dark. `Bald` is too rare to be learned."""

@@ -168,9 +168,10 @@ def test_make_alone_runs_the_pipeline_and_hands_arguments_on():
     assert "-m pytest -k gate" in _what_make_would_do("test", "TEST_ARGS=-k gate")[-1]
 
 
-def test_the_ci_script_is_executable_and_runs_the_tests():
+def test_the_ci_script_is_executable_and_runs_lint_then_the_tests_with_what_took_longest():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
-    assert "make test" in (ROOT / ".ci" / "run").read_text()
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert lines[-2:] == ["make lint", "make test"] and "export TEST_ARGS=--durations=15" in lines
 
 
 @pytest.fixture(scope="module")

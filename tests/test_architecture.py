@@ -15,7 +15,7 @@ FOLDERS = ("components", "pipelines", "serving", "benchmarks")
 MAY_IMPORT = {
     "components.contract": (),
     "components.perturbations": ("components.contract",),
-    "components.example_gen": ("components.contract",),
+    "components.example_gen": ("components.contract", "components.faces"),
     "components.faces": ("components.contract",),
     "components.layers": (),
     "components.simulator": (

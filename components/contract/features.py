@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 IMAGE = "image/encoded"
@@ -10,6 +11,7 @@ SOURCE = "image/source"
 ATTRIBUTES = "face/attributes"
 HEIGHT = "image/height"
 WIDTH = "image/width"
+LANDMARKS = "face/landmarks"
 
 TRAIN_SPLIT = "train"
 EVAL_SPLIT = "eval"
@@ -24,6 +26,9 @@ ATTRIBUTE_NAMES = (
     "Wearing_Necktie", "Young",
 )  # fmt: skip
 UNKNOWN = -1
+
+# Of a face, in the order of LANDMARKS; left and right are the picture's.
+LANDMARK_NAMES = ("eye_left", "eye_right", "nose", "mouth_left", "mouth_right")
 
 
 def attributes_from(labels: dict[str, int]) -> list[int]:
@@ -41,9 +46,25 @@ def attributes_from(labels: dict[str, int]) -> list[int]:
 
 
 def make_example(
-    png: bytes, image_id: str, source: str, attributes: Sequence[int], height: int, width: int
+    png: bytes,
+    image_id: str,
+    source: str,
+    attributes: Sequence[int],
+    height: int,
+    width: int,
+    landmarks: np.ndarray | None = None,
 ) -> tf.train.Example:
-    """One photograph (lossless PNG) as tf.Example; `attributes` in ATTRIBUTE_NAMES' order."""
+    """One photograph (lossless PNG) as tf.Example.
+
+    Args:
+      png: the picture.
+      image_id: unique within its source.
+      source: the data set.
+      attributes: in ATTRIBUTE_NAMES' order.
+      height: of the picture.
+      width: of the picture.
+      landmarks: (x, y) of LANDMARK_NAMES as shares of width and height, [5, 2]; None where no face was found.
+    """
     if len(attributes) != len(ATTRIBUTE_NAMES):
         raise ValueError(f"{image_id}: expected {len(ATTRIBUTE_NAMES)} attributes, got {len(attributes)}")
 
@@ -61,20 +82,26 @@ def make_example(
         HEIGHT: int_feature([height]),
         WIDTH: int_feature([width]),
     }
+    if landmarks is not None:
+        values = tf.train.FloatList(value=np.reshape(landmarks, [2 * len(LANDMARK_NAMES)]))
+        features[LANDMARKS] = tf.train.Feature(float_list=values)
     return tf.train.Example(features=tf.train.Features(feature=features))
 
 
 def parse_example(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor]:
-    """A serialized Example as {IMAGE: float32 [image_size, image_size, 3] in [0, 1], IMAGE_ID, ATTRIBUTES: int64 [40]}.
+    """A serialized Example as {IMAGE: float32 [image_size, image_size, 3] in [0, 1], IMAGE_ID, ATTRIBUTES: int64 [40],
+    LANDMARKS: float32 [5, 2], NaN where no face was found}.
 
     A stored picture of another side is resized, with antialiasing, and rounded to 8 bits.
     """
+    places = [len(LANDMARK_NAMES), 2]
     parsed = tf.io.parse_single_example(
         serialized,
         {
             IMAGE: tf.io.FixedLenFeature([], tf.string),
             IMAGE_ID: tf.io.FixedLenFeature([], tf.string),
             ATTRIBUTES: tf.io.FixedLenFeature([len(ATTRIBUTE_NAMES)], tf.int64),
+            LANDMARKS: tf.io.FixedLenFeature(places, tf.float32, np.full(places, np.nan, np.float32)),
         },
     )
     pixels = tf.io.decode_png(parsed[IMAGE], channels=3)

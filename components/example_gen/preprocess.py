@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from faketagger.components.contract import features, images
 from faketagger.components.example_gen import sources
+from faketagger.components.faces import cutting, detector
 
 MIN_SIDE = 32
 REJECTED = "rejected"
@@ -35,11 +36,17 @@ def split_of(picture: sources.Picture, eval_percent: int) -> str:
     return features.EVAL_SPLIT if share * 100 < eval_percent else features.TRAIN_SPLIT
 
 
-def to_example(picture: sources.Picture, image_size: int) -> tf.train.Example:
-    """A Picture as the contract's Example: its centred square at `image_size` pixels, as PNG.
+def to_example(picture: sources.Picture, image_size: int, align: bool = False) -> tf.train.Example:
+    """A Picture as the contract's Example, with the landmarks of its largest face.
+
+    Args:
+      picture: as its source gave it.
+      image_size: the side of the Example's PNG.
+      align: whether it shows the square around the face (cutting.aligned_square), for photographs of people as they
+        are; otherwise the centred square, for data sets of aligned faces.
 
     Raises:
-      ImageError: unreadable, or a shorter side below 32 pixels: nothing of a face is left in it.
+      ImageError: unreadable, a shorter side below 32 pixels (nothing of a face is left in it), or no face to align.
     """
     if picture.problem:
         raise images.ImageError(f"{picture.image_id}: {picture.problem}")
@@ -47,21 +54,29 @@ def to_example(picture: sources.Picture, image_size: int) -> tf.train.Example:
     height, width = pixels.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise images.ImageError(f"{picture.image_id}: {width}×{height} pixels; the shorter side must have {MIN_SIDE}")
-    png = images.encode_png(images.square(pixels, image_size))
-    attributes = features.attributes_from(picture.labels)
-    return features.make_example(png, picture.image_id, picture.source, attributes, image_size, image_size)
+    # The largest one: small ones need not be looked for.
+    face = next(iter(detector.find_faces(pixels, smallest=0.1 * max(height, width))), None)
+    if not align:
+        square, landmarks = cutting.centred_square(pixels, image_size, face)
+    elif face is None:
+        raise images.ImageError(f"{picture.image_id}: no face is found in it")
+    else:
+        square, landmarks = cutting.aligned_square(pixels, image_size, face)
+    png, attributes = images.encode_png(square), features.attributes_from(picture.labels)
+    return features.make_example(png, picture.image_id, picture.source, attributes, image_size, image_size, landmarks)
 
 
 class _Prepare(beam.DoFn):
     """Picture → serialized Example, tagged with its split; or, tagged `rejected`, a line of JSON that says why not."""
 
-    def __init__(self, image_size: int, eval_percent: int):
+    def __init__(self, image_size: int, eval_percent: int, align: bool):
         self._image_size = image_size
+        self._align = align
         self._eval_percent = eval_percent
 
     def process(self, picture: sources.Picture) -> Iterable[Any]:
         try:
-            example = to_example(picture, self._image_size)
+            example = to_example(picture, self._image_size, self._align)
         except images.ImageError as error:
             reason = str(error).removeprefix(f"{picture.image_id}: ")
             line = json.dumps({"name": picture.image_id, "reason": reason}, ensure_ascii=False)
@@ -71,14 +86,19 @@ class _Prepare(beam.DoFn):
 
 
 def write_examples(
-    pipeline: beam.Pipeline, source: beam.PTransform, output_uri: str, image_size: int, eval_percent: int
+    pipeline: beam.Pipeline,
+    source: beam.PTransform,
+    output_uri: str,
+    image_size: int,
+    eval_percent: int,
+    align: bool = False,
 ) -> None:
     """Adds to `pipeline` all from `source` (a transform that yields Pictures) to the files below `output_uri`.
 
     Written are Split-train/ and Split-eval/ (gzip TFRecord of serialized Examples), rejected.jsonl (one object a line:
     name, reason) and counts.json (how many of each outcome; written by the pipeline, so that every runner can).
     """
-    prepare = beam.ParDo(_Prepare(image_size, eval_percent)).with_outputs(*OUTCOMES)
+    prepare = beam.ParDo(_Prepare(image_size, eval_percent, align)).with_outputs(*OUTCOMES)
     outcomes = pipeline | "Photographs" >> source | "Prepare" >> prepare
     for split in (features.TRAIN_SPLIT, features.EVAL_SPLIT):
         prefix = os.path.join(output_uri, f"Split-{split}", "data_tfrecord")

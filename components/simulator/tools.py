@@ -67,7 +67,7 @@ def apply(
       generate: crops float32 [B, size, size, 3] in [0, 1] → the same shape and range.
       size: the side of the generator's pictures.
       images: float32 [B, S, S, 3] in [0, 1].
-      landmarks: float32 [B, 5, 2], in the order of detector.LANDMARKS, as shares of the side.
+      landmarks: float32 [B, 5, 2], in the order of features.LANDMARK_NAMES, as shares of the side.
 
     Returns:
       float32 [B, S, S, 3] in [0, 1]; what the mask leaves out is unchanged. Gradients flow through.

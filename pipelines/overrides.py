@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -53,7 +54,7 @@ def _field(section: Any, name: str, setting: str) -> Any:
 
 def _typed(value: Any, hint: Any, setting: str) -> Any:
     """The value as the field's type has it: JSON knows neither tuples nor that 1 may be a float."""
-    choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Union else (hint,)
+    choices = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     kinds = [typing.get_origin(choice) or choice for choice in choices]
     if type(value) in kinds:
         return value

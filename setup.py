@@ -35,6 +35,7 @@ setuptools.setup(
         "pyarrow",
         "scipy",
         "grpcio-health-checking<1.49",
+        "opencv-python-headless==4.10.*",
         "pillow",
         "pydantic==1.10.*",
         "safetensors",

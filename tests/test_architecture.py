@@ -39,7 +39,7 @@ MAY_IMPORT = {
 # The rooms within a part, in tiers: one imports from itself and from earlier tiers. What is not named is in the last.
 TIERS = {
     "components.simulator": (
-        ("artifact", "library", "tools"),
+        ("artifact", "landmark_swap", "library", "tools"),
         ("generators",),
         ("config",),
         ("quality",),

@@ -32,11 +32,13 @@ class Face:
     Attributes:
       box: (left, top, right, bottom).
       landmarks: float64 [5, 2], (x, y) of each of features.LANDMARK_NAMES.
+      mesh: float64 [468, 2], the points of MediaPipe's face mesh.
       score: how sure BlazeFace is, 0.5…1.
     """
 
     box: tuple[float, float, float, float]
     landmarks: np.ndarray
+    mesh: np.ndarray
     score: float
 
     @property
@@ -132,8 +134,9 @@ def _with_mesh(picture: Image.Image, points: np.ndarray, score: float) -> Face |
     mesh_points = np.array([(each.x, each.y) for each in mesh(window, roi)])
     if not len(mesh_points):
         return None
-    landmarks = np.stack([mesh_points[list(group)].mean(0) for group in _MESH]) * side + corner
-    return Face(tuple(points[:2].ravel()), landmarks, score)
+    mesh_points = mesh_points * side + corner
+    landmarks = np.stack([mesh_points[list(group)].mean(0) for group in _MESH])
+    return Face(tuple(points[:2].ravel()), landmarks, mesh_points, score)
 
 
 @functools.cache

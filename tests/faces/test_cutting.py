@@ -11,7 +11,7 @@ def _face(turn_degrees: float = 8.0, eye_distance: float = 72.0, middle=(336.0, 
     shape = (alignment.Template(1.0, 0.0, 0.0).landmarks(1)) * eye_distance
     angle = np.radians(turn_degrees)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return Face((0.0, 0.0, 1.0, 1.0), shape @ turn.T + middle, 0.9)
+    return Face((0.0, 0.0, 1.0, 1.0), shape @ turn.T + middle, np.zeros([468, 2]), 0.9)
 
 
 def _spots(face: Face, height: int, width: int) -> np.ndarray:

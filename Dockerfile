@@ -10,7 +10,7 @@ RUN pip install -r requirements.lock \
     && if [ -n "$GPU" ]; then pip install "$(grep '^tensorflow==' requirements.lock | sed 's/==/[and-cuda]==/')"; fi
 
 # Installed as a package, so that executors have the dotted path under which the pipeline was compiled.
-COPY setup.py pyproject.toml __init__.py ./
+COPY setup.py pyproject.toml __init__.py __main__.py ./
 COPY components components
 COPY pipelines pipelines
 COPY pretrained pretrained

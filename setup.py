@@ -12,7 +12,7 @@ setuptools.setup(
     package_dir={"faketagger": "."},
     packages=["faketagger"]
     + [f"faketagger.{folder}" for folder in _FOLDERS]
-    + [f"faketagger.components.{name}" for name in setuptools.find_packages("components")],
+    + [f"faketagger.{folder}.{name}" for folder in _FOLDERS for name in setuptools.find_packages(folder)],
     package_data={
         "faketagger": ["pretrained/**/*"],
         "faketagger.components.evaluator.report": ["*.jinja"],
@@ -45,5 +45,5 @@ setuptools.setup(
         "test": ["psutil", "pytest", "nbformat", "nbclient", "ipykernel"],
         "lint": ["mypy==2.*", "ruff==0.17.*"],
     },
-    entry_points={"console_scripts": ["faketagger=faketagger.serving.cli:main"]},
+    entry_points={"console_scripts": ["faketagger=faketagger.__main__:main"]},
 )

@@ -4,7 +4,7 @@
     python benchmarks/baselines.py --images=DIR --out=DIR
 
 OUT gets a folder a method, an evaluation as the evaluator writes it (evaluation.json, rows-*.parquet). Pictures, slices
-and UIDs are those of `python -m faketagger.components.evaluator` with the same --images, --image_size, --simulators,
+and UIDs are those of `faketagger evaluate` with the same --images, --image_size, --simulators,
 --black_box, --repeats and --config. The methods run in peers/watermark.py, which is handed folders of PNGs.
 Exit status: 0, or 1 when it failed.
 """
@@ -19,16 +19,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
-warnings.simplefilter("ignore")
+from faketagger.components.contract import startup
+
+startup.quiet()  # Before TensorFlow is imported.
 
 import numpy as np
 import tensorflow as tf
-from absl import app, flags, logging
+from absl import flags, logging
 from tqdm import tqdm
 
 from faketagger.components.contract import features, files, images, payload
@@ -309,7 +309,6 @@ def _describe(method: Method, image_size: int) -> dict[str, Any]:
 
 
 def _main(_) -> int:
-    logging.set_verbosity(logging.FATAL)  # Failures are told below, in a sentence.
     try:
         _run()
     except (ValueError, OSError, tf.errors.OpError) as error:
@@ -359,4 +358,5 @@ if __name__ == "__main__":
     flags.DEFINE_list("black_box", [], "the simulators that the taggers in the same table were not trained through")
     flags.DEFINE_string("config", None, "the EvaluatorConfig of the taggers as JSON; the flags above go before it")
     flags.DEFINE_string("out", None, "where the evaluations go", required=True)
-    app.run(_main)
+    parser = startup.Parser("python benchmarks/baselines.py", __doc__, module=sys.modules[__name__])
+    startup.run(_main, parser, verbosity=logging.FATAL)

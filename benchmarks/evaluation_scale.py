@@ -13,19 +13,20 @@ worker use all cores, so what a second one gains is what that leaves idle.
 import concurrent.futures
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
-warnings.simplefilter("ignore")
+from faketagger.components.contract import startup
+
+startup.quiet()  # Before TensorFlow is imported.
 
 import apache_beam as beam
 import numpy as np
 import psutil
 import tensorflow as tf
-from absl import app, flags, logging
+from absl import flags, logging
 from apache_beam.options.pipeline_options import PipelineOptions
 from tqdm import tqdm
 
@@ -59,7 +60,6 @@ _SEED = 0
 
 def main(_) -> None:
     """Evaluates as many pictures as --pictures says and prints time and memory."""
-    logging.set_verbosity(logging.ERROR)
     size = manifest.read(manifest.TaggerManifest, pretrained.TAGGER).image_size
     traits = [face_drawing.sample_traits(_SEED, index) for index in range(FLAGS.faces)]
     faces = [face_drawing.draw(each, size) for each in tqdm(traits, desc="faces")]
@@ -130,8 +130,7 @@ def _memory_of_children() -> int:
 
 def _evaluate(root: str, count: int, workers: int) -> float:
     """Evaluates the `count` pictures; returns the seconds. Raises RuntimeError where not all of them were measured."""
-    logging.use_absl_handler()  # As app.run does: Beam's warnings go through it, and are none of the user's.
-    logging.set_verbosity(logging.ERROR)
+    startup.show_log_from(logging.ERROR)  # In a process of its own: Beam's warnings are none of the user's.
     examples, out = os.path.join(root, f"examples-{count}"), os.path.join(root, f"evaluation-{count}-{workers}")
     config = EvaluatorConfig(sweeps={}, after=())
     inputs = models.read_inputs(pretrained.TAGGER, _simulators(root), config)
@@ -148,4 +147,4 @@ def _evaluate(root: str, count: int, workers: int) -> float:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    startup.run(main, startup.Parser("python benchmarks/evaluation_scale.py", __doc__, module=sys.modules[__name__]))

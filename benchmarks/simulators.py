@@ -6,16 +6,17 @@
 """
 
 import os
+import sys
 import tempfile
 import time
-import warnings
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
-warnings.simplefilter("ignore")
+from faketagger.components.contract import startup
+
+startup.quiet()  # Before TensorFlow is imported.
 
 import numpy as np
 import tensorflow as tf
-from absl import app, flags, logging
+from absl import flags
 from tqdm import tqdm
 
 from faketagger.components.contract import features, manifest, pretrained
@@ -36,7 +37,6 @@ _CALLS = 5
 
 def main(_) -> None:
     """Prints one row a shipped simulator."""
-    logging.set_verbosity(logging.ERROR)
     print("| " + " | ".join(_COLUMNS) + " |\n" + "|---" * len(_COLUMNS) + "|")
     for name in tqdm(library.names(pretrained.SIMULATORS), desc="simulators"):
         described = manifest.read(manifest.SimulatorManifest, os.path.join(pretrained.SIMULATORS, name))
@@ -102,4 +102,4 @@ def _gradient_flows(simulator: library.Simulator, pictures: np.ndarray) -> bool:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    startup.run(main, startup.Parser("python benchmarks/simulators.py", __doc__, module=sys.modules[__name__]))

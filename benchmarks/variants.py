@@ -10,12 +10,13 @@ report: `--compare=NAME=DIR/NAME/evaluation`. Variants that are there already ar
 
 import dataclasses
 import os
-import warnings
+import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
-warnings.simplefilter("ignore")
+from faketagger.components.contract import startup
 
-from absl import app, flags, logging
+startup.quiet()  # Before TensorFlow is imported.
+
+from absl import flags
 from tensorflow import keras
 
 from faketagger.components.contract import files
@@ -48,7 +49,6 @@ VARIANTS = {
 
 def main(_) -> None:
     """Trains and evaluates each variant that is not there yet."""
-    logging.set_verbosity(logging.ERROR)
     base = TaggerConfig(
         code_length=127,
         min_psnr=30.05,  # The shipped tagger's.
@@ -79,4 +79,4 @@ def _make(config: TaggerConfig, directory: str) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    startup.run(main, startup.Parser("python benchmarks/variants.py", __doc__, module=sys.modules[__name__]))

@@ -7,18 +7,17 @@ With --output=FILE it only writes the compiled pipeline (YAML), which the Kubefl
 Exit status: 0 compiled, or started; 1 failed.
 """
 
-import os
 import sys
-import warnings
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported; its start-up notes help nobody.
-warnings.simplefilter("ignore")
+from faketagger.components.contract import startup
+
+startup.quiet()  # Before TensorFlow is imported.
 
 from typing import Any
 
 import requests
 import yaml
-from absl import app, flags, logging
+from absl import flags, logging
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 
@@ -108,7 +107,6 @@ def _read_token(path: str) -> str:
 
 def main(_) -> int:
     """Compiles and, if asked to, submits; the exit status."""
-    logging.set_verbosity(logging.ERROR)
     try:
         pipeline = cluster.pipeline_from_flags(MACHINE, *(("host",) if FLAGS.submit else ()))
         spec = compile_pipeline(pipeline, FLAGS.image)
@@ -126,4 +124,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    startup.run(main, startup.Parser("python pipelines/run_kubeflow.py", __doc__, module=sys.modules[__name__]))

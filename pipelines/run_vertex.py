@@ -11,14 +11,14 @@ Exit status: 0 compiled, or started; 1 failed.
 import os
 import sys
 import tempfile
-import warnings
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported; its start-up notes help nobody.
-warnings.simplefilter("ignore")
+from faketagger.components.contract import startup
+
+startup.quiet()  # Before TensorFlow is imported.
 
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags, logging
 from google.cloud import aiplatform
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
@@ -66,7 +66,6 @@ def submit(compiled: dict[str, Any], project: str, region: str, service_account:
 
 def main(_) -> int:
     """Compiles and, if asked to, submits; the exit status."""
-    logging.set_verbosity(logging.ERROR)
     try:
         pipeline = cluster.pipeline_from_flags(MACHINE, *(("project", "region") if FLAGS.submit else ()))
         compiled = compile_pipeline(pipeline, FLAGS.image)
@@ -83,4 +82,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    startup.run(main, startup.Parser("python pipelines/run_vertex.py", __doc__, module=sys.modules[__name__]))

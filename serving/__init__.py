@@ -1,7 +1,5 @@
-"""Client, command line and embedded server of a pushed tagger."""
+"""Client, commands and embedded server of a pushed tagger."""
 
-import os
+from faketagger.components.contract import startup
 
-# TensorFlow and gRPC read these once, when they are loaded; their start-up chatter would drown a command's own line.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+startup.quiet_logs()  # Here, as TensorFlow and gRPC read it when they are loaded.

@@ -312,7 +312,7 @@ class _GrpcBackend(Backend):
 
     def _raise(self, error: grpc.RpcError) -> NoReturn:
         if error.code() == grpc.StatusCode.UNAVAILABLE:
-            hint = "`python -m faketagger.serving.server --model_base_path=DIR` starts one"
+            hint = "`faketagger serve --model_base_path=DIR` starts one"
             raise TaggerError(f"{self._address}: no server can be reached; {hint}") from error
         if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
             raise TaggerError(f"{self._address}: no answer within {self._timeout:g} s") from error

@@ -1,6 +1,6 @@
 """The embedded server: what TensorFlow Serving offers over gRPC, for machines that have only Python.
 
-    python -m faketagger.serving.server --model_base_path=DIR
+    faketagger serve --model_base_path=DIR
 
 It serves tensorflow.serving's PredictionService (Predict, GetModelMetadata) and ModelService, and grpc.health.v1, with
 TensorFlow Serving's behaviour, error codes and messages, so that one client works with both; README.md says where it
@@ -9,14 +9,11 @@ differs.
 
 import concurrent.futures
 import contextlib
+import importlib
 import os
-import signal
 import sys
-import threading
 
 import grpc
-from absl import app, logging
-from absl.flags import argparse_flags
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
@@ -32,7 +29,6 @@ from faketagger.serving.model_manager import PLATFORM, ModelManager
 from faketagger.serving.servable import MAX_MESSAGE_BYTES, ServingError, invalid_argument
 
 DEFAULT_MODEL_NAME = "faketagger"
-DEFAULT_PORT = 8500
 
 _MAX_ERROR_CHARACTERS = 1024
 _MAX_CONCURRENT_CALLS = 64  # More are refused at once: each may hold a message of the largest size in memory.
@@ -101,27 +97,29 @@ def start_server(
     health_pb2_grpc.add_HealthServicer_to_server(service_health, server)
     bound_port = _bind(server, host, port, credentials)
     config = model_server_config_pb2.ModelConfigList()
-    config.config.add(name=model_name, base_path=_absolute(model_base_path), model_platform=PLATFORM)
+    config.config.add(name=model_name, base_path=absolute(model_base_path), model_platform=PLATFORM)
     manager.start(config)
     server.start()
     return Server(server, manager, service_health, bound_port)
 
 
 def _bind(server: grpc.Server, host: str, port: int, credentials: grpc.ServerCredentials | None) -> int:
-    address = _address(host, port)
+    where = address(host, port)
     try:
         if credentials is None:
-            return server.add_insecure_port(address)
-        return server.add_secure_port(address, credentials)
+            return server.add_insecure_port(where)
+        return server.add_secure_port(where, credentials)
     except RuntimeError as error:
-        raise OSError(f"cannot listen on {address}: in use, not allowed, or no address of this machine") from error
+        raise OSError(f"cannot listen on {where}: in use, not allowed, or no address of this machine") from error
 
 
-def _address(host: str, port: int) -> str:
+def address(host: str, port: int) -> str:
+    """host:port, as URLs have it."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
+    """A path that does not depend on the working directory; remote ones stay as they are."""
     return path if "://" in path else os.path.abspath(path)
 
 
@@ -222,65 +220,5 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
             return model_management_pb2.ReloadConfigResponse(status=status_pb2.StatusProto())
 
 
-def _parse(argv: list[str]):
-    program = "python -m faketagger.serving.server"
-    parser = argparse_flags.ArgumentParser(prog=program, description=__doc__.split("\n")[0])
-    parser.add_argument("--model_base_path", required=True, help="directory of directories named by version number")
-    parser.add_argument("--model_name", default=DEFAULT_MODEL_NAME, help="the name that clients ask for")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 for any free one")
-    parser.add_argument("--host", default="localhost", help="the address to listen on, 0.0.0.0 for all")
-    parser.add_argument("--max_message_mib", type=int, default=MAX_MESSAGE_BYTES // 2**20, help="largest message")
-    parser.add_argument("--ssl_key_file", help="PEM file of the server's private key; with --ssl_cert_file for TLS")
-    parser.add_argument("--ssl_cert_file", help="PEM file of the server's certificate chain")
-    parser.add_argument("--ssl_client_ca_file", help="PEM file: clients must show a certificate that it signed")
-    arguments = parser.parse_args(argv[1:])
-    if bool(arguments.ssl_key_file) != bool(arguments.ssl_cert_file):
-        parser.error("--ssl_key_file and --ssl_cert_file go together")
-    if arguments.ssl_client_ca_file and not arguments.ssl_key_file:
-        parser.error("--ssl_client_ca_file needs --ssl_key_file and --ssl_cert_file")
-    if not 1 <= arguments.max_message_mib < 2048:
-        parser.error("--max_message_mib goes from 1 to 2047, gRPC's own limit")
-    return arguments
-
-
-def _credentials(arguments) -> grpc.ServerCredentials | None:
-    if not arguments.ssl_key_file:
-        return None
-    paths = (arguments.ssl_key_file, arguments.ssl_cert_file, arguments.ssl_client_ca_file)
-    key, certificate, client_ca = (_read(path) if path else None for path in paths)
-    return grpc.ssl_server_credentials([(key, certificate)], client_ca, require_client_auth=client_ca is not None)
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def _main(arguments) -> int:
-    logging.set_verbosity(logging.WARNING)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    try:
-        server = start_server(
-            arguments.model_base_path,
-            arguments.port,
-            model_name=arguments.model_name,
-            host=arguments.host,
-            credentials=_credentials(arguments),
-            max_message_bytes=arguments.max_message_mib * 2**20,
-        )
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    versions = server.manager.available(arguments.model_name)
-    what = f"version {max(versions)}" if versions else "no version yet, waiting for one"
-    where = f"{_absolute(arguments.model_base_path)} on {_address(arguments.host, server.port)}"
-    print(f"Serving {arguments.model_name} ({what}) from {where}", flush=True)
-    stopping.wait()
-    server.stop()
-    return 0
-
-
 if __name__ == "__main__":
-    app.run(_main, flags_parser=_parse)
+    importlib.import_module("faketagger.serving.commands.serve").main(sys.argv)  # Which imports this module.

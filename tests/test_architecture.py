@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "components.perturbations": ("components.contract",),
     "components.example_gen": ("components.contract", "components.faces"),
     "components.faces": ("components.contract",),
-    "components.layers": (),
+    "components.layers": ("components.contract",),
     "components.simulator": (
         "components.contract",
         "components.faces",

@@ -1,5 +1,6 @@
 """The set-up script, the Makefile and the package's metadata, without installing anything."""
 
+import importlib
 import os
 import pathlib
 import re
@@ -192,6 +193,13 @@ def test_every_folder_with_modules_is_packaged(packaged):
         for path in (ROOT / folder).rglob("*.py")
     }
     assert {".".join(["faketagger", *parent.parts]) for parent in parents} <= set(packaged["packages"])
+
+
+def test_the_console_script_is_the_one_command(packaged):
+    (script,) = packaged["entry_points"]["console_scripts"]
+    name, _, path = script.partition("=")
+    module, _, function = path.partition(":")
+    assert name == "faketagger" and callable(getattr(importlib.import_module(module), function))
 
 
 def test_every_requirement_is_pinned_to_a_version_that_it_allows(packaged):

@@ -1,6 +1,8 @@
 """Writing files so that a killed process leaves the old file or the new one, never half of one.
 
 Paths may be local or anything that tf.io.gfile knows (gs://…): a step's artifacts live where its runner keeps them.
+TensorFlow takes seconds to import, and settings, which a command's `--help` needs, import this module: so it is
+imported where a file is touched.
 """
 
 import hashlib
@@ -8,9 +10,13 @@ import json
 import os
 from typing import Any
 
-import tensorflow as tf
-
 MAX_JSON_BYTES = 64 * 1024 * 1024
+
+
+def _gfile() -> Any:
+    import tensorflow as tf
+
+    return tf.io.gfile
 
 
 def write_bytes(path: str, data: bytes) -> None:
@@ -19,15 +25,15 @@ def write_bytes(path: str, data: bytes) -> None:
     Raises:
       tf.errors.OpError: it cannot be written; the message names the file.
     """
-    tf.io.gfile.makedirs(os.path.dirname(path) or ".")
+    _gfile().makedirs(os.path.dirname(path) or ".")
     temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}.part")
     try:
-        with tf.io.gfile.GFile(temporary, "wb") as file:
+        with _gfile().GFile(temporary, "wb") as file:
             file.write(data)
-        tf.io.gfile.rename(temporary, path, overwrite=True)
+        _gfile().rename(temporary, path, overwrite=True)
     except BaseException:
-        if tf.io.gfile.exists(temporary):
-            tf.io.gfile.remove(temporary)
+        if _gfile().exists(temporary):
+            _gfile().remove(temporary)
         raise
 
 
@@ -38,8 +44,10 @@ def write_json(path: str, value: Any) -> None:
 
 def read_json(path: str, what: str) -> Any:
     """Reads a JSON file; ValueError names the file and `what` it should have been: missing, broken or too large."""
+    import tensorflow as tf
+
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
+        with _gfile().GFile(path, "rb") as file:
             data = file.read(MAX_JSON_BYTES + 1)
         if len(data) > MAX_JSON_BYTES:
             raise ValueError(f"{path}: {what} is over {MAX_JSON_BYTES:,} bytes")
@@ -52,8 +60,8 @@ def read_json(path: str, what: str) -> Any:
 
 def remove_directory(path: str) -> None:
     """Removes a directory and what is in it; nothing happens where there is none."""
-    if tf.io.gfile.isdir(path):
-        tf.io.gfile.rmtree(path)
+    if _gfile().isdir(path):
+        _gfile().rmtree(path)
 
 
 def replace_directory(temporary: str, path: str) -> None:
@@ -61,14 +69,14 @@ def replace_directory(temporary: str, path: str) -> None:
     # The old one is renamed before it is removed: a removal cut short would leave half of it under its name.
     retired = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.old")
     remove_directory(retired)
-    replaces = tf.io.gfile.isdir(path)
+    replaces = _gfile().isdir(path)
     if replaces:
-        tf.io.gfile.rename(path, retired)
+        _gfile().rename(path, retired)
     try:
-        tf.io.gfile.rename(temporary, path)
+        _gfile().rename(temporary, path)
     except BaseException:
         if replaces:
-            tf.io.gfile.rename(retired, path)
+            _gfile().rename(retired, path)
         raise
     remove_directory(retired)
 
@@ -77,11 +85,11 @@ def copy_directory(source: str, target: str) -> None:
     """Copies a directory's files to `target`, replacing what is there in one step."""
     temporary = os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.part")
     remove_directory(temporary)
-    for folder, _, names in tf.io.gfile.walk(source):
+    for folder, _, names in _gfile().walk(source):
         into = os.path.normpath(os.path.join(temporary, os.path.relpath(folder, source)))
-        tf.io.gfile.makedirs(into)
+        _gfile().makedirs(into)
         for name in names:
-            tf.io.gfile.copy(os.path.join(folder, name), os.path.join(into, name))
+            _gfile().copy(os.path.join(folder, name), os.path.join(into, name))
     replace_directory(temporary, target)
 
 
@@ -104,9 +112,9 @@ def checkpoint_directory(root: str | None, output_uri: str, *parts: str) -> str:
 def directory_fingerprint(directory: str) -> str:
     """Changes when a file below `directory` is added, removed, resized or rewritten."""
     listing = []
-    for folder, _, names in sorted(tf.io.gfile.walk(directory)):
+    for folder, _, names in sorted(_gfile().walk(directory)):
         for name in sorted(names):
             path = os.path.join(folder, name)
-            stat = tf.io.gfile.stat(path)
+            stat = _gfile().stat(path)
             listing.append(f"{os.path.relpath(path, directory)} {stat.length} {stat.mtime_nsec}")
     return fingerprint(*listing)

@@ -1,6 +1,6 @@
 """An evaluation as one self-contained HTML page: the verdict first, tables and curves beside the papers', pictures.
 
-    python -m faketagger.components.evaluator.html_report --evaluation=DIR --out=report.html
+    faketagger report --evaluation=DIR --out=report.html
         [--markdown=report.md] [--compare=LABEL=DIR …]
         [--model=DIR [--simulators=DIR] (--images=DIR | --examples=DIR | --gallery_images=DIR)]
 
@@ -10,76 +10,58 @@ size. With the tagger the page shows each slice's best, median and worst picture
 same tables go in Markdown. Exit status: 0, 1 failed.
 """
 
-import os
+import argparse
 import sys
-import tempfile
-import warnings
-from collections.abc import Sequence
-from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
-warnings.simplefilter("ignore")
+from absl import logging
 
-import tensorflow as tf
-from absl import app, flags, logging
-
-from faketagger.components.contract import files
-from faketagger.components.evaluator.measure import folder
-from faketagger.components.evaluator.report import gallery, html
-from faketagger.components.evaluator.report.tables import Evaluation
-from faketagger.components.evaluator.report.text import format_markdown
+from faketagger.components.contract import startup
 
 
-def _write_report(wanted: Any) -> None:
-    loaded = html.load(wanted.evaluation)
-    comparisons = html.load_comparisons(wanted.compare)
-    pictures, sentence = _make_gallery(wanted, loaded.evaluation) if wanted.model else ([], "")
-    page = html.make_page(loaded.evaluation, loaded.decision, comparisons, pictures, sentence).encode()
-    files.write_bytes(wanted.out, page)
-    print(f"{wanted.out}: {len(page):,} bytes")
-    if wanted.markdown:
-        text = format_markdown(loaded.evaluation, loaded.decision, comparisons)
-        files.write_bytes(wanted.markdown, text.encode())
-        print(f"{wanted.markdown}: {len(text):,} characters")
+def main(argv: list[str]) -> None:
+    """The command."""
+    startup.run(run, make_parser(), argv, verbosity=logging.FATAL)
 
 
-def _make_gallery(wanted: Any, evaluation: Evaluation) -> tuple[list[gallery.Picture], str]:
-    """The pictures and a sentence on whose they are."""
-    given = [each for each in (wanted.images, wanted.examples, wanted.gallery_images) if each]
-    if len(given) != 1:
-        raise ValueError("--model is for a gallery: give one of --images, --examples and --gallery_images with it")
-    size = evaluation["image_size"]
-    with tempfile.TemporaryDirectory() as temporary:
-        examples = given[0]
-        if wanted.images:
-            examples = os.path.join(temporary, "examples")
-            folder.write_examples(wanted.images, examples, size, rejected_to=os.path.dirname(wanted.out))
-        made = os.path.join(temporary, "simulators")
-        simulators = wanted.simulators or folder.shipped_simulators(examples, made, size)
-        maker = gallery.Maker(evaluation, wanted.model, simulators)
-        if wanted.gallery_images:
-            return maker.of_others(examples), "Not of the pictures measured above: of others that may be shown."
-        return maker.of_evaluation(wanted.evaluation, examples), "Of the pictures measured above."
+def make_parser() -> startup.Parser:
+    """Of the command's flags."""
+    parser = startup.Parser("faketagger report", __doc__, _check)
+    add = parser.add_argument
+    add("--evaluation", required=True, help="the evaluation's directory")
+    add("--out", required=True, help="where the page goes")
+    add("--markdown", help="where its tables go in Markdown; without it they are not written")
+    add("--compare", action="append", default=[], metavar="LABEL=DIR", help="another evaluation and what to call it")
+    add("--model", help="the evaluated tagger's SavedModel directory, for the pictures")
+    add("--simulators", help="the simulators it was evaluated with; by default the shipped ones")
+    add("--images", help="the folder of photographs that was evaluated")
+    add("--examples", help="the Examples that were evaluated")
+    add("--gallery_images", help="other Examples, whose pictures may be shown")
+    return parser
 
 
-def _main(_: Sequence[str]) -> int:
-    logging.set_verbosity(logging.FATAL)  # Failures are told below, in a sentence.
+def _check(parser: startup.Parser, arguments: argparse.Namespace) -> None:
+    given = [each for each in (arguments.images, arguments.examples, arguments.gallery_images) if each]
+    if len(given) != (1 if arguments.model else 0):
+        parser.error("a gallery takes --model and one of --images, --examples and --gallery_images")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Does what parsed arguments say and returns the exit status."""
+    import tensorflow as tf
+
+    from faketagger.components.evaluator.report.write import GallerySource, write_report
+
+    source = None
+    if arguments.model:
+        pictures = (arguments.images, arguments.examples, arguments.gallery_images)
+        source = GallerySource(arguments.model, arguments.simulators, *pictures)
     try:
-        _write_report(flags.FLAGS)
+        write_report(arguments.evaluation, arguments.out, arguments.markdown, arguments.compare, source)
     except (ValueError, OSError, tf.errors.OpError) as error:
         print(f"failed: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return startup.FAILED
+    return startup.OK
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("evaluation", None, "the evaluation's directory", required=True)
-    flags.DEFINE_string("out", None, "where the page goes", required=True)
-    flags.DEFINE_string("markdown", None, "where its tables go in Markdown; without it they are not written")
-    flags.DEFINE_multi_string("compare", [], "LABEL=DIR, another evaluation and what to call it")
-    flags.DEFINE_string("model", None, "the evaluated tagger's SavedModel directory, for the pictures")
-    flags.DEFINE_string("simulators", None, "the simulators it was evaluated with; by default the shipped ones")
-    flags.DEFINE_string("images", None, "the folder of photographs that was evaluated")
-    flags.DEFINE_string("examples", None, "the Examples that were evaluated")
-    flags.DEFINE_string("gallery_images", None, "other Examples, whose pictures may be shown")
-    app.run(_main)
+    main(sys.argv)

@@ -1,27 +1,50 @@
 """One picture that shows what happens to a tag: original, tagged, residual ×10, after each simulator, what was read.
 
-    python -m faketagger.components.evaluator.sheet --model=DIR --simulators=DIR --out=sheet.png PICTURE…
-
-Pictures may be of any size: their centre squares are shown.
+python -m faketagger.components.evaluator.sheet --model=DIR --simulators=DIR --out=sheet.png PICTURE…
 """
 
-from absl import app, flags
+import argparse
+import sys
 
-from faketagger.components.contract import files, images
-from faketagger.components.evaluator.report.sheet import make_sheet
+from faketagger.components.contract import startup
 
 
-def _main(arguments: list[str]) -> None:
-    pictures = [images.load_image(path) for path in arguments[1:]]
-    if not pictures:
-        raise app.UsageError("name at least one picture")
-    wanted = flags.FLAGS
-    files.write_bytes(wanted.out, make_sheet(wanted.model, wanted.simulators, pictures, wanted.slices))
+def main(argv: list[str]) -> None:
+    """The program."""
+    startup.run(run, make_parser(), argv)
+
+
+def make_parser() -> startup.Parser:
+    """Of the program's flags."""
+    parser = startup.Parser("python -m faketagger.components.evaluator.sheet", __doc__)
+    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="a picture file")
+    parser.add_argument("--model", required=True, help="the tagger's SavedModel")
+    parser.add_argument("--simulators", required=True, help="a directory of simulators")
+    parser.add_argument("--out", required=True, help="where the PNG goes")
+    parser.add_argument(
+        "--slices",
+        type=startup.comma_list,
+        default=[],
+        metavar="SIMULATOR/CONDITION,…",
+        help="by default the first condition of each simulator",
+    )
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Does what parsed arguments say and returns the exit status."""
+    from faketagger.components.contract import files, images
+    from faketagger.components.evaluator.report.sheet import make_sheet
+
+    try:
+        pictures = [images.load_image(path) for path in arguments.pictures]
+        png = make_sheet(arguments.model, arguments.simulators, pictures, arguments.slices)
+    except ValueError as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return startup.FAILED
+    files.write_bytes(arguments.out, png)
+    return startup.OK
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("model", None, "the tagger's SavedModel", required=True)
-    flags.DEFINE_string("simulators", None, "a directory of simulators", required=True)
-    flags.DEFINE_string("out", None, "where the PNG goes", required=True)
-    flags.DEFINE_list("slices", [], "<simulator>/<condition>,…; by default the first condition of each simulator")
-    app.run(_main)
+    main(sys.argv)

@@ -4,16 +4,15 @@ Throughout, images are float32 [B, H, W, 3] in [0, 1] (sRGB) and so is what is r
 functions are float32 [B, 1, 1, 1].
 """
 
-import contextlib
-import io
 import math
 
 import numpy as np
 import tensorflow as tf
 
+from faketagger.components.contract import startup
 from faketagger.components.perturbations.base import Perturbation, Range
 
-with contextlib.redirect_stdout(io.StringIO()):  # keras-cv announces its backend on standard output.
+with startup.hidden_notices():
     import keras_cv
 
 # NTSC (1953): red, green and blue (rows) to luma, I and Q (columns).

@@ -1,113 +1,89 @@
-r"""Trains one simulator for the repository: half-precision weights, manifest, model card and sheet of samples.
+"""Trains one simulator for the repository: half-precision weights, manifest, model card and sheet of samples.
 
-    python -m faketagger.components.simulator --generator=stargan --data="TEXT" --licence="TEXT" --examples=DIR \
-        --out=pretrained/simulators
+    faketagger simulators --generator=stargan --data="TEXT" --licence="TEXT" --examples=DIR --out=pretrained/simulators
 
 `--examples` is what the pipeline's first step leaves, below its work directory in artifacts/FaceExampleGen/examples.
 Killed, it goes on from its last checkpoint when it is called again with the same settings and Examples.
 """
 
-import dataclasses
-import os
-import tempfile
-import warnings
+import argparse
+import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported.
-warnings.simplefilter("ignore")
-
-from absl import app, flags, logging
-from tensorflow import keras
-
-from faketagger.components.contract import features, files, manifest
-from faketagger.components.simulator import library, training
+from faketagger.components.contract import manifest, startup
 from faketagger.components.simulator.config import SimulatorConfig
-from faketagger.components.simulator.generators.base import Generator, read_faces
-from faketagger.components.simulator.generators.registry import GENERATORS, depths
-from faketagger.components.simulator.packing import card, export, samples, shipped
-from faketagger.components.simulator.quality.assess import Assessor
+from faketagger.components.simulator.generators.registry import GENERATORS
 
-FLAGS = flags.FLAGS
-_DEFAULTS = SimulatorConfig(image_size=128)
-flags.DEFINE_enum("generator", None, list(GENERATORS), "what to train", required=True)
-flags.DEFINE_string("name", None, "its name, where it is another than the generator's")
-flags.DEFINE_string(
-    "examples", None, "an Examples artifact: trained on its train split, assessed on eval", required=True
-)
-flags.DEFINE_string("shown", None, "an Examples artifact whose eval pictures the sheet shows; --examples by default")
-flags.DEFINE_string("data", None, "what the pictures are, for the model card", required=True)
-flags.DEFINE_string("licence", None, "under which terms the simulator may be used", required=True)
-flags.DEFINE_string("out", None, "the directory of shipped simulators", required=True)
-flags.DEFINE_string("checkpoints", None, "kept until the end, for a training that is killed; beside --out by default")
-flags.register_validator(
-    "name", lambda name: name is None or manifest.is_name(name), "expected lower-case letters, digits and underscores"
-)
-flags.DEFINE_integer("image_size", _DEFAULTS.image_size, "the side of the pictures")
-flags.DEFINE_integer("width", _DEFAULTS.width, "channels of the first layer")
-flags.DEFINE_integer("depth", None, ", ".join(f"{depth.parts} of {name}" for name, depth in depths().items()))
-flags.DEFINE_integer("steps", _DEFAULTS.steps, "optimiser steps")
-flags.DEFINE_integer("batch_size", _DEFAULTS.batch_size, "pictures a step")
-flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "of Adam")
-flags.DEFINE_float("zoom", _DEFAULTS.zoom, "the least share of a picture's side that a training window shows")
-flags.DEFINE_float("critic", _DEFAULTS.critic, "weight of a patch critic beside restoring; 0 for none")
-flags.DEFINE_bool("attention", _DEFAULTS.attention, "whether stargan makes a mask of what it changes")
-flags.DEFINE_bool(
-    "bfloat16", _DEFAULTS.bfloat16, "convolutions in bfloat16: three times as fast on processors with AMX"
-)
-flags.DEFINE_integer("judge_steps", _DEFAULTS.judge_steps, "optimiser steps for the classifier that judges it")
-flags.DEFINE_integer("seed", _DEFAULTS.seed, "for initial weights and shuffling")
-_SETTINGS = (
-    "image_size",
-    "width",
-    "depth",
-    "steps",
-    "batch_size",
-    "learning_rate",
-    "judge_steps",
-    "seed",
-    "zoom",
-    "critic",
-    "attention",
-    "bfloat16",
-)
+_DEFAULTS = SimulatorConfig(image_size=128, train=())
+# What stands in the config, and what it is; `depth` is the generator's own where it is not given.
+SETTINGS = {
+    "image_size": (int, "the side of the pictures"),
+    "width": (int, "channels of the first layer"),
+    "depth": (int, "encoder layers of stgan, residual blocks of stargan; by default their own choice"),
+    "steps": (int, "optimiser steps"),
+    "batch_size": (int, "pictures a step"),
+    "learning_rate": (float, "of Adam"),
+    "zoom": (float, "the least share of a picture's side that a training window shows"),
+    "critic": (float, "weight of a patch critic beside restoring; 0 for none"),
+    "attention": (startup.switch, "whether stargan makes a mask of what it changes"),
+    "bfloat16": (startup.switch, "convolutions in bfloat16: three times as fast on processors with AMX"),
+    "judge_steps": (int, "optimiser steps for the classifier that judges it"),
+    "seed": (int, "for initial weights and shuffling"),
+}
 
 
-def main(_) -> None:
-    """Trains and packs one simulator."""
-    logging.set_verbosity(logging.ERROR)  # TensorFlow tells of every file that it writes.
-    config = SimulatorConfig(train=(FLAGS.generator,), **{name: FLAGS[name].value for name in _SETTINGS})
-    name = FLAGS.name or FLAGS.generator
-    faces = read_faces(FLAGS.examples, features.TRAIN_SPLIT, config.stored_side)
-    root = FLAGS.checkpoints or f"{FLAGS.out}.checkpoints"
-    checkpoints = training.checkpoint_directory(root, name, config, FLAGS.examples)
-    judged = Assessor(read_faces(FLAGS.examples, features.EVAL_SPLIT, config.image_size))
-    judged = training.with_judge(judged, faces, config)
-    keras.utils.set_random_seed(config.seed)
-    model, described = training.train(FLAGS.generator, faces, config, checkpoints, judged.judge)
-    described = dataclasses.replace(
-        described, name=name, licence=FLAGS.licence, training_data=f"{FLAGS.data} ({described.training_data})"
+def main(argv: list[str]) -> None:
+    """The command."""
+    startup.run(run, make_parser(), argv)
+
+
+def make_parser() -> startup.Parser:
+    """Of the command's flags."""
+    parser = startup.Parser("faketagger simulators", __doc__)
+    add = parser.add_argument
+    add("--generator", choices=list(GENERATORS), required=True, help="what to train")
+    add("--name", type=_name, help="its name, where it is another than the generator's")
+    add("--examples", required=True, help="an Examples artifact: trained on its train split, assessed on eval")
+    add("--shown", help="an Examples artifact whose eval pictures the sheet shows; --examples by default")
+    add("--data", required=True, help="what the pictures are, for the model card")
+    add("--licence", required=True, help="under which terms the simulator may be used")
+    add("--out", required=True, help="the directory of shipped simulators")
+    add("--checkpoints", help="kept until the end, for a training that is killed; beside --out by default")
+    for name, (kind, what) in SETTINGS.items():
+        default = getattr(_DEFAULTS, name)
+        said = what if default is None else f"{what}; default: {default}"
+        alone = {"nargs": "?", "const": True} if kind is startup.switch else {}
+        add(f"--{name}", type=kind, default=default, help=said, **alone)
+    return parser
+
+
+def _name(text: str) -> str:
+    if not manifest.is_name(text):
+        raise argparse.ArgumentTypeError(f"expected lower-case letters, digits and underscores, got '{text}'")
+    return text
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Does what parsed arguments say and returns the exit status."""
+    settings = {name: getattr(arguments, name) for name in SETTINGS}
+    try:
+        config = SimulatorConfig(train=(arguments.generator,), **settings)
+    except ValueError as error:
+        print(f"faketagger simulators: {error}", file=sys.stderr)
+        return startup.USAGE
+    from faketagger.components.simulator.make_shipped import make_shipped
+
+    make_shipped(
+        config,
+        arguments.name or arguments.generator,
+        arguments.examples,
+        arguments.out,
+        data=arguments.data,
+        licence=arguments.licence,
+        shown=arguments.shown,
+        checkpoints=arguments.checkpoints,
     )
-    shown = Assessor(read_faces(FLAGS.shown, features.EVAL_SPLIT, config.image_size)) if FLAGS.shown else judged
-    with tempfile.TemporaryDirectory() as temporary:
-        _make(model, described, judged, shown, temporary)
-        files.copy_directory(os.path.join(temporary, "packed", name), os.path.join(FLAGS.out, name))
-    files.remove_directory(checkpoints)
-
-
-def _make(
-    model: Generator, described: manifest.SimulatorManifest, judged: Assessor, shown: Assessor, directory: str
-) -> None:
-    """Packs a simulator below `directory`/packed, assessed as it will be used: with the weights as they are on disk."""
-    packed = os.path.join(directory, "packed", described.name)
-    shipped.pack(model, described, os.path.dirname(packed))
-    model = shipped.unpack(packed)
-    described = export.save(directory, model.simulate, described, judged, tracked=model.variables)
-    simulator = library.load(os.path.join(directory, described.name))
-    manifest.write(described, packed)
-    files.write_bytes(os.path.join(packed, samples.FILE), export.sheet(simulator, shown))
-    size = os.path.getsize(os.path.join(packed, shipped.WEIGHTS_FILE))
-    text = card.write(described, len(judged.faces.pixels), size, shown is not judged)
-    files.write_bytes(os.path.join(packed, card.FILE), text.encode())
+    return startup.OK
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main(sys.argv)

@@ -1,10 +1,10 @@
 r"""Makes a simulator of a generator that was made elsewhere.
 
-    python -m faketagger.components.simulator.adapt --out=simulators --name=happy --licence="CC BY 4.0" \
+    faketagger adapt --out=simulators --name=happy --licence="CC BY 4.0" \
         --model=DIR --family=attribute_editing --value_range=-1,1 --conditions=happy,old --images=photographs
-    python -m faketagger.components.simulator.adapt --out=simulators --name=stgan_official --licence="research only" \
+    faketagger adapt --out=simulators --name=stgan_official --licence="research only" \
         --model=output/128/checkpoints
-    python -m faketagger.components.simulator.adapt --out=simulators --name=stargan_official --licence=MIT \
+    faketagger adapt --out=simulators --name=stargan_official --licence=MIT \
         --model=200000-G.npz --discriminator=200000-D.npz
 
 takes a SavedModel (foreign/saved_model.py), a TF1 checkpoint of the official STGAN or AttGAN (foreign/tf1.py), or a
@@ -12,34 +12,23 @@ state dict of the official PyTorch StarGAN (foreign/torch.py). The pipeline then
 --simulators=simulators.
 """
 
+import argparse
 import os
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Before TensorFlow is imported; its start-up notes help nobody.
+from faketagger.components.contract import manifest, startup
 
-import tensorflow as tf
-from absl import app, flags, logging
-from absl.flags import argparse_flags
-
-from faketagger.components.contract import manifest
-from faketagger.components.simulator.foreign.adapt import SAVED_MODEL, TF1, TORCH, adapt
-from faketagger.components.simulator.foreign.saved_model import NCHW, NHWC
-
-OK, FAILED = 0, 1
+OK, FAILED = startup.OK, startup.FAILED
 
 
-def main() -> None:
-    """The module's command."""
-    logging.set_verbosity(logging.ERROR)  # TensorFlow's notes on what it saves and where help nobody here.
-    tf.get_logger().setLevel("ERROR")
-    app.run(run, flags_parser=parse)
+def main(argv: list[str]) -> None:
+    """The command."""
+    startup.run(run, make_parser(), argv)
 
 
-def parse(argv: list[str]):
-    """The arguments of a command line, program name first; exits with 2 and a usage line when they are wrong."""
-    parser = argparse_flags.ArgumentParser(
-        prog="adapt", description=__doc__.split("\n")[0], inherited_absl_flags=None, allow_abbrev=False
-    )
+def make_parser() -> startup.Parser:
+    """Of the command's flags."""
+    parser = startup.Parser("faketagger adapt", __doc__)
     add = parser.add_argument
     add("--model", required=True, help="the folder of a SavedModel, a checkpoint's prefix or folder, or a state dict")
     add("--out", required=True, help="the directory of simulators to put it into")
@@ -49,18 +38,19 @@ def parse(argv: list[str]):
     add("--family", choices=manifest.FAMILIES, help="attribute_editing by default, but for SavedModels")
     add("--image_size", type=int, help="side of the simulator's pictures, the pipeline's; by default the model's")
     add("--model_size", type=int, help="side of the pictures that the model takes, where it does not show it")
+    names = startup.comma_list
     measured_on = parser.add_mutually_exclusive_group()
     measured_on.add_argument("--images", metavar="DIR", help="photographs to measure its strength on")
     measured_on.add_argument("--examples", metavar="DIR", help="Examples, whose eval split to measure its strength on")
-    saved_model = parser.add_argument_group(SAVED_MODEL).add_argument
+    saved_model = parser.add_argument_group("a SavedModel").add_argument
     saved_model("--signature", help="the signature that makes pictures")
     saved_model("--images_input", help="the input that takes the pictures")
     saved_model("--condition_input", help="the input that says what to make of them")
     saved_model("--images_output", help="the output that holds the made pictures")
-    saved_model("--layout", choices=[NHWC, NCHW], help="of the pictures")
+    saved_model("--layout", choices=["NHWC", "NCHW"], help="of the pictures")
     saved_model("--value_range", type=_range, metavar="LOW,HIGH", help="of the pictures it takes: --value_range=-1,1")
     saved_model("--output_range", type=_range, metavar="LOW,HIGH", help="of those it makes, where it is another")
-    saved_model("--conditions", type=_list, metavar="NAME,…", help="names: one-hot places or indices, in their order")
+    saved_model("--conditions", type=names, metavar="NAME,…", help="names: one-hot places or indices, in their order")
     saved_model(
         "--condition_vector",
         type=_vector,
@@ -68,17 +58,12 @@ def parse(argv: list[str]):
         metavar="NAME:NUMBER,…",
         help="instead: a condition and what the condition input gets for it; once for each",
     )
-    editor = parser.add_argument_group(f"{TF1} or {TORCH}").add_argument
-    editor("--attributes", type=_list, metavar="NAME,…", help="what it edits, in the order of its training")
-    editor("--source_attributes", type=_list, metavar="NAME,…", help="what every picture is taken to show beforehand")
+    editor = parser.add_argument_group("a TF1 checkpoint or a PyTorch state dict").add_argument
+    editor("--attributes", type=names, metavar="NAME,…", help="what it edits, in the order of its training")
+    editor("--source_attributes", type=names, metavar="NAME,…", help="what every picture is taken to show beforehand")
     editor("--intensity", type=float, help="factor on the inverted attribute's target; the official test's by default")
     editor("--discriminator", help="StarGAN's, a state dict: its head then says what pictures show before the edit")
-    flags.FLAGS.mark_as_parsed()  # app.run asks for it; none of the flags of other modules is of use here.
-    return parser.parse_args(argv[1:])
-
-
-def _list(text: str) -> list[str]:
-    return [each.strip() for each in text.split(",") if each.strip()]
+    return parser
 
 
 def _range(text: str) -> tuple[float, float]:
@@ -93,12 +78,16 @@ def _vector(text: str) -> tuple[str, list[float]]:
     return name.strip(), [float(each) for each in numbers.split(",")]
 
 
-def run(arguments) -> int:
-    """Does what parsed arguments say and returns the exit code."""
+def run(arguments: argparse.Namespace) -> int:
+    """Does what parsed arguments say and returns the exit status."""
+    import tensorflow as tf
+
+    from faketagger.components.simulator.foreign.adapt import adapt
+
     try:
         described = adapt(arguments)
     except (ValueError, ImportError, OSError, tf.errors.OpError) as error:
-        print(f"adapt: {error}", file=sys.stderr)
+        print(f"faketagger: {error}", file=sys.stderr)
         return FAILED
     print(f"{os.path.join(arguments.out, described.name)}: {described.family}, {described.image_size} pixels")
     for condition in described.conditions:
@@ -109,4 +98,4 @@ def run(arguments) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv)

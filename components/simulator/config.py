@@ -5,7 +5,6 @@ import json
 import math
 
 from faketagger.components.contract import pretrained
-from faketagger.components.simulator import library
 from faketagger.components.simulator.generators.registry import GENERATORS, depths
 from faketagger.components.simulator.generators.settings import TrainingSettings
 
@@ -42,7 +41,13 @@ class SimulatorConfig(TrainingSettings):
         twice = sorted(set(self.train) & set(self.shipped))
         if twice:
             raise ValueError(f"{', '.join(twice)}: either trained or shipped, not both")
-        there = library.names(pretrained.SIMULATORS) if self.shipped else []
+        if self.shipped:
+            self._check_shipped()
+
+    def _check_shipped(self) -> None:
+        from faketagger.components.simulator import library  # Here: it imports TensorFlow, which takes seconds.
+
+        there = library.names(pretrained.SIMULATORS)
         missing = sorted(set(self.shipped) - set(there))
         if missing:
             raise ValueError(f"shipped must be of {', '.join(there)}; got {', '.join(missing)}")

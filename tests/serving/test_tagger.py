@@ -1,6 +1,7 @@
 """Server, client and command line together, over real gRPC, with a tiny tagger that writes its bits as pixels."""
 
 import dataclasses
+import importlib
 import io
 import json
 import os
@@ -29,7 +30,8 @@ from tensorflow_serving.apis import (
 
 from faketagger.components.contract import images, manifest, payload
 from faketagger.components.example_gen import face_drawing
-from faketagger.serving import cli, client, servable
+from faketagger.serving import client, servable
+from faketagger.serving.commands import common, read, serve
 from faketagger.serving.server import start_server
 
 pytestmark = pytest.mark.slow
@@ -487,7 +489,7 @@ def test_a_port_in_use_is_an_error_that_names_it(server, base_path):
 
 
 def test_the_server_program_says_what_it_serves_and_stops_on_sigterm(base_path):
-    command = [sys.executable, "-m", "faketagger.serving.server", f"--model_base_path={base_path}", "--port=0"]
+    command = [sys.executable, "-m", "faketagger", "serve", f"--model_base_path={base_path}", "--port=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         line = process.stdout.readline()
         port = int(line.rpartition(":")[2])
@@ -575,7 +577,7 @@ def test_server_trouble_is_told_in_one_line(server):
     assert "no version of a model 'x' is served there" in error_of(client.connect(address, model_name="x"))
     assert "Unrecognized servable version label: new" in error_of(client.connect(address, label="new"))
     server.stop(0)
-    assert error_of(client.connect(address)).startswith(f"{address}: no server can be reached; `python -m faketagger.")
+    assert error_of(client.connect(address)).startswith(f"{address}: no server can be reached; `faketagger serve ")
 
 
 def test_load_takes_the_newest_complete_version_and_names_what_it_cannot_load(base_path, tmp_path):
@@ -624,15 +626,21 @@ def _self_signed():
     return key.private_bytes(pem, pkcs8, plain), certificate.public_bytes(pem)
 
 
-# The command line
+# The commands
+
+
+def _run(name, *arguments):
+    """A command's exit status, in this process."""
+    command = importlib.import_module(f"faketagger.serving.commands.{name}")
+    return command.run(command.make_parser().parse([name, *arguments]))
 
 
 @pytest.fixture
 def faketagger(base_path, tmp_path, monkeypatch, capsys):
     """Runs a command line in an empty folder with an empty home; returns exit code, stdout and stderr."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv(cli.KEY_FILE_VARIABLE, raising=False)
-    monkeypatch.delenv(cli.SERVER_VARIABLE, raising=False)
+    monkeypatch.delenv(common.KEY_FILE_VARIABLE, raising=False)
+    monkeypatch.delenv(common.SERVER_VARIABLE, raising=False)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     with open("in.jpg", "wb") as file:
@@ -640,7 +648,7 @@ def faketagger(base_path, tmp_path, monkeypatch, capsys):
 
     def run(*arguments):
         try:
-            code = cli.run(cli.parse(["faketagger", *arguments]))
+            code = _run(*arguments)
         except SystemExit as ended:
             code = ended.code
         captured = capsys.readouterr()
@@ -667,7 +675,7 @@ def test_tag_makes_the_default_key_and_read_finds_the_uid(faketagger, model, tmp
 
 
 def test_read_through_a_server_named_by_the_environment(faketagger, server, monkeypatch):
-    monkeypatch.setenv(cli.SERVER_VARIABLE, f"localhost:{server.port}")
+    monkeypatch.setenv(common.SERVER_VARIABLE, f"localhost:{server.port}")
     assert faketagger("tag", "in.jpg", "out.png", "--uid", "11")[0] == 0
     assert faketagger("read", "out.png", "--json")[1].count('"uid": 11') == 1
 
@@ -679,7 +687,7 @@ def test_read_sets_broken_pictures_aside_counts_them_and_ends_with_1(faketagger,
         file.write(_picture("JPEG")[:300])
     code, out, err = faketagger("read", "empty.jpg", "half.jpg", "gone.jpg", "out.png", "in.jpg", "--json", model)
     findings = json.loads(out)
-    assert code == cli.ERROR
+    assert code == common.FAILED
     assert [it["file"] for it in findings] == ["empty.jpg", "half.jpg", "gone.jpg", "out.png", "in.jpg"]
     assert ["error" in it for it in findings] == [True, True, True, False, False]
     figures = {"tagged": True, "p_value": pytest.approx(0.001), "score": 1.0}
@@ -691,17 +699,17 @@ def test_read_sets_broken_pictures_aside_counts_them_and_ends_with_1(faketagger,
 
 def test_read_ends_with_3_when_a_picture_carries_no_tag_of_this_key(faketagger, model):
     faketagger("tag", "in.jpg", "out.png", "--uid", "11", model)
-    assert faketagger("read", "out.png", "in.jpg", model)[0] == cli.NO_TAG
+    assert faketagger("read", "out.png", "in.jpg", model)[0] == common.NO_TAG
     with open("other.key", "wb") as file:
         file.write(KEY)
     code, out, _ = faketagger("read", "out.png", "--key_file", "other.key", model)
-    assert code == cli.NO_TAG
+    assert code == common.NO_TAG
     assert "no tag" in out and "UID" not in out
 
 
 def test_read_never_makes_a_key(faketagger, model, tmp_path):
     code, out, err = faketagger("read", "in.jpg", model)
-    assert (code, out) == (cli.ERROR, "")
+    assert (code, out) == (common.FAILED, "")
     assert "key" in err and err.count("\n") == 1
     assert not (tmp_path / "home").exists()
 
@@ -713,7 +721,7 @@ def test_tag_refuses_lossy_outputs_and_its_own_input_before_anything_else(faketa
     os.link("in.png", "link.png")
     for output in ("in.png", "./in.png", "link.png"):
         code, _, err = faketagger("tag", "in.png", output, "--uid", "1", model)
-        assert code == cli.USAGE and "is the input" in err
+        assert code == common.USAGE and "is the input" in err
     with open("in.png", "rb") as file:
         assert file.read() == _picture()
     assert not (tmp_path / "home").exists()
@@ -721,22 +729,31 @@ def test_tag_refuses_lossy_outputs_and_its_own_input_before_anything_else(faketa
 
 def test_tag_leaves_no_output_behind_when_it_fails(faketagger, model):
     code, _, err = faketagger("tag", "in.jpg", "out.png", "--uid", "16", model)
-    assert code == cli.ERROR and "number from 0 to 15, got 16" in err
+    assert code == common.FAILED and "number from 0 to 15, got 16" in err
     code, _, err = faketagger("tag", "in.jpg", "in.jpg/out.png", "--uid", "1", model)
-    assert code == cli.ERROR and "in.jpg/out.png: " in err
+    assert code == common.FAILED and "in.jpg/out.png: " in err
     assert os.listdir(".") == ["in.jpg"]
 
 
+def test_serve_takes_messages_as_large_as_start_server_does():
+    given = serve.make_parser().parse(["serve", "--model_base_path=DIR"])
+    assert given.max_message_mib * 2**20 == servable.MAX_MESSAGE_BYTES
+
+
 def test_usage_errors_end_with_2(faketagger):
-    for arguments in ([], ["tag", "in.jpg", "out.png"], ["tag", "in.jpg", "out.png", "--uid", "many"], ["dance"]):
-        assert faketagger(*arguments)[0] == cli.USAGE
+    for arguments in (
+        ["tag", "in.jpg", "out.png"],
+        ["tag", "in.jpg", "out.png", "--uid", "many"],
+        ["status", "--port=1"],
+    ):
+        assert faketagger(*arguments)[0] == common.USAGE
 
 
 def test_keygen_makes_a_key_once(faketagger):
     assert faketagger("keygen", "keys/mine")[0] == 0
     made = payload.read_key("keys/mine")
     code, _, err = faketagger("keygen", "keys/mine")
-    assert code == cli.ERROR and "never replaced" in err
+    assert code == common.FAILED and "never replaced" in err
     assert payload.read_key("keys/mine") == made
 
 
@@ -757,17 +774,17 @@ def test_status_shows_versions_and_numbers(faketagger, server, base_path):
 def test_the_program_is_quiet_and_names_an_unreachable_server(faketagger):
     faketagger("keygen", "key")
     arguments = ["read", "in.jpg", "--key_file=key", "--server=localhost:1"]
-    command = [sys.executable, "-m", "faketagger.serving.cli", *arguments]
+    command = [sys.executable, "-m", "faketagger", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout) == (cli.ERROR, "")
-    hint = "`python -m faketagger.serving.server --model_base_path=DIR` starts one"
+    assert (done.returncode, done.stdout) == (common.FAILED, "")
+    hint = "`faketagger serve --model_base_path=DIR` starts one"
     assert done.stderr == f"faketagger: localhost:1: no server can be reached; {hint}\n"
 
 
 @pytest.mark.parametrize("p_value, said", [(0.03, "no tag for sure, perhaps UID 7 "), (1.0, "no tag  ")])
 def test_a_likely_candidate_is_named_as_no_more_than_that(p_value, said):
     finding = {"file": "fake.jpg", "uid": None, "candidate": 7, "tagged": False, "p_value": p_value, "score": 0.3}
-    assert f"fake.jpg  {said}" in cli._sentence(finding, 8)
+    assert f"fake.jpg  {said}" in read.sentence(finding, 8)
 
 
 def test_the_shipped_tagger_works_at_once_without_a_server(faketagger):
@@ -778,7 +795,7 @@ def test_the_shipped_tagger_works_at_once_without_a_server(faketagger):
     assert (code, err) == (0, "") and out.startswith("tagged.png  UID 123456789 ")
     Image.open("tagged.png").save("shared.jpg", quality=75)
     assert json.loads(faketagger("read", "shared.jpg", "--json")[1])[0]["candidate"] == 123456789
-    assert faketagger("read", "face.png")[0] == cli.NO_TAG
+    assert faketagger("read", "face.png")[0] == common.NO_TAG
     assert images.load_image("tagged.png").shape == face.shape
     root_mean_square = np.sqrt(np.mean(np.square(np.float64(images.load_image("tagged.png")) - face)))
     assert 20 * np.log10(255 / root_mean_square) > 29

@@ -58,7 +58,7 @@ def _command(described: manifest.SimulatorManifest, shown: bool) -> str:
         "out": "pretrained/simulators",
     }
     flags = " ".join(f"--{name}={value}" for name, value in settings.items() if value is not None)
-    return f"python -m faketagger.components.simulator {flags}"
+    return f"faketagger simulators {flags}"
 
 
 def _table(described: manifest.SimulatorManifest) -> list[str]:

@@ -32,7 +32,9 @@ def _run(directory, **flags):
     """The command on `directory`/model or what `model` says; its exit code."""
     flags = {"model": directory / "model", "out": directory / "simulators", "name": "other", "licence": "MIT", **flags}
     given = [(name, each) for name, value in flags.items() for each in (value if isinstance(value, list) else [value])]
-    return adapt.run(adapt.parse(["adapt", *(f"--{name}={value}" for name, value in given if value is not None)]))
+    return adapt.run(
+        adapt.make_parser().parse(["adapt", *(f"--{name}={value}" for name, value in given if value is not None)])
+    )
 
 
 def _adapted(directory, **flags):

@@ -1,9 +1,9 @@
 """The repository's simulators: packed, unpacked, of another size, described; damaged ones are refused."""
 
 import dataclasses
-import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import faketagger.components.simulator.__main__ as command
 from faketagger.components.contract import features, images, manifest, pretrained
 from faketagger.components.simulator import training
 from faketagger.components.simulator.config import SimulatorConfig
@@ -138,54 +139,35 @@ def test_the_card_marks_edits_that_do_not_show_their_attribute():
     assert "without showing the attribute (edit seen − seen unedited < 0.1)" in legend
 
 
-# Parses command lines, that of the docstring first, as the simulators' command would; prints flags or errors as JSON.
-_PARSE = """
-import copy, json, shlex, sys
-from absl import flags
-import faketagger.components.simulator.__main__ as command
-
-def parse(line):
-    python, minus_m, module, *given = shlex.split(line)
-    assert [python, minus_m, module] == ["python", "-m", "faketagger.components.simulator"], line
-    found = copy.deepcopy(flags.FLAGS)
-    try:
-        rest = found([module, *given])
-    except flags.Error as error:
-        return str(error)
-    assert rest == [module], rest
-    names = (*command._SETTINGS, "generator", "name", "data", "licence", "examples", "shown", "out")
-    return {name: found[name].value for name in names}
-
-example = command.__doc__.split("\\n\\n")[1].replace("\\\\\\n", "")
-print(json.dumps([parse(line) for line in [example, *json.load(sys.stdin)]]))
-"""
-
-
-def _parse(lines):
-    done = subprocess.run([sys.executable, "-c", _PARSE], input=json.dumps(lines), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+def _parse(line):
+    """What the simulators' command is asked for by a command line."""
+    program, name, *given = shlex.split(line)
+    assert [program, name] == ["faketagger", "simulators"], line
+    return vars(command.make_parser().parse([name, *given]))
 
 
 def _command_of(text):
     return re.search("^- Command: `(.*?)`", text, re.MULTILINE).group(1)
 
 
-def test_printed_commands_give_their_settings_back():
+def test_printed_commands_give_their_settings_back(capsys):
     old, new = _edited(), _edited()
     new.training.update(judge_steps=5, depth=3)
     lines = [_command_of(card.write(each, 56, 1, shown=each is new)) for each in (new, old)]
-    lines += [lines[0].replace("--name=stargan", "--name=../y"), *(_command_of(_card(name)) for name in SHIPPED_NAMES)]
-    of_docstring, of_new, of_old, misnamed, *of_shipped = _parse(lines)
+    of_new, of_old = map(_parse, lines)
     assert of_new == {
         "generator": "stargan", "name": "stargan", "data": "TEXT", "licence": "TEXT", "examples": "DIR",
         "shown": "OTHER_DIR", "out": "pretrained/simulators", "image_size": SIZE, "width": 8, "depth": 3,
         "steps": 240, "batch_size": 4, "learning_rate": 1e-3, "judge_steps": 5, "seed": 2,
+        "checkpoints": None,
     }  # fmt: skip
     assert of_old == {**of_new, "shown": None, "depth": None, "judge_steps": SimulatorConfig().judge_steps}
+    of_docstring = _parse(command.__doc__.split("\n\n")[1])
     assert of_docstring["generator"] == "stargan" and of_docstring["data"] == of_docstring["licence"] == "TEXT"
-    assert misnamed == "flag --name=../y: expected lower-case letters, digits and underscores"
-    assert [parsed["name"] for parsed in of_shipped] == SHIPPED_NAMES
+    assert [_parse(_command_of(_card(name)))["name"] for name in SHIPPED_NAMES] == SHIPPED_NAMES
+    with pytest.raises(SystemExit) as ended:
+        _parse(lines[0].replace("--name=stargan", "--name=../y"))
+    assert ended.value.code == 2 and "--name: expected lower-case letters, digits and under" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -1,0 +1,143 @@
+"""What every program does first: it quiets what it will import, reads its flags, and ends with an exit status.
+
+Nothing here imports TensorFlow, so that a program answers `--help` or a wrong flag at once. A program that imports
+TensorFlow at its top calls `quiet` before that.
+"""
+
+import argparse
+import contextlib
+import io
+import logging as standard_logging
+import os
+import sys
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from absl import app, flags, logging
+from absl.flags import argparse_flags
+
+# Of every program: done, failed, called wrongly. What else a program ends with stands in its own help.
+OK, FAILED, USAGE = 0, 1, 2
+_INTERRUPTED = 130  # As a shell says of a program that SIGINT ended.
+
+
+def quiet_logs() -> None:
+    """TensorFlow's and gRPC's start-up notes help nobody; both read these once, when they are loaded."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
+def quiet() -> None:
+    """Hides logs and warnings of what is imported from here on: a program says in a sentence of its own what failed."""
+    quiet_logs()
+    warnings.simplefilter("ignore")
+    standard_logging.getLogger("tensorflow").setLevel(standard_logging.ERROR)
+
+
+def show_log_from(level: int) -> None:
+    """Shows absl's log, and what Beam and TFX write to Python's own, from a level of absl.logging on."""
+    logging.use_absl_handler()
+    logging.set_verbosity(level)
+
+
+@contextlib.contextmanager
+def hidden_notices() -> Iterator[None]:
+    """Hides the notices of a library that is imported inside: known, and nothing a user could act on.
+
+    tensorflow-addons warns of the end of its life; keras-cv announces its backend on standard output.
+    """
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+class Parser(argparse_flags.ArgumentParser):
+    """absl's parser of flags and file names. Its help is a module's docstring, which holds an example, and the flags.
+
+    Wrong usage ends the program with USAGE and one sentence.
+    """
+
+    def __init__(
+        self,
+        prog: str,
+        doc: str | None,
+        check: Callable[["Parser", Any], None] | None = None,
+        module: types.ModuleType | None = None,
+    ):
+        """Makes a parser that knows `--help` alone.
+
+        Args:
+          prog: the program, as its user calls it.
+          doc: what the help says before it lists the flags.
+          check: is given this parser and the arguments, and calls `error` where they do not go together.
+          module: its key flags, of those defined by flags.DEFINE_…, are shown and read as well.
+        """
+        if module is not None:
+            # Shown are the key flags of the program that runs, which may be `faketagger` as well as the module itself.
+            for flag in flags.FLAGS.get_key_flags_for_module(module):
+                flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+        super().__init__(
+            prog=prog,
+            description=doc,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            inherited_absl_flags=None if module is None else flags.FLAGS,
+            allow_abbrev=False,
+            add_help=False,
+        )
+        self.add_argument("-h", "--help", action="help", help="shows this and ends")
+        self._check = check
+
+    def parse(self, argv: list[str]) -> argparse.Namespace:
+        """The arguments of a command line, program name first."""
+        try:
+            arguments = self.parse_args(argv[1:])
+        except flags.Error as error:
+            self.error(str(error))
+        if self._check is not None:
+            self._check(self, arguments)
+        flags.FLAGS.mark_as_parsed()  # app.run asks for it.
+        return arguments
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with USAGE and a sentence."""
+        print(f"{self.prog}: {message}; `{self.prog} --help` says more", file=sys.stderr)
+        sys.exit(USAGE)
+
+
+def switch(text: str) -> bool:
+    """For flags that are on or off, as absl has them: `true`, `1`, `false` or `0`."""
+    return bool(flags.BooleanParser().parse(text))
+
+
+def comma_list(text: str) -> list[str]:
+    """For flags that take names: `a,b` is two, without the spaces around them."""
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def run(
+    main: Callable[[argparse.Namespace], int | None],
+    parser: Parser,
+    argv: list[str] | None = None,
+    verbosity: int = logging.ERROR,
+) -> None:
+    """Runs a program and ends with the exit status that `main` returns.
+
+    Args:
+      main: takes the parsed arguments.
+      parser: of its flags.
+      argv: the command line, program name first; sys.argv by default.
+      verbosity: the least important messages that are shown of absl's log; FATAL where `main` tells of every failure.
+    """
+    quiet()
+
+    def start(arguments: argparse.Namespace) -> int | None:
+        show_log_from(verbosity)  # app.run has just set it to INFO.
+        try:
+            return main(arguments)
+        except KeyboardInterrupt:
+            print(f"{parser.prog}: interrupted", file=sys.stderr)
+            return _INTERRUPTED
+
+    app.run(start, argv, flags_parser=parser.parse)

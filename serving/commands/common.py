@@ -1,0 +1,159 @@
+"""What the commands share: exit statuses, the key, and the back-end that flags name."""
+
+import argparse
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from faketagger.components.contract import images, payload, pretrained, startup
+
+# The client imports TensorFlow, which takes seconds: only the commands that need it do, where they need it.
+
+DEFAULT_KEY_FILE = "~/.config/faketagger/key"
+SERVER_VARIABLE = "FAKETAGGER_SERVER"
+KEY_FILE_VARIABLE = "FAKETAGGER_KEY_FILE"
+
+OK, FAILED, USAGE, NO_TAG = startup.OK, startup.FAILED, startup.USAGE, 3
+
+
+class CommandError(Exception):
+    """Ends the command with a line for people and an exit status."""
+
+    def __init__(self, message: str, exit_code: int = FAILED):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def telling(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Decorates what does a command's work: a CommandError is told, and its exit status returned."""
+
+    @functools.wraps(run)
+    def run_and_tell(arguments: argparse.Namespace) -> int:
+        try:
+            return run(arguments)
+        except CommandError as error:
+            tell(str(error))
+            return error.exit_code
+
+    return run_and_tell
+
+
+def tell(message: str) -> None:
+    """A line on standard error."""
+    print(f"faketagger: {message}", file=sys.stderr)
+
+
+def add_backend_flags(parser: startup.Parser) -> None:
+    """Where the tagger runs, and how the answer is printed."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--server", metavar="HOST:PORT", help=f"a server to work through; default: ${SERVER_VARIABLE}")
+    where.add_argument(
+        "--model", metavar="DIR", help="a SavedModel to run in this process; default: the shipped tagger"
+    )
+    add = parser.add_argument
+    add("--model_name", default="faketagger", help="the served model's name")
+    add("--label", help="the version label to use, such as stable; default: the latest version")
+    add("--timeout", type=float, default=60.0, help="seconds that one call may take")
+    add("--tls", action="store_true", help="the server uses TLS, with a publicly known certificate")
+    add("--tls_ca_file", help="PEM file of the authority that signed the server's; implies --tls")
+    add("--tls_cert_file", help="PEM file of this client's certificate; implies --tls")
+    add("--tls_key_file", help="PEM file of this client's private key")
+    add("--json", action="store_true", help="print JSON")
+
+
+def add_key_flag(parser: startup.Parser) -> None:
+    """Which secret key is used."""
+    default = f"default: ${KEY_FILE_VARIABLE} or {DEFAULT_KEY_FILE}"
+    parser.add_argument("--key_file", help=f"the secret key; {default}")
+
+
+def make_key(path: str) -> None:
+    """A new key in a file of its own; CommandError where there is one."""
+    try:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
+        payload.make_key(path)
+    except FileExistsError:
+        raise CommandError(f"{path}: exists, and a key is never replaced: tags made with it would be lost") from None
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror or error}") from error
+
+
+def read_key(arguments: argparse.Namespace, make_default: bool) -> bytes:
+    """The key that the flags name; `make_default` makes the default one where there is none."""
+    chosen = arguments.key_file or os.environ.get(KEY_FILE_VARIABLE)
+    path = chosen or os.path.expanduser(DEFAULT_KEY_FILE)
+    if make_default and not chosen and not os.path.exists(path):
+        make_key(path)
+        tell(f"made a new key, {path}; keep a copy: without it no tag can be read")
+    try:
+        return payload.read_key(path)
+    except ValueError as error:
+        hint = "" if make_default else "; reading takes the very key that the picture was tagged with"
+        raise CommandError(f"{error}{hint}") from error
+
+
+def read_picture(path: str) -> bytes:
+    """A picture file's bytes; CommandError where it cannot be read."""
+    try:
+        return images.read_file(path)
+    except images.ImageError as error:
+        raise CommandError(str(error)) from error
+
+
+def with_client(arguments: argparse.Namespace, key: bytes, work: Callable[[Any], Any]) -> Any:
+    """What `work` makes of a TaggerClient; CommandError where the client fails."""
+    from faketagger.serving.client import TaggerClient, TaggerError
+
+    try:
+        client = TaggerClient(backend(arguments), key)
+        try:
+            return work(client)
+        finally:
+            client.close()
+    except TaggerError as error:
+        raise CommandError(str(error)) from error
+
+
+def backend(arguments: argparse.Namespace) -> Any:
+    """The Backend that the flags name."""
+    from faketagger.serving.client import TaggerError, connect, load
+
+    address = server(arguments)
+    if address:
+        credentials = _credentials(arguments)
+        return connect(address, arguments.model_name, arguments.timeout, credentials, arguments.label)
+    try:
+        return load(model(arguments))
+    except TaggerError as error:
+        raise CommandError(str(error)) from error
+
+
+def server(arguments: argparse.Namespace) -> str | None:
+    """None where the work is done in this process."""
+    return None if arguments.model else arguments.server or os.environ.get(SERVER_VARIABLE)
+
+
+def model(arguments: argparse.Namespace) -> str:
+    """The model that is used where the work is done in this process."""
+    return arguments.model or pretrained.TAGGER
+
+
+def _credentials(arguments: argparse.Namespace) -> Any:
+    import grpc
+
+    paths = (arguments.tls_ca_file, arguments.tls_key_file, arguments.tls_cert_file)
+    if bool(arguments.tls_key_file) != bool(arguments.tls_cert_file):
+        raise CommandError("--tls_key_file and --tls_cert_file go together", USAGE)
+    if not (arguments.tls or any(paths)):
+        return None
+    try:
+        return grpc.ssl_channel_credentials(*(_read_file(path) if path else None for path in paths))
+    except OSError as error:
+        raise CommandError(f"{error.filename}: {error.strerror}") from error
+
+
+def _read_file(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()

@@ -108,7 +108,7 @@ def test_damaged_ones_are_refused_by_file_and_reason(packed, damage, monkeypatch
         described = manifest.read(manifest.SimulatorManifest, directory)
         if damage == "unknown generator":
             described.training["generator"] = "dalle"
-            expected = "generator 'dalle' is none of faceswap"
+            expected = "generator 'dalle' is none of autoencoder, faceswap"
         else:
             described.training["settings"]["width"] = 16
             expected = "weights of another architecture: 0000 is"
@@ -118,7 +118,7 @@ def test_damaged_ones_are_refused_by_file_and_reason(packed, damage, monkeypatch
 
 
 def _edited(**success):
-    described = _described(StarGAN(SIZE, 8, ["Smiling", "Male"], 1, [1.75, 1.0]), "stargan")
+    described = _described(StarGAN(SIZE, 8, ["Smiling", "Male"], 1, intensities=[1.75, 1.0]), "stargan")
     return dataclasses.replace(described, success=success)
 
 
@@ -159,7 +159,7 @@ def test_printed_commands_give_their_settings_back(capsys):
         "generator": "stargan", "name": "stargan", "data": "TEXT", "licence": "TEXT", "examples": "DIR",
         "shown": "OTHER_DIR", "out": "pretrained/simulators", "image_size": SIZE, "width": 8, "depth": 3,
         "steps": 240, "batch_size": 4, "learning_rate": 1e-3, "judge_steps": 5, "seed": 2,
-        "checkpoints": None,
+        "checkpoints": None, "zoom": 1.0, "critic": 0.0, "attention": False, "bfloat16": False,
     }  # fmt: skip
     assert of_old == {**of_new, "shown": None, "depth": None, "judge_steps": SimulatorConfig().judge_steps}
     of_docstring = _parse(command.__doc__.split("\n\n")[1])

@@ -1,8 +1,8 @@
 """A face swap without a network: another person's face warped onto the landmarks, matched in colour and blended.
 
 What FaceSwap of FaceForensics++ does (Rössler et al. 2019, §3): the source's face is laid onto the target's by its
-shape, its colours are matched, and it is blended in; here by the face mesh's points and OpenCV's Poisson blending (Pérez
-et al. 2003).
+shape, its colours are matched, and it is blended in; here by the face mesh's points and OpenCV's Poisson blending
+(Pérez et al. 2003).
 """
 
 import cv2

@@ -32,6 +32,7 @@ class StubEditor:
 
     attributes = ("Male", "Bald", "Young")
     intensities = (1.5, 1.5, 1.5)
+    image_size = SIZE
 
     def simulate(self, images, condition):
         by_intensity = tf.constant(self.intensities) * tf.constant([0.1, 0.0, 0.05])

@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from faketagger.components.contract import startup
 
@@ -32,10 +31,18 @@ from absl import flags, logging
 from tqdm import tqdm
 
 from faketagger.components.contract import features, files, images, payload
-from faketagger.components.evaluator.config import PLAIN, UNTAGGED, EvaluatorConfig
+from faketagger.components.evaluator.config import PLAIN, EvaluatorConfig
 from faketagger.components.evaluator.measure import folder, metrics, models, parts, rows, slices
-from faketagger.components.evaluator.measure.batch import Draw, Quality, columns_of, draw, manipulations, strengths_of
-from faketagger.components.evaluator.verdict import summary
+from faketagger.components.evaluator.measure.batch import (
+    Draw,
+    Quality,
+    changes_of,
+    draw,
+    is_finite,
+    manipulations,
+    without_message,
+)
+from faketagger.components.evaluator.verdict import record, summary
 from faketagger.components.tagger import channel_decoder
 
 MESSAGE_BITS = 30  # The taggers'; rivaGan carries 32.
@@ -177,18 +184,19 @@ class Decoder:
         return best[:, :message_bits], p_value.numpy().astype(np.float64)
 
 
-def judge(bits: np.ndarray, drawn: Draw, decoder: Decoder, finite: np.ndarray) -> dict[str, Any]:
-    """The columns that come of read bits uint8 [B, n]; where not `finite`, nothing counts.
+def judge(bits: np.ndarray, drawn: Draw, decoder: Decoder, finite: np.ndarray) -> rows.ReadColumns:
+    """What comes of read bits uint8 [B, n]; where not `finite`, nothing counts.
 
     A method without a code has no p-value and cannot say whether a picture is tagged: any bits are a message.
     """
     messages, p_value = decoder(bits ^ drawn.masks.astype(np.uint8))
-    return {
-        "message_ok": finite & (messages == drawn.messages).all(axis=1),
-        "bit_accuracy": np.where(finite, metrics.bit_accuracy(bits - 0.5, drawn.codewords), np.nan),
-        "p_value": p_value,
-        "tagged": None if p_value is None else p_value <= summary.FALSE_POSITIVE_RATE,
-    }
+    return rows.ReadColumns(
+        finite=finite,
+        message_ok=finite & (messages == drawn.messages).all(axis=1),
+        bit_accuracy=np.where(finite, metrics.bit_accuracy(bits - 0.5, drawn.codewords), np.nan),
+        p_value=p_value,
+        tagged=None if p_value is None else p_value <= summary.FALSE_POSITIVE_RATE,
+    )
 
 
 class Measurer:
@@ -215,13 +223,18 @@ class Measurer:
 
     def measure(self, image_ids: Sequence[str], originals: np.ndarray) -> Iterator[tuple[str, list[rows.Row]]]:
         """Yields (method, rows) a repeat of one batch of pictures, uint8 [B, S, S, 3]."""
-        strengths = strengths_of(self._simulators, self.slices, originals)
+        changes = changes_of(self._simulators, self.slices, originals)
         for method in self._decoders:
             for repeat in range(self._config.repeats):
-                yield method, self._measure(method, repeat, image_ids, originals, strengths)
+                yield method, self._measure(method, repeat, image_ids, originals, changes)
 
     def _measure(
-        self, method: str, repeat: int, image_ids: Sequence[str], originals: np.ndarray, strengths: dict[str, Any]
+        self,
+        method: str,
+        repeat: int,
+        image_ids: Sequence[str],
+        originals: np.ndarray,
+        changes: dict[str, rows.ChangeColumns],
     ) -> list[rows.Row]:
         decoder = self._decoders[method]
         drawn = draw(self._config.seed, image_ids, repeat, decoder.generator)
@@ -229,27 +242,24 @@ class Measurer:
         everything = np.ones(len(originals), bool)
         quality = self._quality.measure(originals, tagged, everything)
         with tempfile.TemporaryDirectory() as directory:
-            saved = [(save(directory, "untagged-", originals), {"slice": UNTAGGED, "kind": UNTAGGED}, everything)]
+            saved = [(slices.ORIGINALS, save(directory, "untagged-", originals), everything)]
             for described, made, finite in manipulations(self._simulators, self.slices, tagged):
-                columns = {**columns_of(described), **strengths[described.name]}
-                if described.kind == PLAIN:
-                    columns.update(quality)
-                finite = finite & np.isfinite(columns.get("strength_psnr", 0.0))
-                saved.append((save(directory, f"{len(saved):04d}-", made), columns, finite))
+                saved.append((described, save(directory, f"{len(saved):04d}-", made), finite))
             read = self._peers.read(method, directory, drawn.codewords.shape[1])
         found: list[rows.Row] = []
-        for names, columns, finite in saved:
-            columns.update({"image_id": list(image_ids), "repeat": repeat, "finite": finite})
-            columns.update(judge(np.stack([read[name] for name in names]), drawn, decoder, finite))
-            if columns["slice"] == UNTAGGED:
-                columns.update(message_ok=None, bit_accuracy=None)
-            found += rows.from_columns(columns)
+        for described, names, finite in saved:
+            change = changes.get(described.name, rows.NO_CHANGE)
+            columns = judge(np.stack([read[name] for name in names]), drawn, decoder, finite & is_finite(change))
+            if described == slices.ORIGINALS:
+                columns = without_message(columns)
+            of_slice = quality if described.kind == PLAIN else rows.NO_QUALITY
+            found += rows.of_batch(described, image_ids, repeat, columns, change, of_slice)
         return found
 
 
 def measure_all(
     methods: Sequence[str], examples_uri: str, simulators_dir: str, config: EvaluatorConfig, out: str, peers: Peers
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, record.Evaluation]:
     """Measures methods on the eval split of Examples and writes `out`/<method> for each, once all of it is there.
 
     Args:
@@ -301,11 +311,17 @@ def _batches(paths: Sequence[str], chosen: frozenset[str], batch_size: int) -> I
         yield batch
 
 
-def _describe(method: Method, image_size: int) -> dict[str, Any]:
+def _describe(method: Method, image_size: int) -> record.Evaluated:
     message_bits, code_bits = method.generator.shape
-    tagger = {"message_bits": message_bits, "code_bits": code_bits, "image_size": image_size, "level": None}
-    tagger.update(strength=None, false_positive_rate=summary.FALSE_POSITIVE_RATE if code_bits > message_bits else None)
-    return {"label": method.label, "image_size": image_size, "tagger": tagger}
+    tagger = record.TaggerFacts(
+        message_bits=message_bits,
+        code_bits=code_bits,
+        image_size=image_size,
+        strength=None,
+        false_positive_rate=summary.FALSE_POSITIVE_RATE if code_bits > message_bits else None,
+        level=None,
+    )
+    return record.Evaluated(label=method.label, image_size=image_size, tagger=tagger)
 
 
 def _main(_) -> int:
@@ -341,11 +357,11 @@ def _run() -> None:
     print(f"{time.monotonic() - begun:.0f} s of measuring, of which {peers.seconds:.0f} s in the methods' program")
 
 
-def _line(evaluation: dict[str, Any]) -> str:
-    overall, plain = evaluation["overall"], evaluation["slices"][PLAIN]
-    rates = {"plain": plain["fmrr"], "white-box": overall["white"], "black-box": overall["black"]}
-    shown = ", ".join(f"{name} {figure['mean']:.3f}" for name, figure in rates.items() if figure)
-    return f"{evaluation['label']}: PSNR {evaluation['quality']['psnr']['mean']:.1f} dB, FMRR: {shown}"
+def _line(evaluation: record.Evaluation) -> str:
+    overall, quality = evaluation.overall, evaluation.quality
+    rates = {"plain": evaluation.slices[PLAIN].fmrr, "white-box": overall.white, "black-box": overall.black}
+    shown = ", ".join(f"{name} {figure.mean:.3f}" for name, figure in rates.items() if figure)
+    return f"{evaluation.label}: PSNR {quality.psnr.mean:.1f} dB, FMRR: {shown}"
 
 
 if __name__ == "__main__":

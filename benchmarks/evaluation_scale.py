@@ -140,7 +140,7 @@ def _evaluate(root: str, count: int, workers: int) -> float:
     begun = time.perf_counter()
     evaluation, _ = evaluate(lambda: beam.Pipeline(options=PipelineOptions(options)), examples, inputs, config, out)
     seconds = time.perf_counter() - begun
-    measured = evaluation["slices"][PLAIN]["pictures"]
+    measured = evaluation.slices[PLAIN].pictures
     if measured != count:
         raise RuntimeError(f"{measured} of {count} pictures were measured")
     return seconds

@@ -23,7 +23,7 @@ from faketagger.components.contract import files
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.evaluate import evaluate
 from faketagger.components.evaluator.measure import folder, models
-from faketagger.components.evaluator.verdict import summary
+from faketagger.components.evaluator.verdict import record
 from faketagger.components.simulator import library
 from faketagger.components.tagger import export, training
 from faketagger.components.tagger.config import TaggerConfig
@@ -60,7 +60,7 @@ def main(_) -> None:
     )
     for name, changes in VARIANTS.items():
         directory = os.path.join(FLAGS.out, name)
-        if not os.path.exists(os.path.join(directory, "evaluation", summary.EVALUATION_FILE)):
+        if not os.path.exists(os.path.join(directory, "evaluation", record.EVALUATION_FILE)):
             print(name)
             _make(dataclasses.replace(base, **changes), directory)
 
@@ -69,8 +69,13 @@ def _make(config: TaggerConfig, directory: str) -> None:
     keras.utils.set_random_seed(config.seed)
     checkpoints, model = os.path.join(directory, "checkpoints"), os.path.join(directory, "tagger")
     trained, last = training.train(FLAGS.examples, [], config, checkpoints)
-    record = {"steps": config.steps, "level": config.level, "black_box": library.names(FLAGS.simulators), "last": last}
-    export.save(trained.encoder, trained.decoder, config, record, model)
+    trained_as = {
+        "steps": config.steps,
+        "level": config.level,
+        "black_box": library.names(FLAGS.simulators),
+        "last": last,
+    }
+    export.save(trained.encoder, trained.decoder, config, trained_as, model)
     files.remove_directory(checkpoints)
     seen = {name for name in library.names(FLAGS.simulators) if not name.startswith("perturbation")}
     measured = EvaluatorConfig(repeats=FLAGS.repeats, black_box=tuple(sorted(seen)), sweeps={}, after=())

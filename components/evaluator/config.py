@@ -1,17 +1,17 @@
 """What the evaluator measures and what the gate demands, as typed values that travel as one JSON string."""
 
 import collections
-import dataclasses
-import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from faketagger.components.contract import manifest
+from faketagger.components.contract.settings import Field, Settings, Unexpected, root_validator, validator
 
 # The slice without a simulator, and the slice of the original pictures; a simulator's is `<simulator>/<condition>`.
 PLAIN = "plain"
 UNTAGGED = "untagged"
-BOXES = ("white", "black")
+Box = Literal["white", "black"]
+BOXES: tuple[Box, ...] = ("white", "black")
 
 # The strengths of the papers' curves (FakeTagger Fig. 4), and colour besides.
 SWEEPS = {
@@ -27,40 +27,7 @@ SWEEPS = {
 }
 
 
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise ValueError(message)
-
-
-def _is_number(value: Any, low: float, high: float) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-
-
-def _is_count(value: Any, low: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= low
-
-
-def _names(owner: Any, field: str) -> None:
-    # JSON has no tuples: lists are made tuples here, and a lone string is not taken for a list of letters.
-    values = getattr(owner, field)
-    listed = isinstance(values, (list, tuple)) and all(isinstance(value, str) for value in values)
-    _require(listed, f"{field} must be a list of names, got {values!r}")
-    object.__setattr__(owner, field, tuple(values))
-
-
-def _require_different(names: Sequence[str], field: str) -> None:
-    twice = sorted(name for name, count in collections.Counter(names).items() if count > 1)
-    _require(not twice, f"{field} names {', '.join(twice)} twice")
-
-
-def _check_fields(kind: type, values: Any) -> None:
-    _require(isinstance(values, dict), f"{kind.__name__} must be an object, got {values!r}")
-    unknown = sorted(set(values) - {field.name for field in dataclasses.fields(kind)})
-    _require(not unknown, f"{kind.__name__} has no fields {', '.join(unknown)}")
-
-
-@dataclasses.dataclass(frozen=True)
-class Gate:
+class Gate(Settings):
     """What a tagger must reach to be blessed. Every bound is held against the unfavourable end of an interval.
 
     A name in `fmrr_overrides` or `ungated` is a slice (`plain`, `<simulator>/<condition>`) or a simulator, which
@@ -84,41 +51,22 @@ class Gate:
       min_pictures: fewer pictures than this decide nothing.
     """
 
-    min_fmrr: float = 0.9
-    fmrr_overrides: dict[str, float] = dataclasses.field(default_factory=dict)
+    min_fmrr: float = Field(0.9, ge=0, le=1)
+    fmrr_overrides: dict[str, float] = Field({}, ge=0, le=1)
     ungated: tuple[str, ...] = ()
-    min_overall: dict[str, float] = dataclasses.field(default_factory=dict)
-    min_psnr: float = 30.0
-    min_ssim: float | None = None
-    max_false_positives: float = 0.05
-    significance: float = 0.05
-    max_psnr_drop: float = 1.0
-    min_pictures: int = 100
+    min_overall: dict[Box, float] = Field({}, ge=0, le=1)
+    min_psnr: float = Field(30.0, ge=0, le=100)
+    min_ssim: float | None = Field(None, ge=-1, le=1)
+    max_false_positives: float = Field(0.05, ge=0, le=1)
+    significance: float = Field(0.05, ge=0, le=1)
+    max_psnr_drop: float = Field(1.0, ge=0, le=100)
+    min_pictures: int = Field(100, ge=1)
 
-    def __post_init__(self):
-        _names(self, "ungated")
-        _require(_is_number(self.min_fmrr, 0, 1), f"min_fmrr must be from 0 to 1, got {self.min_fmrr!r}")
-        for field in ("fmrr_overrides", "min_overall"):
-            thresholds = getattr(self, field)
-            _require(isinstance(thresholds, dict), f"{field} must map names to thresholds")
-            for name, threshold in thresholds.items():
-                _require(_is_number(threshold, 0, 1), f"{field}['{name}'] must be from 0 to 1, got {threshold!r}")
-        strange = sorted(set(self.min_overall) - set(BOXES))
-        _require(not strange, f"min_overall has no {', '.join(strange)}: there are {', '.join(BOXES)}")
-        named = {*self.ungated, *self.fmrr_overrides}
-        _require(UNTAGGED not in named, f"'{UNTAGGED}' has no FMRR: max_false_positives bounds it")
-        _require(_is_number(self.min_psnr, 0, 100), f"min_psnr must be from 0 to 100 dB, got {self.min_psnr!r}")
-        _require(
-            self.min_ssim is None or _is_number(self.min_ssim, -1, 1),
-            f"min_ssim must be from −1 to 1 or None, got {self.min_ssim!r}",
-        )
-        _require(
-            _is_number(self.max_false_positives, 0, 1),
-            f"max_false_positives must be from 0 to 1, got {self.max_false_positives!r}",
-        )
-        _require(_is_number(self.significance, 0, 1), f"significance must be from 0 to 1, got {self.significance!r}")
-        _require(_is_number(self.max_psnr_drop, 0, 100), f"max_psnr_drop must be dB, got {self.max_psnr_drop!r}")
-        _require(_is_count(self.min_pictures, 1), f"min_pictures must be at least 1, got {self.min_pictures!r}")
+    @validator("fmrr_overrides", "ungated")
+    def _have_an_fmrr(cls, names: Any) -> Any:
+        if UNTAGGED in names:
+            raise Unexpected("slices with an FMRR (max_false_positives bounds the untagged)", UNTAGGED)
+        return names
 
     def gates(self, slice_name: str) -> bool:
         """Whether a slice must reach an FMRR."""
@@ -129,19 +77,8 @@ class Gate:
         by_simulator = self.fmrr_overrides.get(simulator_of(slice_name), self.min_fmrr)
         return self.fmrr_overrides.get(slice_name, by_simulator)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {**dataclasses.asdict(self), "ungated": list(self.ungated)}
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Gate":
-        """The reverse of to_dict; ValueError for unknown fields and values out of range."""
-        _check_fields(cls, values)
-        return cls(**values)
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluatorConfig:
+class EvaluatorConfig(Settings):
     """How a tagger is measured.
 
     Attributes:
@@ -157,71 +94,50 @@ class EvaluatorConfig:
       lpips_vgg, lpips_linear: the weights of LPIPS (lpips.Lpips); without them it is not measured.
     """
 
-    gate: Gate = dataclasses.field(default_factory=Gate)
-    batch_size: int = 16
-    seed: int = 0
-    limit: int | None = None
-    confidence: float = 0.95
-    repeats: int = 1
+    gate: Gate = Gate()
+    batch_size: int = Field(16, ge=1)
+    seed: int = Field(0, ge=0)
+    limit: int | None = Field(None, ge=1)
+    confidence: float = Field(0.95, gt=0, lt=1)
+    repeats: int = Field(1, ge=1)
     black_box: tuple[str, ...] = ()
-    sweeps: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=lambda: dict(SWEEPS))
+    sweeps: dict[str, tuple[float, ...]] = Field(SWEEPS, ge=-1e6, le=1e6)
     after: tuple[str, ...] = ("jpeg_75", "resize_0.5")
     lpips_vgg: str | None = None
     lpips_linear: str | None = None
 
-    def __post_init__(self):
-        _names(self, "black_box")
-        _names(self, "after")
-        _require(isinstance(self.sweeps, dict), f"sweeps must map perturbations to strengths, got {self.sweeps!r}")
-        for kind, strengths in self.sweeps.items():
-            listed = isinstance(strengths, (list, tuple)) and all(_is_number(each, -1e6, 1e6) for each in strengths)
-            _require(listed, f"sweeps['{kind}'] must be a list of strengths, got {strengths!r}")
-            _require_different([f"{kind}_{each:g}" for each in strengths], f"sweeps['{kind}']")
-        _require_different(self.after, "after")
-        object.__setattr__(self, "sweeps", {kind: tuple(values) for kind, values in self.sweeps.items()})
-        both = bool(self.lpips_vgg) == bool(self.lpips_linear)
-        _require(both, "lpips_vgg and lpips_linear go together: LPIPS needs both files")
-        _require(isinstance(self.gate, Gate), f"gate must be a Gate, got {self.gate!r}")
-        _require(_is_count(self.batch_size, 1), f"batch_size must be at least 1, got {self.batch_size!r}")
-        _require(_is_count(self.seed, 0), f"seed must be at least 0, got {self.seed!r}")
-        _require(
-            self.limit is None or _is_count(self.limit, 1), f"limit must be at least 1 or None, got {self.limit!r}"
-        )
-        _require(
-            _is_number(self.confidence, 0, 1) and 0 < self.confidence < 1,
-            f"confidence must be between 0 and 1, got {self.confidence!r}",
-        )
-        _require(_is_count(self.repeats, 1), f"repeats must be at least 1, got {self.repeats!r}")
+    @validator("sweeps")
+    def _have_each_strength_once(cls, sweeps: dict[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
+        for kind, strengths in sweeps.items():
+            _require_different([f"{kind}_{each:g}" for each in strengths], strengths)
+        return sweeps
+
+    @validator("after")
+    def _are_different(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        _require_different(names, names)
+        return names
+
+    @root_validator(skip_on_failure=True)
+    def _has_both_files_of_lpips(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if bool(values["lpips_vgg"]) != bool(values["lpips_linear"]):
+            raise ValueError("lpips_vgg and lpips_linear go together: LPIPS needs both files")
+        return values
 
     def is_black_box(self, simulator: str) -> bool:
         """Whether a simulator was not in the training loop; the unseen perturbations never are."""
         return simulator in self.black_box or simulator == manifest.UNSEEN
 
-    def to_json(self) -> str:
-        """One line, the same for the same values, so that TFX's cache knows it again."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values.update(gate=self.gate.to_dict())
-        return json.dumps(values, sort_keys=True, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> "EvaluatorConfig":
-        """The reverse of to_json; fields left out take their defaults.
-
-        Raises:
-          ValueError: not JSON, unknown fields, or values out of range.
-        """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"the evaluator's config is not JSON: {error}") from None
-        _check_fields(cls, values)
-        return cls(**{**values, "gate": Gate.from_dict(values.get("gate", {}))})
-
     @classmethod
     def from_flags(cls, text: str | None, **flags: Any) -> "EvaluatorConfig":
         """What a command was given: a config as JSON or None, and flags that go before it, None where not given."""
-        config = cls.from_json(text) if text else cls()
-        return dataclasses.replace(config, **{name: value for name, value in flags.items() if value is not None})
+        config = cls.from_json(text, "--config") if text else cls()
+        return config.replace(**{name: value for name, value in flags.items() if value is not None})
+
+
+def _require_different(names: Sequence[str], found: Any) -> None:
+    twice = sorted(name for name, count in collections.Counter(names).items() if count > 1)
+    if twice:
+        raise Unexpected(f"each once ({', '.join(twice)} stands there twice)", found)
 
 
 def slice_of(simulator: str, condition: str) -> str:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
@@ -12,10 +11,10 @@ from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.measure import models, parts, rows
 from faketagger.components.evaluator.report import html
 from faketagger.components.evaluator.report.text import format_markdown, format_table
-from faketagger.components.evaluator.verdict import gate, summary, versus
+from faketagger.components.evaluator.verdict import gate, record, summary, versus
 
 TABLE_FILE, MARKDOWN_FILE, REPORT_FILE = "table.txt", "table.md", "report.html"
-NEWEST_BLESSED = "newest_blessed"  # The folder of its evaluation, and the key of the comparison.
+NEWEST_BLESSED = "newest_blessed"  # The folder of its evaluation.
 
 
 def evaluate(
@@ -25,7 +24,7 @@ def evaluate(
     config: EvaluatorConfig,
     directory: str,
     newest_blessed: models.Inputs | None = None,
-) -> tuple[dict[str, Any], gate.Decision]:
+) -> tuple[record.Evaluation, record.Decision]:
     """Measures a tagger and holds what is found against the gate.
 
     Args:
@@ -38,7 +37,7 @@ def evaluate(
         written to a folder of that name.
 
     Returns:
-      The evaluation (summary.summarise) and the gate's decision.
+      The evaluation and the gate's decision.
 
     Raises:
       ValueError: `black_box` names a simulator that the tagger was trained through.
@@ -52,9 +51,10 @@ def evaluate(
     evaluation = _measure(make_pipeline, examples_uri, inputs, config, directory)
     if newest_blessed:
         before = _measure(make_pipeline, examples_uri, newest_blessed, config, other)
-        compared = versus.compare(directory, other, config, inputs.slices)
-        evaluation[NEWEST_BLESSED] = {"psnr": before["quality"].get("psnr"), **compared}
-        files.write_json(os.path.join(directory, summary.EVALUATION_FILE), evaluation)
+        psnr = before.quality.psnr if before.quality else None
+        compared = versus.compare(directory, other, config, inputs.slices, psnr)
+        evaluation = evaluation.replace(newest_blessed=compared)
+        evaluation.write(os.path.join(directory, record.EVALUATION_FILE))
     decision = gate.decide(evaluation, config.gate, inputs.slices, compared=newest_blessed is not None)
     forms = {
         TABLE_FILE: format_table,
@@ -63,13 +63,13 @@ def evaluate(
     }
     for name, format_it in forms.items():
         files.write_bytes(os.path.join(directory, name), format_it(evaluation, decision).encode())
-    files.write_json(os.path.join(directory, html.CHECKS_FILE), decision.to_dict())
+    decision.write(os.path.join(directory, record.CHECKS_FILE))
     return evaluation, decision
 
 
 def _clear(directory: str) -> None:
     """Removes what an earlier evaluation left: were this one to die, that would pass for its outcome."""
-    names = (html.CHECKS_FILE, summary.EVALUATION_FILE, TABLE_FILE, MARKDOWN_FILE, REPORT_FILE)
+    names = (record.CHECKS_FILE, record.EVALUATION_FILE, TABLE_FILE, MARKDOWN_FILE, REPORT_FILE)
     for path in [*(os.path.join(directory, name) for name in names), *rows.paths(directory)]:
         if tf.io.gfile.exists(path):
             tf.io.gfile.remove(path)
@@ -81,7 +81,7 @@ def _measure(
     inputs: models.Inputs,
     config: EvaluatorConfig,
     directory: str,
-) -> dict[str, Any]:
+) -> record.Evaluation:
     with make_pipeline() as pipeline:
         _ = (
             pipeline

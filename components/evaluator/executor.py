@@ -14,8 +14,7 @@ from faketagger.components.contract import files
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.evaluate import evaluate
 from faketagger.components.evaluator.measure import models
-from faketagger.components.evaluator.report.html import CHECKS_FILE
-from faketagger.components.evaluator.verdict import gate
+from faketagger.components.evaluator.verdict.record import CHECKS_FILE, Decision
 
 CONFIG_KEY = "config"
 SIMULATORS_KEY = "simulators"
@@ -61,10 +60,10 @@ class Executor(tfx_evaluator.Executor):
 
 
 def _bless(
-    blessing: types.Artifact, model: types.Artifact, decision: gate.Decision, exec_properties: dict[str, Any]
+    blessing: types.Artifact, model: types.Artifact, decision: Decision, exec_properties: dict[str, Any]
 ) -> None:
     """Says on the blessing, as TFX's own evaluator does, which model was judged and how."""
-    files.write_json(os.path.join(blessing.uri, CHECKS_FILE), decision.to_dict())
+    decision.write(os.path.join(blessing.uri, CHECKS_FILE))
     marker = constants.BLESSED_FILE_NAME if decision.blessed else constants.NOT_BLESSED_FILE_NAME
     files.write_bytes(os.path.join(blessing.uri, marker), b"")
     blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri)

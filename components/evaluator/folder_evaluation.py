@@ -1,6 +1,5 @@
 """The evaluation of a tagger on a folder of photographs, without a pipeline."""
 
-import dataclasses
 import functools
 import os
 import tempfile
@@ -53,7 +52,7 @@ def evaluate_folder(
         folder.write_examples(images, examples, size, out, pipeline)
         simulators = simulators or folder.shipped_simulators(examples, os.path.join(temporary, "simulators"), size)
         if not knows_black_box and not config.black_box:
-            config = dataclasses.replace(config, black_box=models.not_trained_through(tagger, simulators))
+            config = config.replace(black_box=models.not_trained_through(tagger, simulators))
         inputs = models.read_inputs(model, simulators, config)
         newest = models.read_inputs(newest_blessed, simulators, config) if newest_blessed else None
         return evaluate(pipeline, examples, inputs, config, out, newest)

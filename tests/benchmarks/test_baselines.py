@@ -2,7 +2,6 @@
 
 import glob
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from faketagger.components.contract import features, images, payload
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.measure import metrics, rows
 from faketagger.components.evaluator.measure.batch import draw
-from faketagger.components.evaluator.verdict import summary
+from faketagger.components.evaluator.verdict import record
 from faketagger.tests import helpers, stubs
 
 SIZE = 24
@@ -99,8 +98,8 @@ def test_every_method_has_the_uids_of_a_tagger():
 def test_a_message_comes_back_from_its_own_codeword(method):
     drawn, everything = _drawn(method), np.ones(PICTURES, bool)
     judged = baselines.judge(drawn.codewords.astype(np.uint8), drawn, _decoder(method), everything)
-    assert judged["message_ok"].all()
-    np.testing.assert_array_equal(judged["bit_accuracy"], 1.0)
+    assert judged.message_ok.all()
+    np.testing.assert_array_equal(judged.bit_accuracy, 1.0)
 
 
 def test_a_code_brings_a_message_back_from_as_many_wrong_bits_as_it_corrects():
@@ -108,33 +107,33 @@ def test_a_code_brings_a_message_back_from_as_many_wrong_bits_as_it_corrects():
     everything = np.ones(PICTURES, bool)
     for seed in range(4):
         judged = baselines.judge(_flipped(drawn.codewords, 15, seed), drawn, decoder, everything)  # BCH(127,36): 15.
-        assert judged["message_ok"].all()
-        np.testing.assert_allclose(judged["bit_accuracy"], 1 - 15 / 121)
-    assert not baselines.judge(_flipped(drawn.codewords, 50), drawn, decoder, everything)["message_ok"].any()
+        assert judged.message_ok.all()
+        np.testing.assert_allclose(judged.bit_accuracy, 1 - 15 / 121)
+    assert not baselines.judge(_flipped(drawn.codewords, 50), drawn, decoder, everything).message_ok.any()
 
 
 def test_without_a_code_one_wrong_bit_loses_the_message():
     drawn, decoder = _drawn("rivaGan"), _decoder("rivaGan")
     judged = baselines.judge(_flipped(drawn.codewords, 1), drawn, decoder, np.ones(PICTURES, bool))
-    assert not judged["message_ok"].any()
+    assert not judged.message_ok.any()
 
 
 def test_what_was_not_finite_counts_as_lost():
     drawn, decoder = _drawn("lsb"), _decoder("lsb")
     judged = baselines.judge(drawn.codewords.astype(np.uint8), drawn, decoder, np.array([True, False, True]))
-    assert judged["message_ok"].tolist() == [True, False, True]
-    assert np.isnan(judged["bit_accuracy"]).tolist() == [False, True, False]
+    assert judged.message_ok.tolist() == [True, False, True]
+    assert np.isnan(judged.bit_accuracy).tolist() == [False, True, False]
 
 
 def test_a_coded_picture_is_told_from_an_untagged_one_and_an_uncoded_one_is_not():
     drawn, decoder = _drawn("lsb"), _decoder("lsb")
     everything = np.ones(PICTURES, bool)
-    assert baselines.judge(drawn.codewords.astype(np.uint8), drawn, decoder, everything)["tagged"].all()
+    assert baselines.judge(drawn.codewords.astype(np.uint8), drawn, decoder, everything).tagged.all()
     other = draw(1, ["a", "b", "c"], 0, decoder.generator).codewords.astype(np.uint8)
-    assert not baselines.judge(other, drawn, decoder, everything)["tagged"].any()
+    assert not baselines.judge(other, drawn, decoder, everything).tagged.any()
     uncoded = _drawn("rivaGan")
     judged = baselines.judge(uncoded.codewords.astype(np.uint8), uncoded, _decoder("rivaGan"), everything)
-    assert judged["tagged"] is None and judged["p_value"] is None
+    assert judged.tagged is None and judged.p_value is None
 
 
 def test_what_was_embedded_is_read_by_file_name(tmp_path):
@@ -181,21 +180,20 @@ def test_an_evaluation_a_method_is_written_with_figures_that_can_be_told_beforeh
     made = baselines.measure_all(["lsb", "rivaGan"], examples, simulators, config, str(out), _peers(tmp_path))
     assert sorted(os.listdir(out)) == ["lsb", "rivaGan"]
     for method, label, code_bits in (("lsb", "LSB, BCH(121,30)", 121), ("rivaGan", "rivaGan, 30 bits uncoded", 30)):
-        evaluation = json.loads((out / method / summary.EVALUATION_FILE).read_text())
+        evaluation = record.Evaluation.read(str(out / method / record.EVALUATION_FILE), "the evaluation")
         assert evaluation == made[method]
-        assert evaluation["label"] == label
-        assert evaluation["image_size"] == SIZE
-        assert (evaluation["tagger"]["message_bits"], evaluation["tagger"]["code_bits"]) == (30, code_bits)
-        rates = {name: figures["fmrr"]["mean"] for name, figures in evaluation["slices"].items()}
+        assert evaluation.label == label
+        assert evaluation.image_size == SIZE
+        assert (evaluation.tagger.message_bits, evaluation.tagger.code_bits) == (30, code_bits)
+        rates = {name: figures.fmrr.mean for name, figures in evaluation.slices.items()}
         assert rates["plain"] == rates["swap/same"] == 1.0
         assert rates["swap/white"] == rates["swap/white+jpeg_75"] == 0.0
-        assert evaluation["overall"] == {"white": None, "black": evaluation["overall"]["black"]}
-        assert evaluation["overall"]["black"]["mean"] == 0.5
-        assert evaluation["slices"]["swap/same"]["pictures"] == PICTURES
+        assert evaluation.overall.white is None and evaluation.overall.black.mean == 0.5
+        assert evaluation.slices["swap/same"].pictures == PICTURES
         red = _pictures()[..., 0].reshape(PICTURES, -1)[:, :code_bits]
         changed = np.sum(red % 2 != _drawn(method).codewords, axis=1)  # Each by one level.
         psnr = 10 * np.log10(255**2 * SIZE * SIZE * 3 / changed)
-        assert evaluation["quality"]["psnr"]["mean"] == pytest.approx(np.mean(psnr), abs=1e-3)
+        assert evaluation.quality.psnr.mean == pytest.approx(np.mean(psnr), abs=1e-3)
 
 
 @pytest.mark.slow
@@ -204,10 +202,10 @@ def test_a_method_without_a_code_claims_neither_tags_nor_false_positives(tmp_pat
     config = EvaluatorConfig(sweeps={}, after=())
     out = str(tmp_path / "out")
     made = baselines.measure_all(["lsb", "rivaGan"], examples, simulators, config, out, _peers(tmp_path))
-    assert made["lsb"]["slices"]["plain"]["tpr"]["mean"] == 1.0
-    assert made["lsb"]["untagged"]["share"]["mean"] == 0.0
-    assert made["rivaGan"]["slices"]["plain"]["tpr"]["mean"] is None
-    assert made["rivaGan"]["untagged"]["share"]["mean"] is None
+    assert made["lsb"].slices["plain"].tpr.mean == 1.0
+    assert made["lsb"].untagged.share.mean == 0.0
+    assert made["rivaGan"].slices["plain"].tpr.mean is None
+    assert made["rivaGan"].untagged.share.mean is None
     untagged = rows.read(os.path.join(out, "rivaGan"), "untagged", ["message_ok", "tagged"])
     assert untagged["tagged"].tolist() == [None] * PICTURES
 
@@ -230,10 +228,10 @@ def test_a_failure_leaves_what_was_there_and_nothing_half_written(tmp_path):
     examples, simulators = _inputs(tmp_path)
     config, out = EvaluatorConfig(sweeps={}, after=()), tmp_path / "out"
     baselines.measure_all(["lsb"], examples, simulators, config, str(out), _peers(tmp_path))
-    before = (out / "lsb" / summary.EVALUATION_FILE).read_bytes()
+    before = (out / "lsb" / record.EVALUATION_FILE).read_bytes()
     with pytest.raises(ValueError, match="the last words"):
         baselines.measure_all(["lsb"], examples, simulators, config, str(out), _peers(tmp_path, "fails"))
-    assert (out / "lsb" / summary.EVALUATION_FILE).read_bytes() == before
+    assert (out / "lsb" / record.EVALUATION_FILE).read_bytes() == before
     assert os.listdir(out) == ["lsb"]
 
 
@@ -260,7 +258,7 @@ def test_the_real_program_reads_what_it_embedded(tmp_path, method, photograph):
     assert 30 < metrics.psnr(photograph, tagged)[0] < 60
     (name,) = baselines.save(str(tmp_path / "saved"), "", tagged)
     read = peers.read(method, str(tmp_path / "saved"), decoder.generator.shape[1])[name]
-    assert baselines.judge(read[None], drawn, decoder, np.ones(1, bool))["message_ok"].all()
+    assert baselines.judge(read[None], drawn, decoder, np.ones(1, bool)).message_ok.all()
 
 
 def test_the_real_program_names_a_picture_it_cannot_read(tmp_path):

@@ -1,6 +1,5 @@
 """The evaluator's command line from a folder of pictures to its exit status, on stub networks."""
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -144,9 +143,9 @@ def test_the_figures_are_those_of_the_pipelines_step(given, blessed, tmp_path):
 
 
 def test_a_tagger_that_is_not_blessed_ends_with_status_2_and_says_why(given, tmp_path):
-    gate = dataclasses.replace(GATE, ungated=())
+    gate = GATE.replace(ungated=())
     newest = f"--newest_blessed={os.path.join(given, 'model', 'Format-Serving')}"
-    done = _run(given, tmp_path, newest, config=dataclasses.replace(CONFIG, gate=gate))
+    done = _run(given, tmp_path, newest, config=CONFIG.replace(gate=gate))
     assert done.returncode == 2, done.stderr
     assert "NOT BLESSED\n  - fmrr grey/erased: lower end 0 " in done.stdout
     checks = _read(tmp_path, "checks.json")

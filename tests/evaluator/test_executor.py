@@ -16,7 +16,7 @@ from faketagger.components.evaluator import evaluate
 from faketagger.components.evaluator.config import EvaluatorConfig, Gate
 from faketagger.components.evaluator.measure import models, parts, rows, slices
 from faketagger.components.evaluator.measure.batch import Measurer, draw
-from faketagger.components.evaluator.verdict import summary
+from faketagger.components.evaluator.verdict import record, summary
 from faketagger.tests import helpers
 from faketagger.tests.stubs import save_mixer, spec
 
@@ -232,13 +232,13 @@ def test_the_figures_are_those_computed_by_hand(blessed):
     assert blessed.evaluation["untagged"]["share"]["high"] == pytest.approx(1 - 0.025 ** (1 / PICTURES))
 
 
-def test_strength_is_what_the_simulator_does_to_the_original(blessed):
+def test_change_is_what_the_simulator_does_to_the_original(blessed):
     slices = blessed.evaluation["slices"]
     grey = np.mean([10 * np.log10(255**2 / np.mean((_picture(index) - 128.0) ** 2)) for index in range(PICTURES)])
-    assert slices["grey/full"]["strength"]["psnr"]["mean"] == pytest.approx(grey, abs=1e-3)
-    assert slices["copy/none"]["strength"]["psnr"]["mean"] == 100.0
-    assert slices["copy/none"]["strength"]["ssim"]["mean"] == pytest.approx(1.0)
-    assert slices["plain"]["strength"] is None
+    assert slices["grey/full"]["change_psnr"]["mean"] == pytest.approx(grey, abs=1e-3)
+    assert slices["copy/none"]["change_psnr"]["mean"] == 100.0
+    assert slices["copy/none"]["change_ssim"]["mean"] == pytest.approx(1.0)
+    assert slices["plain"]["change_psnr"] is None
     assert (slices["grey/half"]["family"], slices["grey/half"]["black_box"]) == ("entire_synthesis", True)
     assert (slices["copy/none"]["family"], slices["copy/none"]["black_box"]) == ("perturbation", False)
 
@@ -247,7 +247,7 @@ def test_there_is_one_row_a_picture_repeat_and_slice(blessed):
     keys = {(row["image_id"], row["repeat"], row["slice"]) for row in blessed.rows}
     assert len(keys) == len(blessed.rows) == PICTURES * 2 * 8
     row = next(row for row in blessed.rows if row["slice"] == "untagged")
-    assert [row[name] for name in ("message_ok", "bit_accuracy", "psnr", "strength_psnr")] == [None] * 4
+    assert [row[name] for name in ("message_ok", "bit_accuracy", "psnr", "change_psnr")] == [None] * 4
     assert row["p_value"] > 1e-4 and row["tagged"] is False
 
 
@@ -270,12 +270,12 @@ def test_nothing_half_written_is_left(blessed):
 
 
 def test_a_second_run_with_another_batch_size_gives_the_same_figures(stubs, tmp_path, blessed):
-    again = _execute(stubs, tmp_path, dataclasses.replace(CONFIG, batch_size=7))
+    again = _execute(stubs, tmp_path, CONFIG.replace(batch_size=7))
     assert again.evaluation == blessed.evaluation and again.table == blessed.table
 
 
 def test_a_tag_lost_in_one_simulator_is_not_blessed(stubs, tmp_path):
-    gate = dataclasses.replace(CONFIG.gate, ungated=())
+    gate = CONFIG.gate.replace(ungated=())
     outcome = _execute(stubs, tmp_path, EvaluatorConfig(gate, 16))
     assert list(outcome.failed) == ["fmrr grey/full"] and outcome.markers == ["NOT_BLESSED"]
     assert outcome.blessing.get_int_custom_property("blessed") == 0
@@ -293,8 +293,8 @@ def test_a_tagger_as_good_as_the_newest_blessed_one_is_blessed(stubs, tmp_path, 
 
 
 def test_a_tagger_worse_than_the_newest_blessed_one_is_not_blessed_though_it_keeps_every_bound(stubs, tmp_path):
-    gate = dataclasses.replace(CONFIG.gate, min_fmrr=0.0)
-    outcome = _execute(stubs, tmp_path, dataclasses.replace(CONFIG, gate=gate), model="forgetful", newest="good")
+    gate = CONFIG.gate.replace(min_fmrr=0.0)
+    outcome = _execute(stubs, tmp_path, CONFIG.replace(gate=gate), model="forgetful", newest="good")
     # 9 of the 12 pictures get a message whose first bit is 1: 2^-9, where four slices and all together share 0.05.
     slices_worse = {"not worse plain", "not worse copy/none", "not worse grey/half"}
     assert set(outcome.failed) == {*slices_worse, "not worse overall"}
@@ -305,7 +305,7 @@ def test_a_tagger_worse_than_the_newest_blessed_one_is_not_blessed_though_it_kee
 
 def test_a_tagger_is_not_compared_with_itself(stubs, tmp_path):
     outcome = _execute(stubs, tmp_path, newest="good")
-    assert outcome.failed == {} and "newest_blessed" not in outcome.evaluation
+    assert outcome.failed == {} and outcome.evaluation["newest_blessed"] is None
 
 
 @pytest.mark.parametrize("model, failed", [("loud", "psnr"), ("paranoid", "false positives")])
@@ -425,7 +425,7 @@ def test_inputs_that_do_not_fit_together_are_refused_before_any_work(stubs, tmp_
 def test_a_simulator_that_was_trained_through_is_not_taken_for_black_box(stubs, tmp_path):
     inputs = _inputs(stubs, "good", CONFIG)
     trained = dataclasses.replace(inputs.tagger, training={"simulators": ["grey"]})
-    config = dataclasses.replace(CONFIG, black_box=("grey",))
+    config = CONFIG.replace(black_box=("grey",))
     with pytest.raises(ValueError, match="black_box names grey, through which the tagger was trained"):
         evaluate.evaluate(None, "", dataclasses.replace(inputs, tagger=trained), config, str(tmp_path))
 
@@ -451,7 +451,7 @@ def test_an_evaluation_that_dies_leaves_nothing_of_an_earlier_one(stubs, tmp_pat
 
 
 def test_missing_lpips_weights_are_found_before_any_work(stubs):
-    config = dataclasses.replace(CONFIG, lpips_vgg="absent.pth", lpips_linear="absent-too.pth")
+    config = CONFIG.replace(lpips_vgg="absent.pth", lpips_linear="absent-too.pth")
     with pytest.raises(ValueError, match="absent.pth: no such file; .* fetch torchvision's vgg16"):
         _inputs(stubs, "good", config)
 
@@ -466,7 +466,7 @@ def test_missing_lpips_weights_are_found_before_any_work(stubs):
 )
 def test_slices_that_cannot_be_made_are_refused_before_any_work(stubs, changes, message):
     with pytest.raises(ValueError, match=message):
-        _inputs(stubs, "good", dataclasses.replace(CONFIG, **changes))
+        _inputs(stubs, "good", CONFIG.replace(**changes))
 
 
 def test_a_tagger_without_a_decoder_is_refused_by_name(stubs, tmp_path):
@@ -502,42 +502,56 @@ def test_what_is_drawn_depends_on_seed_picture_and_repeat_alone():
     assert (drawn.codewords == expected).all() and drawn.codewords.dtype == np.float32
 
 
-def _summarise(directory, slice_name, tries, repeats):
-    """The summary of rows of one slice; `tries` are their columns."""
+PLAIN = slices.Slice("plain", "plain")
+FACTS = record.TaggerFacts(10, 30, SIZE, strength=1.0, false_positive_rate=1e-4, level=None)
+EVALUATED = record.Evaluated(label="stub", image_size=SIZE, tagger=FACTS)
+
+
+def _summarise(directory, described, repeats, rows_found):
+    """The summary of rows."""
     with rows.RowFile(rows.path_of(str(directory), "0")) as file:
-        file.write([{**dict.fromkeys(rows.ROW_SCHEMA.names), "slice": slice_name, **row} for row in tries])
-    described = slices.Slice("plain", "plain")
-    return summary.summarise(str(directory), EvaluatorConfig(repeats=repeats), [described], {})
+        file.write(rows_found)
+    return summary.summarise(str(directory), EvaluatorConfig(repeats=repeats), described, EVALUATED)
+
+
+def _row(described, image_id, repeat=0, **figures):
+    return rows.Row(image_id, repeat, described.name, described.kind, True, **figures)
 
 
 def test_tries_with_one_picture_are_averaged_before_intervals(tmp_path):
-    def row(image_id, repeat, right):
-        return {"image_id": image_id, "repeat": repeat, "message_ok": right, "p_value": 1e-7, "finite": True}
-
-    tries = [row(f"{index:02}", repeat, index < 9) for index in range(10) for repeat in range(3)]
-    plain = _summarise(tmp_path, "plain", tries[::-1], repeats=3)["slices"]["plain"]
+    tries = [
+        _row(PLAIN, f"{index:02}", repeat, message_ok=index < 9, p_value=1e-7)
+        for index in range(10)
+        for repeat in range(3)
+    ]
+    plain = _summarise(tmp_path, [PLAIN], 3, tries[::-1]).slices["plain"]
     # Clopper–Pearson of 9 in 10 pictures, not of 27 in 30 tries.
-    assert plain["fmrr"]["mean"] == 0.9
-    assert (plain["fmrr"]["low"], plain["fmrr"]["high"]) == pytest.approx((0.5550, 0.9975), abs=1e-4)
-    assert plain["pictures"] == 10 and plain["tpr"]["mean"] == 1.0
+    assert plain.fmrr.mean == 0.9
+    assert (plain.fmrr.low, plain.fmrr.high) == pytest.approx((0.5550, 0.9975), abs=1e-4)
+    assert plain.pictures == 10 and plain.tpr.mean == 1.0
     with pytest.raises(ValueError, match="not 3 of each picture"):
-        _summarise(tmp_path, "plain", tries[:-1], repeats=3)
+        _summarise(tmp_path, [PLAIN], 3, tries[:-1])
 
 
 def test_an_untagged_picture_counts_once_however_often_it_is_read_as_tagged(tmp_path):
     tries = [
-        {"image_id": str(picture), "repeat": repeat, "tagged": picture == 0 and repeat > 0, "finite": True}
+        _row(slices.ORIGINALS, str(picture), repeat, tagged=picture == 0 and repeat > 0)
         for picture in range(4)
         for repeat in range(3)
     ]
-    untagged = _summarise(tmp_path, "untagged", tries, repeats=3)["untagged"]
-    assert untagged["false_positives"] == 1 and untagged["share"]["mean"] == 0.25
+    untagged = _summarise(tmp_path, [PLAIN], 3, tries).untagged
+    assert untagged.false_positives == 1 and untagged.share.mean == 0.25
 
 
 def test_a_method_without_p_values_has_no_true_positive_rate(tmp_path):
-    tries = [{"image_id": str(picture), "repeat": 0, "message_ok": True, "finite": True} for picture in range(4)]
-    plain = _summarise(tmp_path, "plain", tries, repeats=1)["slices"]["plain"]
-    assert plain["fmrr"]["mean"] == 1.0 and plain["tpr"] == {"mean": None, "low": None, "high": None}
+    tries = [_row(PLAIN, str(picture), message_ok=True) for picture in range(4)]
+    plain = _summarise(tmp_path, [PLAIN], 1, tries).slices["plain"]
+    assert plain.fmrr.mean == 1.0 and plain.tpr == record.Figure(mean=None, low=None, high=None)
+
+
+def test_the_record_is_read_as_it_was_written(tmp_path):
+    made = _summarise(tmp_path, [PLAIN], 1, [_row(PLAIN, str(picture), message_ok=True) for picture in range(4)])
+    assert record.Evaluation.read(str(tmp_path / "evaluation.json"), "the evaluation") == made
 
 
 def test_overall_is_the_mean_over_conditions_of_deepfakes(blessed):
@@ -549,27 +563,20 @@ def test_overall_is_the_mean_over_conditions_of_deepfakes(blessed):
 def test_the_overall_interval_is_the_bootstrap_over_pictures(tmp_path):
     """Of 40 pictures every second one is read after all four conditions, every other one after three."""
     described = [slices.Slice(f"swap/{name}", "condition", "swap", name, "identity_swap", False) for name in "abcd"]
-    with rows.RowFile(rows.path_of(str(tmp_path), "0")) as file:
-        for each in described:
-            right = [picture % 2 == 0 or each.condition != "a" for picture in range(40)]
-            values = [
-                {"image_id": f"{at:02}", "repeat": 0, "message_ok": ok, "p_value": 1.0 - ok}
-                for at, ok in enumerate(right)
-            ]
-            common = {"slice": each.name, "finite": True}
-            file.write([{**dict.fromkeys(rows.ROW_SCHEMA.names), **common, **row} for row in values])
-    found = summary.summarise(str(tmp_path), EvaluatorConfig(), described, {})
-    overall = found["overall"]["white"]
+    right = [(each, at, at % 2 == 0 or each.condition != "a") for each in described for at in range(40)]
+    tries = [_row(each, f"{at:02}", message_ok=read, p_value=1.0 - read) for each, at, read in right]
+    found = _summarise(tmp_path, described, 1, tries)
+    overall = found.overall.white
     # The mean of 40 values of 1 and 0.75 has a standard error of 0.125 / sqrt(40) = 0.02.
-    assert overall["mean"] == 0.875
-    assert overall["low"] == pytest.approx(0.875 - 1.96 * 0.02, abs=0.01)
-    assert overall["high"] == pytest.approx(0.875 + 1.96 * 0.02, abs=0.01)
-    assert found["overall_tpr"]["white"] == overall and found["overall"]["black"] is None
+    assert overall.mean == 0.875
+    assert overall.low == pytest.approx(0.875 - 1.96 * 0.02, abs=0.01)
+    assert overall.high == pytest.approx(0.875 + 1.96 * 0.02, abs=0.01)
+    assert found.overall_tpr.white == overall and found.overall.black is None
 
 
 def test_a_perturbation_after_a_simulator_works_on_its_output(blessed):
     slices_found = blessed.evaluation["slices"]
-    first, then = (slices_found[name]["strength"]["psnr"]["mean"] for name in ("grey/half", "grey/half+noise_0.01"))
+    first, then = (slices_found[name]["change_psnr"]["mean"] for name in ("grey/half", "grey/half+noise_0.01"))
     # Both errors add up: independent noise of 0.01 has 40 dB.
     assert then == pytest.approx(-10 * np.log10(10 ** (-first / 10) + 10**-4), abs=0.3)
     assert (slices_found["jpeg/90"]["kind"], slices_found["jpeg/90"]["strength_value"]) == ("sweep", 90.0)
@@ -584,7 +591,7 @@ def test_pictures_of_another_size_than_the_networks_go_through_tag_and_read(stub
     assert inputs.image_size == 2 * SIZE
     pictures = np.stack([np.kron(_picture(index), np.ones([2, 2, 1], np.uint8)) for index in range(3)])
     found = list(Measurer(inputs, EvaluatorConfig(sweeps={}, after=())).measure(["a", "b", "c"], pictures))
-    assert [row["message_ok"] for row in found if row["slice"] != "untagged"] == [True] * 6
+    assert [row.message_ok for row in found if row.slice != "untagged"] == [True] * 6
 
 
 def test_measuring_needs_no_tfx():

@@ -3,13 +3,13 @@
 import dataclasses
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from faketagger.components.contract import images, payload
-from faketagger.components.evaluator.config import PLAIN, UNTAGGED, EvaluatorConfig
+from faketagger.components.evaluator.config import PLAIN, EvaluatorConfig
 from faketagger.components.evaluator.measure import metrics, rows, slices
 from faketagger.components.evaluator.measure.lpips import Lpips
 from faketagger.components.evaluator.measure.models import Inputs, Simulators, Tagger, rounded
@@ -58,34 +58,35 @@ class Measurer:
 
     def measure(self, image_ids: Sequence[str], originals: np.ndarray) -> Iterator[rows.Row]:
         """The rows of one batch of pictures, uint8 [B, S, S, 3]."""
-        strengths = strengths_of(self.simulators, self._slices, originals)
+        changes = changes_of(self.simulators, self._slices, originals)
         for repeat in range(self._config.repeats):
             drawn = draw(self._config.seed, image_ids, repeat, self.tagger.generator)
-            common = {"image_id": list(image_ids), "repeat": repeat}
-            everything = np.ones(len(originals), bool)
-            untagged = {**self._read(originals, everything, drawn), "message_ok": None, "bit_accuracy": None}
-            yield from rows.from_columns({**common, "slice": UNTAGGED, "kind": UNTAGGED, **untagged})
+            untagged = self._read(originals, np.ones(len(originals), bool), drawn)
+            yield from rows.of_batch(slices.ORIGINALS, image_ids, repeat, without_message(untagged))
             tagged, finite = self.tagger.encode(originals, drawn.codewords)
             quality = self._quality.measure(originals, tagged, finite)
             for described, made, made_finite in manipulations(self.simulators, self._slices, tagged):
-                strength = strengths[described.name]
-                columns = {**common, **columns_of(described), **strength}
-                if described.kind == PLAIN:
-                    columns.update(quality)
-                finite_so_far = finite & made_finite & np.isfinite(strength.get("strength_psnr", 0.0))
-                yield from rows.from_columns({**columns, **self._read(made, finite_so_far, drawn)})
+                change = changes[described.name]
+                read = self._read(made, finite & made_finite & is_finite(change), drawn)
+                of_slice = quality if described.kind == PLAIN else rows.NO_QUALITY
+                yield from rows.of_batch(described, image_ids, repeat, read, change, of_slice)
 
-    def _read(self, pictures: np.ndarray, finite: np.ndarray, drawn: Draw) -> dict[str, np.ndarray]:
-        """The columns that come of reading pictures; `finite` says which of them are worth reading."""
+    def _read(self, pictures: np.ndarray, finite: np.ndarray, drawn: Draw) -> rows.ReadColumns:
+        """What comes of reading pictures; `finite` says which of them are worth reading."""
         read = self.tagger.decode(pictures, drawn.masks)
         finite = finite & np.isfinite(read["logits"]).all(axis=1) & np.isfinite(read["p_value"])
-        return {
-            "message_ok": finite & (read["message"] == drawn.messages).all(axis=1),
-            "bit_accuracy": np.where(finite, metrics.bit_accuracy(read["logits"], drawn.codewords), np.nan),
-            "tagged": read["tagged"].astype(bool),
-            "p_value": read["p_value"].astype(np.float64),
-            "finite": finite,
-        }
+        return rows.ReadColumns(
+            finite=finite,
+            message_ok=finite & (read["message"] == drawn.messages).all(axis=1),
+            bit_accuracy=np.where(finite, metrics.bit_accuracy(read["logits"], drawn.codewords), np.nan),
+            tagged=read["tagged"].astype(bool),
+            p_value=read["p_value"].astype(np.float64),
+        )
+
+
+def without_message(read: rows.ReadColumns) -> rows.ReadColumns:
+    """What reading says of pictures in which no message was hidden."""
+    return read._replace(message_ok=None, bit_accuracy=None)
 
 
 def manipulations(
@@ -112,21 +113,20 @@ def _perturb(described: Slice, pictures: np.ndarray) -> tuple[np.ndarray, np.nda
     return rounded(slices.perturbation_of(described)(tf.constant(images.to_float(pictures))))
 
 
-def strengths_of(
+def changes_of(
     simulators: Simulators, declared: Sequence[Slice], originals: np.ndarray
-) -> dict[str, dict[str, np.ndarray]]:
-    """By slice, the columns that say how much it changes pictures: PSNR and SSIM [B], NaN where it made no numbers."""
+) -> dict[str, rows.ChangeColumns]:
+    """By slice, how much it changes pictures, uint8 [B, S, S, 3]."""
     found = {}
     for described, made, finite in manipulations(simulators, declared, originals):
         psnr, ssim = (np.where(finite, each(originals, made), np.nan) for each in (metrics.psnr, metrics.ssim))
-        found[described.name] = {} if described.kind == PLAIN else {"strength_psnr": psnr, "strength_ssim": ssim}
+        found[described.name] = rows.ChangeColumns(*(() if described.kind == PLAIN else (psnr, ssim)))
     return found
 
 
-def columns_of(described: Slice) -> dict[str, object]:
-    """The columns of rows that say which slice they belong to."""
-    same = ("kind", "simulator", "condition", "black_box")
-    return {"slice": described.name, **{name: getattr(described, name) for name in same}}
+def is_finite(change: rows.ChangeColumns) -> np.ndarray | bool:
+    """Which of a batch's original pictures a slice made finite numbers of, bool [B]; all where nothing is changed."""
+    return change.change_psnr is None or np.isfinite(change.change_psnr)
 
 
 class Quality:
@@ -140,9 +140,11 @@ class Quality:
         vgg, linear = config.lpips_vgg, config.lpips_linear
         self._lpips: Lpips | None = Lpips(vgg, linear) if vgg and linear else None
 
-    def measure(self, originals: np.ndarray, tagged: np.ndarray, finite: np.ndarray) -> dict[str, np.ndarray | None]:
-        """The columns psnr, ssim, ms_ssim, lpips of uint8 [B, S, S, 3] twice, NaN where `tagged` was not finite."""
-        measures = {"psnr": metrics.psnr, "ssim": metrics.ssim, "ms_ssim": metrics.ms_ssim}
-        if self._lpips:
-            measures["lpips"] = self._lpips
-        return {name: np.where(finite, each(originals, tagged), np.nan) for name, each in measures.items()}
+    def measure(self, originals: np.ndarray, tagged: np.ndarray, finite: np.ndarray) -> rows.QualityColumns:
+        """Of uint8 [B, H, W, 3] twice, NaN where `tagged` was not finite; without LPIPS' weights its column is None."""
+
+        def measured(by: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+            return np.where(finite, by(originals, tagged), np.nan)
+
+        lpips = measured(self._lpips) if self._lpips else None
+        return rows.QualityColumns(measured(metrics.psnr), measured(metrics.ssim), measured(metrics.ms_ssim), lpips)

@@ -2,9 +2,10 @@
 
 import io
 import os
-from collections.abc import Iterable
-from types import TracebackType
-from typing import Any
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow
@@ -13,34 +14,116 @@ from apache_beam.io.filesystems import FileSystems
 from pyarrow import parquet
 
 from faketagger.components.contract import files
+from faketagger.components.evaluator.measure.slices import Slice
 
-# Null where a column means nothing (FMRR of `untagged`, PSNR of all but `plain`, p_value of a method that has none),
-# NaN where a network's output was not finite; `finite` is false then.
-ROW_SCHEMA = pyarrow.schema(
-    [
-        ("image_id", pyarrow.string()),
-        ("repeat", pyarrow.int32()),
-        ("slice", pyarrow.string()),
-        ("kind", pyarrow.string()),
-        ("simulator", pyarrow.string()),
-        ("condition", pyarrow.string()),
-        ("black_box", pyarrow.bool_()),
-        ("message_ok", pyarrow.bool_()),
-        ("bit_accuracy", pyarrow.float64()),
-        ("tagged", pyarrow.bool_()),
-        ("p_value", pyarrow.float64()),
-        ("psnr", pyarrow.float64()),
-        ("ssim", pyarrow.float64()),
-        ("ms_ssim", pyarrow.float64()),
-        ("lpips", pyarrow.float64()),
-        ("strength_psnr", pyarrow.float64()),
-        ("strength_ssim", pyarrow.float64()),
-        ("finite", pyarrow.bool_()),
-    ]
-)
 _PREFIX, _SUFFIX = "rows-", ".parquet"
+_COLUMN_TYPES = {str: pyarrow.string(), int: pyarrow.int32(), bool: pyarrow.bool_(), float: pyarrow.float64()}
 
-Row = dict[str, Any]
+
+class Row(NamedTuple):
+    """What was measured of one picture, tagged under one UID, in one slice.
+
+    A field is None where it means nothing (`message_ok` of `untagged`, `psnr` of all but `plain`, `p_value` of a method
+    that has none), and NaN where a network's output was not finite.
+
+    Attributes:
+      image_id, repeat: which picture, under which of its UIDs.
+      slice, kind, simulator, condition, black_box: the slice, as slices.Slice says.
+      finite: whether all that the networks made were finite numbers.
+      message_ok: whether the whole message came back.
+      bit_accuracy: of the raw codeword bits, 0…1.
+      tagged: whether the reader said so.
+      p_value: the reader's.
+      psnr, ssim, ms_ssim, lpips: between the original and the tagged picture.
+      change_psnr, change_ssim: between the original and what the slice makes of it, untagged: PSNR in dB, SSIM.
+    """
+
+    image_id: str
+    repeat: int
+    slice: str
+    kind: str
+    finite: bool
+    simulator: str | None = None
+    condition: str | None = None
+    black_box: bool | None = None
+    message_ok: bool | None = None
+    bit_accuracy: float | None = None
+    tagged: bool | None = None
+    p_value: float | None = None
+    psnr: float | None = None
+    ssim: float | None = None
+    ms_ssim: float | None = None
+    lpips: float | None = None
+    change_psnr: float | None = None
+    change_ssim: float | None = None
+
+
+def _schema() -> pyarrow.Schema:
+    """Row's fields as Parquet's columns."""
+    columns = []
+    for name, hint in typing.get_type_hints(Row).items():
+        (plain,) = [each for each in typing.get_args(hint) or (hint,) if each is not types.NoneType]
+        columns.append((name, _COLUMN_TYPES[plain]))
+    return pyarrow.schema(columns)
+
+
+ROW_SCHEMA = _schema()
+
+
+class ReadColumns(NamedTuple):
+    """Row's fields that come of reading a batch of pictures, each [B], or None where they mean nothing."""
+
+    finite: np.ndarray
+    message_ok: np.ndarray | None
+    bit_accuracy: np.ndarray | None
+    tagged: np.ndarray | None
+    p_value: np.ndarray | None
+
+
+class ChangeColumns(NamedTuple):
+    """Row's fields that say how much a slice changes pictures, each float64 [B], NaN where it made no numbers."""
+
+    change_psnr: np.ndarray | None = None
+    change_ssim: np.ndarray | None = None
+
+
+class QualityColumns(NamedTuple):
+    """Row's fields that say how much of a picture tagging keeps, each float64 [B], NaN where it was not finite."""
+
+    psnr: np.ndarray | None = None
+    ssim: np.ndarray | None = None
+    ms_ssim: np.ndarray | None = None
+    lpips: np.ndarray | None = None
+
+
+NO_CHANGE, NO_QUALITY = ChangeColumns(), QualityColumns()
+
+
+def of_batch(
+    described: Slice,
+    image_ids: Sequence[str],
+    repeat: int,
+    read: ReadColumns,
+    change: ChangeColumns = NO_CHANGE,
+    quality: QualityColumns = NO_QUALITY,
+) -> list[Row]:
+    """The rows of one batch of pictures in one slice."""
+    columns: dict[str, list[Any]] = {}
+    for name, values in (*read._asdict().items(), *change._asdict().items(), *quality._asdict().items()):
+        columns[name] = [None] * len(image_ids) if values is None else values.tolist()
+    return [
+        Row(
+            image_id=image_id,
+            repeat=repeat,
+            slice=described.name,
+            kind=described.kind,
+            simulator=described.simulator,
+            condition=described.condition,
+            black_box=described.black_box,
+            **{name: values[index] for name, values in columns.items()},
+        )
+        for index, image_id in enumerate(image_ids)
+    ]
 
 
 def path_of(directory: str, part: str) -> str:
@@ -67,27 +150,19 @@ class RowFile:
         return self
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Adds rows (dicts with ROW_SCHEMA's names)."""
-        table = pyarrow.Table.from_pylist(list(rows), ROW_SCHEMA)
-        self._writer.write_table(table)
-        self._any = self._any or table.num_rows > 0
+        """Adds rows."""
+        columns = list(zip(*rows))
+        if columns:
+            arrays = [pyarrow.array(values, kind) for values, kind in zip(columns, ROW_SCHEMA.types)]
+            self._writer.write_table(pyarrow.Table.from_arrays(arrays, schema=ROW_SCHEMA))
+            self._any = True
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
         self._writer.close()
         if kind is None and self._any:
             files.write_bytes(self._path, self._buffer.getvalue())
-
-
-def from_columns(columns: dict[str, Any]) -> list[Row]:
-    """Columns (one value a picture, or one for all; `image_id` is there) as rows of plain Python values."""
-    found = []
-    for index in range(len(columns["image_id"])):
-        row = dict.fromkeys(ROW_SCHEMA.names)
-        for name, values in columns.items():
-            value = values[index] if isinstance(values, (list, np.ndarray)) else values
-            row[name] = value.item() if isinstance(value, np.generic) else value
-        found.append(row)
-    return found
 
 
 def paths(directory: str) -> list[str]:

@@ -18,7 +18,7 @@ class Slice:
       name: `plain`, `<simulator>/<condition>`, `<perturbation>/<strength>`, or
         `<simulator>/<condition>+<perturbation>`.
       kind: `plain`; `condition`, of a simulator; `sweep`, one strength of a perturbation's curve; `after`, a
-        simulator's output that was perturbed then.
+        simulator's output that was perturbed then; `untagged`, the original pictures.
       simulator: the simulator's name, of a sweep the perturbation's; None for `plain`.
       condition: the condition or strength, as in the name.
       family: the simulator's.
@@ -45,6 +45,10 @@ class Slice:
     def is_deepfake(self) -> bool:
         """Whether it is a condition of a deepfake simulator, and so counts in the overall FMRR."""
         return self.kind == CONDITION and self.family != "perturbation"
+
+
+# The slice of the original pictures, which has no FMRR.
+ORIGINALS = Slice(UNTAGGED, UNTAGGED)
 
 
 def declared(simulators: dict[str, manifest.SimulatorManifest], config: EvaluatorConfig) -> list[Slice]:

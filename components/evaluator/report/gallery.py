@@ -17,7 +17,7 @@ from faketagger.components.evaluator.config import PLAIN, EvaluatorConfig
 from faketagger.components.evaluator.measure import metrics, models, parts, rows, slices
 from faketagger.components.evaluator.measure.batch import Measurer, draw, manipulations
 from faketagger.components.evaluator.measure.slices import Slice
-from faketagger.components.evaluator.report.tables import Evaluation
+from faketagger.components.evaluator.verdict.record import Evaluation
 
 RANKS = ("best", "median", "worst")
 GAIN = 10  # Of the residual.
@@ -71,7 +71,7 @@ class Maker:
     """Makes galleries with a tagger and simulators, loaded once.
 
     Args:
-      evaluation: summary.summarise's; says seed, repeats, picture size and slices.
+      evaluation: its record; says seed, repeats, picture size and slices.
       model_dir: the SavedModel of the tagger that was evaluated.
       simulators_dir: the simulators that it was evaluated with.
 
@@ -80,7 +80,7 @@ class Maker:
     """
 
     def __init__(self, evaluation: Evaluation, model_dir: str, simulators_dir: str):
-        self._config = EvaluatorConfig(seed=evaluation["seed"], sweeps={}, after=())
+        self._config = EvaluatorConfig(seed=evaluation.seed, sweeps={}, after=())
         self._slices = slices_of(evaluation)
         found = models.read_inputs(model_dir, simulators_dir, self._config)
         _check(evaluation, found, self._slices)
@@ -98,11 +98,12 @@ class Maker:
         """The best, median and worst of an Examples artifact's eval split; at most MAX_CANDIDATES are measured."""
         originals = _pictures(examples_uri, None, self._inputs.image_size)
         image_ids = list(originals)
-        found: dict[str, list[rows.Row]] = {}
+        found: dict[str, list[_Try]] = {}
         for start in range(0, len(image_ids), _BATCH):
             batch = image_ids[start : start + _BATCH]
             for row in self._measurer.measure(batch, np.stack([originals[image_id] for image_id in batch])):
-                found.setdefault(row["slice"], []).append(row)
+                tried = _try(row.image_id, row.repeat, row.message_ok, row.bit_accuracy)
+                found.setdefault(row.slice, []).append(tried)
         choices = [choice for each in self._slices for choice in _ranked(each.name, found[each.name])]
         return self.make(choices, originals)
 
@@ -165,10 +166,9 @@ class Maker:
 
 def slices_of(evaluation: Evaluation) -> list[Slice]:
     """The slices of an evaluation in the order of slices.declared: an `after` slice stands behind its simulator's."""
-    same = ("kind", "simulator", "condition", "family", "black_box")
     found = [
-        Slice(name, strength=each["strength_value"], **{key: each[key] for key in same})
-        for name, each in evaluation["slices"].items()
+        Slice(name, each.kind, each.simulator, each.condition, each.family, each.black_box, each.strength_value)
+        for name, each in evaluation.slices.items()
     ]
 
     def order(each: Slice) -> tuple:
@@ -186,14 +186,13 @@ def _before(described: Slice) -> str:
 
 def _check(evaluation: Evaluation, found: models.Inputs, declared: Sequence[Slice]) -> None:
     """ValueError where manifests and evaluation contradict each other."""
-    size, evaluated = evaluation["image_size"], evaluation["tagger"]
+    size, evaluated = evaluation.image_size, evaluation.tagger
     if found.image_size != size:
         raise ValueError(f"{found.simulators_dir}: made for {found.image_size} pixels; the evaluation is of {size}")
     for key in ("message_bits", "code_bits", "image_size"):
-        if getattr(found.tagger, key) != evaluated[key]:
-            raise ValueError(
-                f"{found.model_dir}: {key} {getattr(found.tagger, key)}; the evaluated tagger's was {evaluated[key]}"
-            )
+        given, was = getattr(found.tagger, key), getattr(evaluated, key)
+        if given != was:
+            raise ValueError(f"{found.model_dir}: {key} {given}; the evaluated tagger's was {was}")
     for simulator, condition in (each.through for each in declared if each.kind == slices.CONDITION):
         if simulator not in found.simulators:
             raise ValueError(f"{found.simulators_dir}: no simulator '{simulator}', which the evaluation has")
@@ -211,31 +210,36 @@ def choose(directory: str, declared: Iterable[Slice]) -> list[Choice]:
     Raises:
       ValueError: a slice has no rows.
     """
-    columns = ("message_ok", "bit_accuracy")
     choices = []
     for described in declared:
-        found = rows.read(directory, described.name, columns)
-        names = ("image_id", "repeat", *columns)
-        each = [dict(zip(names, values)) for values in zip(*(found[name] for name in names))]
-        if not each:
+        found = rows.read(directory, described.name, ("message_ok", "bit_accuracy"))
+        columns = (found[name] for name in ("image_id", "repeat", "message_ok", "bit_accuracy"))
+        tries = [_try(*values) for values in zip(*columns)]
+        if not tries:
             raise ValueError(f"{directory}: no rows of the slice {described.name}: was rows-*.parquet moved away?")
-        choices += _ranked(described.name, each)
+        choices += _ranked(described.name, tries)
     return choices
 
 
-def _ranked(slice_name: str, found: Sequence[rows.Row]) -> list[Choice]:
+class _Try(NamedTuple):
+    """One row as far as it counts here; a bit accuracy of −1 where the networks made no numbers."""
+
+    image_id: str
+    repeat: int
+    message_ok: bool
+    bit_accuracy: float
+
+
+def _try(image_id: str, repeat: int, message_ok: bool | None, bit_accuracy: float | None) -> _Try:
+    accuracy = -1.0 if bit_accuracy is None or np.isnan(bit_accuracy) else float(bit_accuracy)
+    return _Try(image_id, int(repeat), bool(message_ok), accuracy)
+
+
+def _ranked(slice_name: str, tries: Sequence[_Try]) -> list[Choice]:
     # By name last: among equals always the same is chosen.
-    ordered = sorted(found, key=lambda row: (-bool(row["message_ok"]), -_accuracy(row), row["image_id"], row["repeat"]))
+    ordered = sorted(tries, key=lambda each: (-each.message_ok, -each.bit_accuracy, each.image_id, each.repeat))
     chosen = (ordered[0], ordered[len(ordered) // 2], ordered[-1])
-    return [
-        Choice(slice_name, rank, row["image_id"], int(row["repeat"]), bool(row["message_ok"]), _accuracy(row))
-        for rank, row in zip(RANKS, chosen)
-    ]
-
-
-def _accuracy(row: rows.Row) -> float:
-    value = row["bit_accuracy"]
-    return -1.0 if value is None or np.isnan(value) else float(value)
+    return [Choice(slice_name, rank, *each) for rank, each in zip(RANKS, chosen)]
 
 
 def _pictures(examples_uri: str, wanted: set[str] | None, image_size: int) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ import io
 import os
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jinja2
 import markupsafe
@@ -13,14 +13,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from faketagger.components.contract import files
 from faketagger.components.evaluator.measure import slices
 from faketagger.components.evaluator.report import gallery, papers, plots, tables
-from faketagger.components.evaluator.report.tables import Cell, Comparison, Evaluation
-from faketagger.components.evaluator.verdict import gate
-from faketagger.components.evaluator.verdict.summary import EVALUATION_FILE, KEYS
+from faketagger.components.evaluator.report.tables import Cell, Comparison
+from faketagger.components.evaluator.verdict import record
+from faketagger.components.evaluator.verdict.record import Check, Decision, Evaluation, SliceFigures
 
-CHECKS_FILE = "checks.json"
 MAX_BYTES = 10 * 1024 * 1024
 _GALLERY_BYTES = 8 * 1024 * 1024
 # Tried in turn until the gallery is small enough.
@@ -35,25 +33,18 @@ class Loaded(NamedTuple):
     """What an evaluation's directory holds; the decision is None without a checks.json, which other methods lack."""
 
     evaluation: Evaluation
-    decision: gate.Decision | None
+    decision: Decision | None
 
 
 def load(directory: str) -> Loaded:
-    """Reads evaluation.json and checks.json; ValueError names the one that is missing or broken."""
-    path = os.path.join(directory, EVALUATION_FILE)
-    evaluation = files.read_json(path, "the evaluation")
-    if not isinstance(evaluation, dict) or not KEYS <= set(evaluation):
-        raise ValueError(f"{path}: not an evaluation as the evaluator writes it: evaluate again")
-    checks = os.path.join(directory, CHECKS_FILE)
-    return Loaded(evaluation, _decision(checks) if tf.io.gfile.exists(checks) else None)
+    """Reads evaluation.json and checks.json.
 
-
-def _decision(path: str) -> gate.Decision:
-    values = files.read_json(path, "the gate's decision")
-    try:
-        return gate.Decision(values["blessed"], [gate.Check(**check) for check in values["checks"]])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a decision of the gate ({error})") from None
+    Raises:
+      ValueError: one is missing, no JSON, or not as the evaluator writes it today; says which file and field.
+    """
+    evaluation = Evaluation.read(os.path.join(directory, record.EVALUATION_FILE), "the evaluation")
+    checks = os.path.join(directory, record.CHECKS_FILE)
+    return Loaded(evaluation, Decision.read(checks, "the gate's decision") if tf.io.gfile.exists(checks) else None)
 
 
 def load_comparisons(named: Sequence[str]) -> list[Comparison]:
@@ -69,7 +60,7 @@ def load_comparisons(named: Sequence[str]) -> list[Comparison]:
 
 def make_page(
     evaluation: Evaluation,
-    decision: gate.Decision | None,
+    decision: Decision | None,
     comparisons: Sequence[Comparison] = (),
     pictures: Sequence[gallery.Picture] = (),
     gallery_sentence: str = "",
@@ -77,7 +68,7 @@ def make_page(
     """The page.
 
     Args:
-      evaluation: summary.summarise's.
+      evaluation: its record.
       decision: the gate's.
       comparisons: other evaluations (tables.group says which goes where).
       pictures: gallery.Maker's, those of a slice in a row.
@@ -95,7 +86,7 @@ def make_page(
         _environment()
         .get_template(_TEMPLATE)
         .render(
-            label=evaluation.get("label", "a tagger"),
+            label=evaluation.label,
             facts=_facts(evaluation),
             verdict=_verdict(decision),
             caveat=tables.comparability(evaluation),
@@ -110,7 +101,7 @@ def make_page(
             checks=_checks(decision),
             source=papers.SOURCE,
             not_reported=papers.NOT_REPORTED,
-            confidence=f"{100 * evaluation['confidence']:g}%",
+            confidence=f"{100 * evaluation.confidence:g}%",
         )
     )
     size = len(page.encode())
@@ -140,51 +131,65 @@ def _breakable(name: str) -> markupsafe.Markup:
 
 
 def _facts(evaluation: Evaluation) -> list[str]:
-    tagger, quality = evaluation.get("tagger", {}), evaluation.get("quality") or {}
-    repeats, size = evaluation["repeats"], evaluation["image_size"]
+    tagger, repeats, size = evaluation.tagger, evaluation.repeats, evaluation.image_size
+    pictures = evaluation.quality.pictures if evaluation.quality else 0
     times = f"{repeats} time{'s' if repeats != 1 else ''}"
     facts = [
-        f"{quality.get('pictures', 0)} pictures of {size}×{size}, each tagged {times}",
-        f"{tagger.get('message_bits', '?')} message bits in {tagger.get('code_bits', '?')} code bits",
+        f"{pictures} pictures of {size}×{size}, each tagged {times}",
+        f"{tagger.message_bits} message bits in {tagger.code_bits} code bits",
     ]
-    if tagger.get("level"):
-        facts.append(f"embedding level {tagger['level']}")
-    if tagger.get("strength") is not None:
-        facts.append(f"strength of the residual {tagger['strength']:g}")
-    return [*facts, f"seed {evaluation['seed']}"]
+    if tagger.level:
+        facts.append(f"embedding level {tagger.level}")
+    if tagger.strength is not None:
+        facts.append(f"strength of the residual {tagger.strength:g}")
+    return [*facts, f"seed {evaluation.seed}"]
 
 
-def _verdict(decision: gate.Decision | None) -> dict[str, Any]:
+class _Verdict(NamedTuple):
+    tone: str
+    sign: str
+    word: str
+    sentence: str
+    failed: Sequence[Check] = ()
+
+
+def _verdict(decision: Decision | None) -> _Verdict:
     if decision is None:
-        sentence = "It was held against no gate: there is no checks.json."
-        return {"tone": "unknown", "sign": "–", "word": "NOT JUDGED", "sentence": sentence, "failed": []}
+        return _Verdict("unknown", "–", "NOT JUDGED", "It was held against no gate: there is no checks.json.")
     failed = [check for check in decision.checks if not check.passed]
     kept = f"{len(decision.checks) - len(failed)} of {len(decision.checks)} checks were passed"
     if decision.blessed:
-        return {"tone": "yes", "sign": "✓", "word": "BLESSED", "sentence": f"{kept}.", "failed": []}
-    return {"tone": "no", "sign": "✗", "word": "NOT BLESSED", "sentence": f"{kept}; these were not:", "failed": failed}
+        return _Verdict("yes", "✓", "BLESSED", f"{kept}.")
+    return _Verdict("no", "✗", "NOT BLESSED", f"{kept}; these were not:", failed)
 
 
-def _tiles(evaluation: Evaluation) -> list[dict[str, Any]]:
-    overall, quality = evaluation["overall"], evaluation.get("quality") or {}
-    found = evaluation.get("overall_tpr") or {}
-    untagged = evaluation.get("untagged") or {}
-    named = (
-        ("FMRR, white-box mean over deepfakes", overall.get("white"), 3),
-        ("FMRR, black-box mean over deepfakes", overall.get("black"), 3),
-        ("TPR at 10⁻⁶, white-box mean over deepfakes", found.get("white"), 3),
-        ("TPR at 10⁻⁶, black-box mean over deepfakes", found.get("black"), 3),
-        ("PSNR of tagged pictures, dB", quality.get("psnr"), 2),
-        ("SSIM", quality.get("ssim"), 4),
-        ("MS-SSIM", quality.get("ms_ssim"), 4),
-        ("LPIPS, lower is better", quality.get("lpips"), 4),
-        ("untagged pictures read as tagged", untagged.get("share"), 4),
-    )
-    cells = [(name, tables.figure(figure, digits)) for name, figure, digits in named]
-    return [{"name": name, "cell": cell} for name, cell in cells if cell.text != tables.UNKNOWN]
+class _Tile(NamedTuple):
+    name: str
+    cell: Cell
 
 
-def _checks(decision: gate.Decision | None) -> tables.Table:
+def _tiles(evaluation: Evaluation) -> list[_Tile]:
+    overall, found, quality = evaluation.overall, evaluation.overall_tpr, evaluation.quality
+    named = [
+        ("FMRR, white-box mean over deepfakes", overall.white, 3),
+        ("FMRR, black-box mean over deepfakes", overall.black, 3),
+        ("TPR at 10⁻⁶, white-box mean over deepfakes", found.white, 3),
+        ("TPR at 10⁻⁶, black-box mean over deepfakes", found.black, 3),
+    ]
+    if quality:
+        named += [
+            ("PSNR of tagged pictures, dB", quality.psnr, 2),
+            ("SSIM", quality.ssim, 4),
+            ("MS-SSIM", quality.ms_ssim, 4),
+            ("LPIPS, lower is better", quality.lpips, 4),
+        ]
+    if evaluation.untagged:
+        named.append(("untagged pictures read as tagged", evaluation.untagged.share, 4))
+    tiles = [_Tile(name, tables.figure(figure, digits)) for name, figure, digits in named]
+    return [tile for tile in tiles if tile.cell.text != tables.UNKNOWN]
+
+
+def _checks(decision: Decision | None) -> tables.Table:
     found = decision.checks if decision else []
     passed, failed = Cell("", mark="✓ passed", tone=tables.BETTER), Cell("", mark="✗ failed", tone=tables.WORSE)
     rows = [
@@ -200,55 +205,78 @@ def _checks(decision: gate.Decision | None) -> tables.Table:
     return tables.Table("checks", "The gate's checks", [], ["check", "outcome", "figure", "bound", "reason"], rows)
 
 
-def _gallery_groups(evaluation: Evaluation, pictures: Sequence[gallery.Picture]) -> list[dict[str, Any]]:
+class _Shown(NamedTuple):
+    """One image of a line."""
+
+    uri: str
+    alt: str
+    name: str
+    side: int
+
+
+class _Line(NamedTuple):
+    """One picture of a slice."""
+
+    rank: str
+    image_id: str
+    tone: str
+    said: str
+    figures: str
+    shown: list[_Shown]
+
+
+class _Slice(NamedTuple):
+    title: str
+    facts: str
+    pictures: list[_Line]
+
+
+class _Group(NamedTuple):
+    title: str
+    slices: list[_Slice]
+
+
+def _gallery_groups(evaluation: Evaluation, pictures: Sequence[gallery.Picture]) -> list[_Group]:
     """One group a simulator or perturbation, its slices, and each slice's pictures as the template shows them."""
-    shown = _data_uris(pictures)
-    groups: dict[str, dict[str, list]] = {}
-    for picture, uris in zip(pictures, shown):
-        found = evaluation["slices"][picture.slice]
-        title = _group_title(found)
+    groups: dict[str, dict[str, list[_Line]]] = {}
+    for picture, uris in zip(pictures, _data_uris(pictures)):
+        title = _group_title(evaluation.slices[picture.slice])
         groups.setdefault(title, {}).setdefault(picture.slice, []).append(_line(picture, uris))
     return [
-        {
-            "title": title,
-            "slices": [
-                {"title": name, "facts": _slice_facts(evaluation["slices"][name]), "pictures": lines}
-                for name, lines in by_slice.items()
-            ],
-        }
+        _Group(title, [_Slice(name, _slice_facts(evaluation.slices[name]), lines) for name, lines in by_slice.items()])
         for title, by_slice in groups.items()
     ]
 
 
-def _group_title(found: dict[str, Any]) -> str:
-    if found["kind"] == slices.SWEEP:
-        return f"{found['simulator']}, over strengths"
-    then = ", then a perturbation" if found["kind"] == slices.AFTER else ""
-    return f"{found['simulator'] or 'tagged, not manipulated'}{then}"
+def _group_title(found: SliceFigures) -> str:
+    if found.kind == slices.SWEEP:
+        return f"{found.simulator}, over strengths"
+    then = ", then a perturbation" if found.kind == slices.AFTER else ""
+    return f"{found.simulator or 'tagged, not manipulated'}{then}"
 
 
-def _slice_facts(found: dict[str, Any]) -> str:
-    fmrr = tables.figure(found["fmrr"])
-    facts = [] if found["black_box"] is None else [f"{tables.box_of(found)} box"]
-    if found["strength"]:
-        facts.append(f"strength {tables.number(found['strength']['psnr']['mean'], 1)} dB")
+def _slice_facts(found: SliceFigures) -> str:
+    fmrr = tables.figure(found.fmrr)
+    facts = [] if found.black_box is None else [f"{tables.box_of(found)} box"]
+    if found.change_psnr:
+        facts.append(f"change {tables.number(found.change_psnr.mean, 1)} dB")
     return ", ".join([*facts, f"FMRR {fmrr.text} {fmrr.interval}"])
 
 
-def _line(picture: gallery.Picture, uris: Sequence[str]) -> dict[str, Any]:
+def _line(picture: gallery.Picture, uris: Sequence[str]) -> _Line:
     right = picture.wrong_bits == 0
     said = "✓ message right" if right else f"✗ message wrong: {picture.wrong_bits} bits"
     accuracy = "no numbers" if np.isnan(picture.bit_accuracy) else f"bit accuracy {picture.bit_accuracy:.3f}"
     names = ("original", "tagged", f"residual ×{gallery.GAIN}", "manipulated")
     of, side = f"{picture.rank} picture of {picture.slice}", len(picture.original)
-    return {
-        "rank": picture.rank,
-        "image_id": picture.image_id,
-        "tone": tables.BETTER if right else tables.WORSE,
-        "said": said,
-        "figures": f"{accuracy}, p ≤ {picture.p_value:.0e}; tagged at {picture.psnr:.1f} dB",
-        "shown": [{"uri": uri, "alt": f"{name}, {of}", "name": name, "side": side} for name, uri in zip(names, uris)],
-    }
+    return _Line(
+        rank=picture.rank,
+        image_id=picture.image_id,
+        tone=tables.BETTER if right else tables.WORSE,
+        said=said,
+        figures=f"{accuracy}, p ≤ {picture.p_value:.0e}; tagged at {picture.psnr:.1f} dB",
+        shown=[_Shown(uri, f"{name}, {of}", name, side) for name, uri in zip(names, uris)],
+    )
 
 
 def _data_uris(pictures: Sequence[gallery.Picture]) -> list[list[str]]:

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
-from matplotlib.figure import Figure
+from matplotlib import axes as matplotlib_axes
+from matplotlib import figure as matplotlib_figure
 
 from faketagger.components.evaluator.config import BOXES
 from faketagger.components.evaluator.measure.slices import SWEEP
 from faketagger.components.evaluator.report import papers, tables
+from faketagger.components.evaluator.verdict.record import Evaluation, Known, known
 
 # What a perturbation's strength is (perturbations/).
 AXES = {
@@ -47,7 +49,7 @@ class Curve:
     """One line with its band: points (x, figure) from left to right, each figure known."""
 
     label: str
-    points: list[tuple[float, dict[str, float]]]
+    points: list[tuple[float, Known]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,10 +67,10 @@ class Chart:
     description: str
 
 
-def sweeps(evaluation: tables.Evaluation, peers: Sequence[tables.Comparison] = ()) -> list[Chart]:
+def sweeps(evaluation: Evaluation, peers: Sequence[tables.Comparison] = ()) -> list[Chart]:
     """One chart a perturbation: FMRR over its strength, of this tagger and of other methods."""
     measured = [tables.Comparison("this tagger", evaluation), *peers]
-    kinds = dict.fromkeys(each["simulator"] for each in evaluation["slices"].values() if each["kind"] == SWEEP)
+    kinds = dict.fromkeys(each.simulator or "" for each in evaluation.slices.values() if each.kind == SWEEP)
     charts = []
     for kind in kinds:
         curves = [Curve(each.label, _sweep(each.evaluation, kind)) for each in measured]
@@ -76,30 +78,26 @@ def sweeps(evaluation: tables.Evaluation, peers: Sequence[tables.Comparison] = (
     return charts
 
 
-def lengths(evaluation: tables.Evaluation, variants: Sequence[tables.Comparison] = ()) -> list[Chart]:
+def lengths(evaluation: Evaluation, variants: Sequence[tables.Comparison] = ()) -> list[Chart]:
     """FMRR over message length by box, with the papers' points; nothing where no box was measured."""
     measured = tables.by_length(evaluation, variants)
     curves = []
     for box in BOXES:
-        found = [(each.evaluation["tagger"]["message_bits"], each.evaluation["overall"].get(box)) for each in measured]
-        points = [(bits, figure) for bits, figure in found if _known(figure)]
+        found = [(each.evaluation.tagger.message_bits, known(each.evaluation.overall.of(box))) for each in measured]
+        points = [(float(bits), figure) for bits, figure in found if figure]
         curves += [Curve(f"this tagger, {box}-box mean", points)] if points else []
     return [_chart("message length", curves, "message bits", with_papers=True)] if curves else []
 
 
-def _sweep(evaluation: tables.Evaluation, kind: str) -> list[tuple[float, dict[str, float]]]:
-    found = [each for each in evaluation["slices"].values() if each["kind"] == SWEEP and each["simulator"] == kind]
-    points = [(each["strength_value"], each["fmrr"]) for each in found if _known(each["fmrr"])]
-    return sorted(points, key=lambda point: point[0])
-
-
-def _known(figure: Any) -> bool:
-    return bool(figure) and None not in figure.values()
+def _sweep(evaluation: Evaluation, kind: str) -> list[tuple[float, Known]]:
+    of_kind = [each for each in evaluation.slices.values() if each.kind == SWEEP and each.simulator == kind]
+    found = [(each.strength_value, known(each.fmrr)) for each in of_kind]
+    return sorted((strength, figure) for strength, figure in found if strength is not None and figure)
 
 
 def _chart(title: str, curves: Sequence[Curve], axis: str, with_papers: bool = False) -> Chart:
     with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": title}):
-        figure = Figure(figsize=(4.8, 3.4) if with_papers else (3.5, 2.6), layout="constrained")
+        figure = matplotlib_figure.Figure(figsize=(4.8, 3.4) if with_papers else (3.5, 2.6), layout="constrained")
         axes = figure.add_subplot()
         drawn = [(curve, style) for curve, style in zip(curves, itertools.cycle(_STYLES)) if curve.points]
         for curve, style in drawn:
@@ -112,9 +110,9 @@ def _chart(title: str, curves: Sequence[Curve], axis: str, with_papers: bool = F
         return Chart(title, _as_svg(figure, title), _description(title, [curve for curve, _ in drawn], axis))
 
 
-def _draw(axes: Any, curve: Curve, colour: str, line: Any, marker: str) -> None:
+def _draw(axes: matplotlib_axes.Axes, curve: Curve, colour: str, line: Any, marker: str) -> None:
     xs = [x for x, _ in curve.points]
-    low, high, mean = ([point[end] for _, point in curve.points] for end in ("low", "high", "mean"))
+    mean, low, high = ([point[end] for _, point in curve.points] for end in range(3))
     axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
     # Bars besides: a band of one point cannot be seen. Rounded figures may leave their intervals by a hair.
     errors = [[max(0.0, m - end) for m, end in zip(mean, low)], [max(0.0, end - m) for m, end in zip(mean, high)]]
@@ -122,18 +120,25 @@ def _draw(axes: Any, curve: Curve, colour: str, line: Any, marker: str) -> None:
                   elinewidth=0.8, capsize=2, label=curve.label)  # fmt: skip
 
 
-def _draw_papers(axes: Any) -> None:
+def _draw_papers(axes: matplotlib_axes.Axes) -> None:
     for index, point in enumerate(sorted(papers.LENGTHS, key=lambda each: (each.message_bits, each.fmrr))):
         said = f"below {point.fmrr:.2f}" if point.is_bound else f"{point.generator} {point.fmrr:.2f}"
         axes.plot(point.message_bits, point.fmrr, marker="v" if point.is_bound else "*", linestyle="none", color=_TEXT)
         # On both sides in turn: they lie close together.
         side, aligned = (-7, "right") if index % 2 else (7, "left")
-        place = {"textcoords": "offset points", "ha": aligned, "va": "center", "fontsize": 7}
-        axes.annotate(f"papers: {said}", (point.message_bits, point.fmrr), (side, 0), **place)
+        axes.annotate(
+            f"papers: {said}",
+            (point.message_bits, point.fmrr),
+            (side, 0),
+            textcoords="offset points",
+            ha=aligned,
+            va="center",
+            fontsize=7,
+        )
     axes.margins(x=0.25)
 
 
-def _finish(axes: Any, axis: str) -> None:
+def _finish(axes: matplotlib_axes.Axes, axis: str) -> None:
     axes.set(ylim=(-0.04, 1.04), xlabel=axis, ylabel="FMRR")
     axes.grid(color=_LINES, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -141,7 +146,7 @@ def _finish(axes: Any, axis: str) -> None:
     axes.spines[["left", "bottom"]].set_color(_TEXT)
 
 
-def _as_svg(figure: Figure, title: str) -> str:
+def _as_svg(figure: matplotlib_figure.Figure, title: str) -> str:
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # Else a block of metadata with addresses.
     figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
@@ -158,6 +163,6 @@ def _as_svg(figure: Figure, title: str) -> str:
 def _description(title: str, curves: Sequence[Curve], axis: str) -> str:
     said = []
     for curve in curves:
-        points = ", ".join(f"{point['mean']:.2f} at {x:g}" for x, point in curve.points)
+        points = ", ".join(f"{point.mean:.2f} at {x:g}" for x, point in curve.points)
         said.append(f"{curve.label}: {points}")
     return f"FMRR over {axis}, {title}. {'; '.join(said)}."

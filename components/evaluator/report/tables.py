@@ -4,12 +4,13 @@ Pure: what text.py writes as text and Markdown and html.py as HTML.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from faketagger.components.evaluator.config import BOXES, PLAIN
+from faketagger.components.evaluator.config import BOXES, PLAIN, Box
 from faketagger.components.evaluator.measure.slices import AFTER, CONDITION, SWEEP
 from faketagger.components.evaluator.report import papers
+from faketagger.components.evaluator.verdict.record import Evaluation, Figure, SliceFigures, known
 
 BETTER, WORSE, SAME = "better", "worse", "same"
 _SIGNS = {BETTER: "▲", WORSE: "▼", SAME: "≈"}
@@ -17,16 +18,13 @@ _WORDS = {BETTER: "better", WORSE: "worse", SAME: "no clear difference"}
 UNKNOWN = "no figure"
 _DASH = "–"
 
-Evaluation = dict[str, Any]
-Figure = dict[str, float | None] | None
-
 
 class Comparison(NamedTuple):
     """Another evaluation.
 
     Attributes:
       label: what to call it.
-      evaluation: summary.summarise's.
+      evaluation: its record.
       alike: whether its pictures are of the same size, so that a difference says something of the methods.
     """
 
@@ -89,18 +87,17 @@ def group(evaluation: Evaluation, comparisons: Iterable[Comparison]) -> Compared
     for comparison in comparisons:
         other = comparison.evaluation
         ways = [index for index, key in enumerate(_distinguished(evaluation)) if key != _distinguished(other)[index]]
-        if other.get("tagger", {}).get("strength") is not None and len(ways) == 1:
+        if other.tagger.strength is not None and len(ways) == 1:
             groups[1 + ways[0]].append(comparison)
         else:
-            alike = other.get("image_size") == evaluation.get("image_size")
+            alike = other.image_size == evaluation.image_size
             label = comparison.label if alike else f"{comparison.label}, at {_size(other)}"
             groups.peers.append(Comparison(label, other, alike))
     return groups
 
 
-def _distinguished(evaluation: Evaluation) -> tuple[Any, Any, Any]:
-    tagger = evaluation.get("tagger", {})
-    return evaluation.get("image_size"), tagger.get("level"), tagger.get("message_bits")
+def _distinguished(evaluation: Evaluation) -> tuple[int, str | None, int]:
+    return evaluation.image_size, evaluation.tagger.level, evaluation.tagger.message_bits
 
 
 def all_tables(evaluation: Evaluation, comparisons: Iterable[Comparison] = ()) -> list[Table]:
@@ -128,21 +125,23 @@ def comparability(evaluation: Evaluation) -> str:
 
 def overall(evaluation: Evaluation, peers: Sequence[Comparison] = ()) -> Table:
     """Mean FMRR by box, quality and false positives."""
+    measured = [evaluation, *(peer.evaluation for peer in peers)]
     rows = []
     for box in BOXES:
         paper = papers.BLACK_BOX_FMRR if box == "black" and _is_of_papers_length(evaluation) else None
-        name = f"FMRR, {box}-box, mean over deepfake conditions{_strengths(_deepfakes(evaluation, box))}"
-        rows.append([Cell(name), *_beside(evaluation, peers, lambda each, box=box: _overall(each, box), paper)])
+        name = f"FMRR, {box}-box, mean over deepfake conditions{_changes(_deepfakes(evaluation, box))}"
+        rows.append([Cell(name), *_beside([each.overall.of(box) for each in measured], peers, paper)])
     for box in BOXES:
         name = f"TPR at 10⁻⁶, {box}-box, mean over deepfake conditions"
-        rows.append([Cell(name), *_beside(evaluation, peers, lambda each, box=box: _overall_tpr(each, box), None)])
+        rows.append([Cell(name), *_beside([each.overall_tpr.of(box) for each in measured], peers, None)])
     for name, key, digits in (("PSNR, dB", "psnr", 2), ("SSIM", "ssim", 4), ("MS-SSIM", "ms_ssim", 4)):
-        cells = _beside(evaluation, peers, lambda each, key=key: _mapping(each, "quality").get(key), None, digits)
+        cells = _beside([_quality(each, key) for each in measured], peers, None, digits)
         if key == "psnr":
-            cells[1] = _psnr_of_papers(_mapping(evaluation, "quality").get("psnr"))
+            cells[1] = _psnr_of_papers(_quality(evaluation, key))
         rows.append([Cell(name), *cells])
-    rows.append([Cell("LPIPS, lower is better"), *_plain_figures(evaluation, peers, "quality", "lpips")])
-    rows.append([Cell("untagged pictures read as tagged"), *_plain_figures(evaluation, peers, "untagged", "share")])
+    rows.append([Cell("LPIPS, lower is better"), *_plain_figures([_quality(each, "lpips") for each in measured])])
+    shares = [each.untagged.share if each.untagged else None for each in measured]
+    rows.append([Cell("untagged pictures read as tagged"), *_plain_figures(shares)])
     rows.append([Cell("message bits, code bits"), _bits(evaluation), Cell(f"{papers.MESSAGE_BITS} message bits")])
     rows[-1] += [_bits(peer.evaluation) for peer in peers]
     paragraphs = [
@@ -159,7 +158,7 @@ def conditions(evaluation: Evaluation, peers: Sequence[Comparison] = ()) -> Tabl
     rows = [_slice_row(evaluation, name, peers) for name in _ordered(evaluation, (PLAIN, CONDITION))]
     columns = ["simulator/condition", *_figure_columns(evaluation, peers)]
     paragraphs = [
-        "`strength` is the PSNR between what goes into a simulator and what comes out: lower is stronger. Bit accuracy "
+        "`change` is the PSNR between what goes into a simulator and what comes out: lower is more. Bit accuracy "
         "is that of raw codeword bits. TPR is the share of tagged pictures found at a false-positive rate of 10⁻⁶.",
     ]
     return Table("conditions", "Every condition", _or_none(paragraphs, rows), columns, rows)
@@ -169,7 +168,7 @@ def sizes(evaluation: Evaluation, variants: Sequence[Comparison] = ()) -> Table:
     """Tables 2 and 3: FMRR by simulator, for each picture size."""
     measured = [Comparison(_size(evaluation), evaluation)]
     measured += [_named(_size(each.evaluation), each) for each in variants]
-    found = {each.evaluation.get("image_size") for each in measured}
+    found = {each.evaluation.image_size for each in measured}
     missing = [f"{size}×{size}" for size in papers.IMAGE_SIZES if size not in found]
     paragraphs = [
         "The papers' Tables 2 and 3 give FMRR at two picture sizes, 128×128 and 256×256. Known here is one figure a "
@@ -186,7 +185,7 @@ def levels(evaluation: Evaluation, variants: Sequence[Comparison] = ()) -> Table
     """Table 4: FMRR by embedding level."""
     measured = [Comparison(_level(evaluation), evaluation)]
     measured += [_named(_level(each.evaluation), each) for each in variants]
-    found = {_mapping(each.evaluation, "tagger").get("level") for each in measured}
+    found = {each.evaluation.tagger.level for each in measured}
     missing = [level for level in papers.LEVELS if level not in found]
     paragraphs = [
         "The level at which the message enters the encoder: with the picture (raw), after its first level (early) or "
@@ -217,18 +216,19 @@ def lengths(evaluation: Evaluation, variants: Sequence[Comparison] = ()) -> Tabl
     measured = by_length(evaluation, variants)
     rows = []
     for comparison in measured:
-        each, bits = comparison.evaluation, _mapping(comparison.evaluation, "tagger").get("message_bits")
+        each, bits = comparison.evaluation, comparison.evaluation.tagger.message_bits
         for box in BOXES:
-            if _overall(each, box):
+            mean = each.overall.of(box)
+            if mean:
                 paper = papers.BLACK_BOX_FMRR if box == "black" and _is_of_papers_length(each) else None
-                cells = [_bits(each), Cell(box), Cell(_paper_at(bits, box)), _strength_cell(_deepfakes(each, box))]
-                cells += [_beside_papers(_overall(each, box), paper), figure(_mapping(each, "quality").get("psnr"), 2)]
+                cells = [_bits(each), Cell(box), Cell(_paper_at(bits, box)), _change_cell(_deepfakes(each, box))]
+                cells += [_beside_papers(mean, paper), figure(_quality(each, "psnr"), 2)]
                 rows.append(cells)
     paragraphs = ["FMRR: the mean over all conditions of deepfake simulators. The papers' are single generators'."]
     if len(measured) == 1:
         paragraphs.append("No evaluation of another message length is among those given.")
     fmrr = f"FMRR {_interval_name(evaluation)}"
-    columns = ["message bits, code bits", "box", "papers", "strength dB", fmrr, "PSNR dB"]
+    columns = ["message bits, code bits", "box", "papers", "change dB", fmrr, "PSNR dB"]
     return Table("figure-3", "Figure 3: message length", _or_none(paragraphs, rows), columns, rows)
 
 
@@ -255,15 +255,14 @@ def compounds(evaluation: Evaluation, peers: Sequence[Comparison] = ()) -> Table
 def by_length(evaluation: Evaluation, variants: Sequence[Comparison]) -> list[Comparison]:
     """This tagger and its variants of other message lengths, shortest first."""
     measured = [Comparison("this tagger", evaluation), *variants]
-    return sorted(measured, key=lambda each: _mapping(each.evaluation, "tagger").get("message_bits") or 0)
+    return sorted(measured, key=lambda each: each.evaluation.tagger.message_bits)
 
 
-def figure(found: Figure, digits: int = 3) -> Cell:
+def figure(found: Figure | None, digits: int = 3) -> Cell:
     """A figure with its interval."""
-    if not found or found.get("mean") is None:
+    if found is None or found.mean is None:
         return Cell(UNKNOWN)
-    low, high = (number(found.get(end), digits) for end in ("low", "high"))
-    return Cell(number(found["mean"], digits), f"[{low}, {high}]")
+    return Cell(number(found.mean, digits), f"[{number(found.low, digits)}, {number(found.high, digits)}]")
 
 
 def number(value: float | None, digits: int) -> str:
@@ -271,103 +270,105 @@ def number(value: float | None, digits: int) -> str:
     return UNKNOWN if value is None else f"{value:.{digits}f}"
 
 
-def difference(ours: Figure, theirs: Figure, digits: int = 3) -> Cell:
+def difference(ours: Figure | None, theirs: Figure | None, digits: int = 3) -> Cell:
     """How this tagger differs from another, larger being better: a difference counts where the intervals do not meet.
 
     Returns:
       A cell of mark and tone alone; empty where one of the two is not known.
     """
-    if not ours or not theirs or None in (*ours.values(), *theirs.values()):
+    mine, other = known(ours), known(theirs)
+    if not mine or not other:
         return Cell("")
-    tone = BETTER if ours["low"] > theirs["high"] else WORSE if ours["high"] < theirs["low"] else SAME
-    gap = f"{ours['mean'] - theirs['mean']:+.{digits}f}".replace("-", "−")
+    tone = BETTER if mine.low > other.high else WORSE if mine.high < other.low else SAME
+    gap = f"{mine.mean - other.mean:+.{digits}f}".replace("-", "−")
     return Cell("", mark=f"{_SIGNS[tone]} {gap} {_WORDS[tone]}", tone=tone)
 
 
 def _exact(value: float) -> Figure:
-    return {"mean": value, "low": value, "high": value}
+    return Figure(mean=value, low=value, high=value)
 
 
 def _beside(
-    evaluation: Evaluation,
-    peers: Sequence[Comparison],
-    get: Callable[[Evaluation], Figure],
-    paper: float | None,
-    digits: int = 3,
+    figures: Sequence[Figure | None], peers: Sequence[Comparison], paper: float | None, digits: int = 3
 ) -> list[Cell]:
-    """A figure of this tagger, the papers' and each peer's, with how this tagger differs."""
-    ours = get(evaluation)
+    """A figure of this tagger, the papers' and each peer's, with how this tagger differs; `figures`: ours, theirs."""
+    ours, *others = figures
     cells = [figure(ours, digits), _paper_cell(ours, paper)]
-    return cells + [_peer_cell(ours, peer, get(peer.evaluation), digits) for peer in peers]
+    return cells + [_peer_cell(ours, peer, theirs, digits) for peer, theirs in zip(peers, others)]
 
 
-def _paper_cell(ours: Figure, paper: float | None) -> Cell:
+def _paper_cell(ours: Figure | None, paper: float | None) -> Cell:
     if paper is None:
         return Cell(papers.NOT_REPORTED)
     mark = difference(ours, _exact(paper))
     return Cell(f"{paper:.2f}", mark=mark.mark, tone=mark.tone)
 
 
-def _beside_papers(measured: Figure, paper: float | None) -> Cell:
+def _beside_papers(measured: Figure | None, paper: float | None) -> Cell:
     """A figure of this tagger or another, marked by how it differs from the papers'."""
     mark = difference(measured, None if paper is None else _exact(paper))
     than = {BETTER: " than the papers", WORSE: " than the papers", SAME: " from the papers", "": ""}
     return figure(measured)._replace(mark=mark.mark + than[mark.tone], tone=mark.tone)
 
 
-def _peer_cell(ours: Figure, peer: Comparison, theirs: Figure, digits: int = 3) -> Cell:
+def _peer_cell(ours: Figure | None, peer: Comparison, theirs: Figure | None, digits: int = 3) -> Cell:
     mark = difference(ours, theirs, digits) if peer.alike else Cell("")
     return figure(theirs, digits)._replace(mark=mark.mark, tone=mark.tone)
 
 
-def _psnr_of_papers(ours: Figure) -> Cell:
+def _psnr_of_papers(ours: Figure | None) -> Cell:
     low, high = papers.PSNR
-    mark = difference(ours, {"mean": (low + high) / 2, "low": low, "high": high}, 2)
+    mark = difference(ours, Figure(mean=(low + high) / 2, low=low, high=high), 2)
     # The gap to the middle of a range says nothing: above, below or within is what can be said.
     signs = {BETTER: "▲ above their range", WORSE: "▼ below their range", SAME: "≈ within their range", "": ""}
     return Cell(f"{low:g} to {high:g}", mark=signs[mark.tone], tone=mark.tone)
 
 
-def _plain_figures(evaluation: Evaluation, peers: Sequence[Comparison], where: str, key: str) -> list[Cell]:
-    theirs = [figure(_mapping(peer.evaluation, where).get(key), 4) for peer in peers]
-    return [figure(_mapping(evaluation, where).get(key), 4), Cell(papers.NOT_REPORTED), *theirs]
+def _plain_figures(figures: Sequence[Figure | None]) -> list[Cell]:
+    ours, *theirs = (figure(each, 4) for each in figures)
+    return [ours, Cell(papers.NOT_REPORTED), *theirs]
+
+
+def _quality(evaluation: Evaluation, name: str) -> Figure | None:
+    return getattr(evaluation.quality, name) if evaluation.quality else None
 
 
 def _slice_row(evaluation: Evaluation, name: str, peers: Sequence[Comparison]) -> list[Cell]:
-    found = evaluation["slices"][name]
-    strength = found["strength"]
+    found = evaluation.slices[name]
     cells = [
         Cell(name),
         Cell(box_of(found)),
-        figure(strength["psnr"], 1) if strength else Cell(_DASH),
-        figure(found["fmrr"]),
-        figure(found["bit_accuracy"]),
-        figure(found.get("tpr")),
+        figure(found.change_psnr, 1) if found.change_psnr else Cell(_DASH),
+        figure(found.fmrr),
+        figure(found.bit_accuracy),
+        figure(found.tpr),
     ]
     for peer in peers:
-        theirs = peer.evaluation["slices"].get(name)
-        cells.append(_peer_cell(found["fmrr"], peer, theirs["fmrr"]) if theirs else Cell("not measured"))
-    return [*cells, Cell(found["family"] or _DASH)]
+        theirs = peer.evaluation.slices.get(name)
+        cells.append(_peer_cell(found.fmrr, peer, theirs.fmrr) if theirs else Cell("not measured"))
+    return [*cells, Cell(found.family or _DASH)]
 
 
-def _by_simulator(measured: Sequence[Comparison], boxes: Sequence[str] = BOXES) -> tuple[list[str], list[list[Cell]]]:
-    """One row a deepfake simulator and box: strength and mean FMRR of each evaluation, beside the papers'."""
-    keys = {}
+def _by_simulator(measured: Sequence[Comparison], boxes: Sequence[Box] = BOXES) -> tuple[list[str], list[list[Cell]]]:
+    """One row a deepfake simulator and box: change and mean FMRR of each evaluation, beside the papers'."""
+    keys: dict[tuple[str, Box], str] = {}
     for comparison in measured:
-        for found in _of_deepfakes(comparison.evaluation):
-            if box_of(found) in boxes:
-                keys.setdefault((found["simulator"], found["black_box"]), found["family"])
+        for box in BOXES:
+            for found in _deepfakes(comparison.evaluation, box):
+                keys.setdefault((found.simulator or "", box), found.family or _DASH)
     rows = []
-    for (simulator, black), family in keys.items():
-        box = "black" if black else "white"
-        cells = [Cell(simulator), Cell(box), Cell(_paper_text(simulator, black))]
+    for (simulator, box), family in keys.items():
+        if box not in boxes:
+            continue
+        cells = [Cell(simulator), Cell(box), Cell(_paper_text(simulator, box == "black"))]
         for comparison in measured:
-            every = [each for each in _deepfakes(comparison.evaluation, box) if each["simulator"] == simulator]
-            mean = mean_figure([each["fmrr"] for each in every])
-            paper = papers.fmrr_of(simulator, black) if _is_of_papers_length(comparison.evaluation) else None
-            cells += [_strength_cell(every), _beside_papers(mean, paper)]
+            every = [each for each in _deepfakes(comparison.evaluation, box) if each.simulator == simulator]
+            mean = mean_figure([each.fmrr for each in every])
+            alike = _is_of_papers_length(comparison.evaluation)
+            paper = papers.fmrr_of(simulator, box == "black") if alike else None
+            cells += [_change_cell(every), _beside_papers(mean, paper)]
         rows.append([*cells, Cell(family)])
-    figures = [name for each in measured for name in (f"{each.label}: strength dB", f"{each.label}: FMRR")]
+    figures = [name for each in measured for name in (f"{each.label}: change dB", f"{each.label}: FMRR")]
     return ["simulator", "box", f"papers, {papers.MESSAGE_BITS} bits", *figures, "family"], rows
 
 
@@ -380,10 +381,10 @@ def _paper_text(simulator: str, black: bool) -> str:
 
 def _is_of_papers_length(evaluation: Evaluation) -> bool:
     """Whether the papers' figures, all but Fig. 3's of one message length, can stand beside it."""
-    return _mapping(evaluation, "tagger").get("message_bits") == papers.MESSAGE_BITS
+    return evaluation.tagger.message_bits == papers.MESSAGE_BITS
 
 
-def _paper_at(message_bits: int | None, box: str) -> str:
+def _paper_at(message_bits: int, box: Box) -> str:
     """What the papers say of a message length."""
     if box == "black":
         known = message_bits == papers.MESSAGE_BITS
@@ -393,72 +394,60 @@ def _paper_at(message_bits: int | None, box: str) -> str:
     return ", ".join(said) or papers.NOT_REPORTED
 
 
-def mean_figure(figures: Sequence[Figure]) -> Figure:
+def mean_figure(figures: Sequence[Figure | None]) -> Figure | None:
     """The mean over slices of the same pictures, with the mean of their intervals.
 
     That is rather too wide: the spread of a mean is at most the mean of the spreads. None without slices, or where a
     figure is not known.
     """
-    if not figures or any(not each or None in each.values() for each in figures):
+    all_known = [each for each in map(known, figures) if each]
+    if not figures or len(all_known) < len(figures):
         return None
-    return {end: sum(each[end] for each in figures) / len(figures) for end in ("mean", "low", "high")}
+    mean, low, high = (sum(values) / len(all_known) for values in zip(*all_known))
+    return Figure(mean=mean, low=low, high=high)
 
 
-def box_of(found: dict[str, Any]) -> str:
+def box_of(found: SliceFigures) -> str:
     """`white`, `black`, or a dash where no simulator was."""
-    return {None: _DASH, False: "white", True: "black"}[found["black_box"]]
+    return {None: _DASH, False: "white", True: "black"}[found.black_box]
 
 
 def _ordered(evaluation: Evaluation, kinds: Sequence[str]) -> list[str]:
     """The slices of some kinds: `plain`, white-box, black-box; sweeps by strength."""
-    found = {name: each for name, each in evaluation["slices"].items() if each["kind"] in kinds}
+    found = {name: each for name, each in evaluation.slices.items() if each.kind in kinds}
 
-    def order(name: str) -> tuple:
+    def order(name: str) -> tuple[bool, bool, str, float, str]:
         each = found[name]
-        return name != PLAIN, bool(each["black_box"]), each["simulator"] or "", each.get("strength_value") or 0.0, name
+        return name != PLAIN, bool(each.black_box), each.simulator or "", each.strength_value or 0.0, name
 
     return sorted(found, key=order)
 
 
-def _of_deepfakes(evaluation: Evaluation) -> list[dict[str, Any]]:
-    found = evaluation["slices"]
-    named = [found[name] for name in _ordered(evaluation, (CONDITION,))]
-    return [each for each in named if each["family"] != "perturbation"]
+def _deepfakes(evaluation: Evaluation, box: Box) -> list[SliceFigures]:
+    named = [evaluation.slices[name] for name in _ordered(evaluation, (CONDITION,))]
+    return [each for each in named if each.family != "perturbation" and box_of(each) == box]
 
 
-def _deepfakes(evaluation: Evaluation, box: str) -> list[dict[str, Any]]:
-    return [each for each in _of_deepfakes(evaluation) if box_of(each) == box]
-
-
-def _overall(evaluation: Evaluation, box: str) -> Figure:
-    return _mapping(evaluation, "overall").get(box)
-
-
-def _overall_tpr(evaluation: Evaluation, box: str) -> Figure:
-    return _mapping(evaluation, "overall_tpr").get(box)
-
-
-def _strengths(found: Sequence[dict[str, Any]]) -> str:
+def _changes(found: Sequence[SliceFigures]) -> str:
     """From the strongest to the weakest, in words; nothing where nothing was measured."""
-    means = [each["strength"]["psnr"]["mean"] for each in found]
-    known = sorted(mean for mean in means if mean is not None)
-    ends = list(dict.fromkeys(f"{value:.1f}" for value in known[:1] + known[-1:]))
-    return f", strength {' to '.join(ends)} dB" if ends else ""
+    means = sorted(each.change_psnr.mean for each in found if each.change_psnr and each.change_psnr.mean is not None)
+    ends = list(dict.fromkeys(f"{value:.1f}" for value in means[:1] + means[-1:]))
+    return f", change {' to '.join(ends)} dB" if ends else ""
 
 
-def _strength_cell(found: Sequence[dict[str, Any]]) -> Cell:
-    """Mean strength with the interval of mean_figure, or a dash where nothing was measured."""
-    return figure(mean_figure([each["strength"]["psnr"] for each in found]), 1) if found else Cell(_DASH)
+def _change_cell(found: Sequence[SliceFigures]) -> Cell:
+    """Mean change with the interval of mean_figure, or a dash where nothing was measured."""
+    return figure(mean_figure([each.change_psnr for each in found]), 1) if found else Cell(_DASH)
 
 
 def _figure_columns(evaluation: Evaluation, peers: Sequence[Comparison]) -> list[str]:
     theirs = [f"{peer.label}: FMRR" for peer in peers]
     fmrr = f"FMRR {_interval_name(evaluation)}"
-    return ["box", "strength dB", fmrr, "bit accuracy", "TPR at 10⁻⁶", *theirs, "family"]
+    return ["box", "change dB", fmrr, "bit accuracy", "TPR at 10⁻⁶", *theirs, "family"]
 
 
 def _interval_name(evaluation: Evaluation) -> str:
-    return f"[{100 * evaluation['confidence']:g}% CI]"
+    return f"[{100 * evaluation.confidence:g}% CI]"
 
 
 def _labels(peers: Sequence[Comparison]) -> list[str]:
@@ -466,17 +455,15 @@ def _labels(peers: Sequence[Comparison]) -> list[str]:
 
 
 def _bits(evaluation: Evaluation) -> Cell:
-    tagger = _mapping(evaluation, "tagger")
-    return Cell(f"{tagger.get('message_bits', UNKNOWN)}, {tagger.get('code_bits', UNKNOWN)}")
+    return Cell(f"{evaluation.tagger.message_bits}, {evaluation.tagger.code_bits}")
 
 
 def _size(evaluation: Evaluation) -> str:
-    size = evaluation.get("image_size")
-    return f"{size}×{size}" if size else "size unknown"
+    return f"{evaluation.image_size}×{evaluation.image_size}"
 
 
 def _level(evaluation: Evaluation) -> str:
-    return _mapping(evaluation, "tagger").get("level") or "level unknown"
+    return evaluation.tagger.level or "level unknown"
 
 
 def _named(what: str, comparison: Comparison) -> Comparison:
@@ -485,9 +472,5 @@ def _named(what: str, comparison: Comparison) -> Comparison:
     return Comparison(label, comparison.evaluation)
 
 
-def _or_none(paragraphs: list[str], rows: Sequence) -> list[str]:
+def _or_none(paragraphs: list[str], rows: Sequence[list[Cell]]) -> list[str]:
     return paragraphs if rows else [*paragraphs, "Nothing was measured for it."]
-
-
-def _mapping(values: Evaluation, key: str) -> dict[str, Any]:
-    return values.get(key) or {}

@@ -1,17 +1,16 @@
 """The evaluation for people: one table in plain text, all of the report's in Markdown."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from faketagger.components.evaluator.config import PLAIN
 from faketagger.components.evaluator.measure.slices import CONDITION
 from faketagger.components.evaluator.report import tables
-from faketagger.components.evaluator.verdict import gate
+from faketagger.components.evaluator.verdict.record import Decision, Evaluation, Figure
 
-_RIGHT_ALIGNED = ("strength dB", "bit accuracy")
+_RIGHT_ALIGNED = ("change dB", "bit accuracy")
 
 
-def format_table(evaluation: dict[str, Any], decision: gate.Decision) -> str:
+def format_table(evaluation: Evaluation, decision: Decision) -> str:
     """Monospaced text: the conditions, quality, false positives, the verdict and why. Ends in a line break.
 
     Sweeps, and perturbations after simulators, are a hundred lines more: they are in the report.
@@ -25,12 +24,12 @@ def format_table(evaluation: dict[str, Any], decision: gate.Decision) -> str:
 
 
 def format_markdown(
-    evaluation: dict[str, Any], decision: gate.Decision | None, comparisons: Sequence[tables.Comparison] = ()
+    evaluation: Evaluation, decision: Decision | None, comparisons: Sequence[tables.Comparison] = ()
 ) -> str:
     """The report's tables in Markdown (tables.all_tables), the verdict first. Ends in a line break.
 
     Args:
-      evaluation: summary.summarise's.
+      evaluation: its record.
       decision: the gate's; None where it was held against none.
       comparisons: other evaluations, to stand beside it.
     """
@@ -65,58 +64,56 @@ def _line(row: dict[str, str], widths: dict[str, int]) -> str:
     return "  ".join(aligned[name](row[name], width) for name, width in widths.items()).rstrip()
 
 
-def _columns(evaluation: dict[str, Any]) -> list[str]:
+def _columns(evaluation: Evaluation) -> list[str]:
     fmrr = f"FMRR [{_confidence(evaluation)}]"
-    return ["simulator", "condition", "family", "box", "strength dB", fmrr, "bit accuracy"]
+    return ["simulator", "condition", "family", "box", "change dB", fmrr, "bit accuracy"]
 
 
-def _confidence(evaluation: dict[str, Any]) -> str:
-    return f"{100 * evaluation['confidence']:g}% CI"
+def _confidence(evaluation: Evaluation) -> str:
+    return f"{100 * evaluation.confidence:g}% CI"
 
 
-def _table(evaluation: dict[str, Any]) -> list[dict[str, str]]:
+def _table(evaluation: Evaluation) -> list[dict[str, str]]:
     """One row a slice: `plain`, then the white-box simulators, then the black-box ones."""
-    slices = {name: found for name, found in evaluation["slices"].items() if found["kind"] in (PLAIN, CONDITION)}
+    slices = {name: found for name, found in evaluation.slices.items() if found.kind in (PLAIN, CONDITION)}
     rows = []
-    for name in sorted(slices, key=lambda name: (name != PLAIN, bool(slices[name]["black_box"]), name)):
+    for name in sorted(slices, key=lambda name: (name != PLAIN, bool(slices[name].black_box), name)):
         figures = slices[name]
-        box = {None: "-", False: "white", True: "black"}[figures["black_box"]]
-        strength = _number(figures["strength"]["psnr"]["mean"], 1) if figures["strength"] else "-"
         cells = [
-            figures["simulator"] or name,
-            figures["condition"] or "-",
-            figures["family"] or "-",
-            box,
-            strength,
-            _interval(figures["fmrr"], 3),
-            _number(figures["bit_accuracy"]["mean"], 3),
+            figures.simulator or name,
+            figures.condition or "-",
+            figures.family or "-",
+            {None: "-", False: "white", True: "black"}[figures.black_box],
+            _number(figures.change_psnr.mean, 1) if figures.change_psnr else "-",
+            _interval(figures.fmrr, 3),
+            _number(figures.bit_accuracy.mean, 3),
         ]
         rows.append(dict(zip(_columns(evaluation), cells)))
     return rows
 
 
-def _quality(evaluation: dict[str, Any]) -> list[str]:
-    quality, untagged, confidence = evaluation["quality"], evaluation["untagged"], _confidence(evaluation)
+def _quality(evaluation: Evaluation) -> list[str]:
+    quality, untagged, confidence = evaluation.quality, evaluation.untagged, _confidence(evaluation)
     lines = []
     if quality:
-        lines.append(f"PSNR {_interval(quality['psnr'], 2)} dB, SSIM {_interval(quality['ssim'], 4)} ({confidence})")
-        tries = evaluation["repeats"]
-        lines.append(f"{quality['pictures']} pictures, each tagged {tries} time{'s' if tries != 1 else ''}")
-    if untagged and untagged["false_positives"] is not None:
-        found = f"{untagged['false_positives']} of {untagged['pictures']} untagged pictures"
-        lines.append(f"read as tagged: {found}, share {_interval(untagged['share'], 4)} ({confidence})")
+        lines.append(f"PSNR {_interval(quality.psnr, 2)} dB, SSIM {_interval(quality.ssim, 4)} ({confidence})")
+        tries = evaluation.repeats
+        lines.append(f"{quality.pictures} pictures, each tagged {tries} time{'s' if tries != 1 else ''}")
+    if untagged and untagged.false_positives is not None:
+        found = f"{untagged.false_positives} of {untagged.pictures} untagged pictures"
+        lines.append(f"read as tagged: {found}, share {_interval(untagged.share, 4)} ({confidence})")
     return lines or ["no picture was measured"]
 
 
-def _verdict(decision: gate.Decision | None, bullet: str) -> list[str]:
+def _verdict(decision: Decision | None, bullet: str) -> list[str]:
     if decision is None:
         return ["NOT JUDGED"]
     failed = [f"{bullet}{check.name}: {check.reason}" for check in decision.checks if not check.passed]
     return ["BLESSED" if decision.blessed else "NOT BLESSED", *failed]
 
 
-def _interval(figure: dict[str, float | None], digits: int) -> str:
-    mean, low, high = (_number(figure[end], digits) for end in ("mean", "low", "high"))
+def _interval(figure: Figure, digits: int) -> str:
+    mean, low, high = (_number(each, digits) for each in (figure.mean, figure.low, figure.high))
     return f"{mean} [{low}, {high}]"
 
 

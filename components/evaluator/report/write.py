@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from faketagger.components.contract import files
 from faketagger.components.evaluator.measure import folder
 from faketagger.components.evaluator.report import gallery, html
-from faketagger.components.evaluator.report.tables import Evaluation
 from faketagger.components.evaluator.report.text import format_markdown
+from faketagger.components.evaluator.verdict.record import Evaluation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _make_gallery(
     source: GallerySource, directory: str, evaluation: Evaluation, rejected_to: str
 ) -> tuple[list[gallery.Picture], str]:
     """The pictures and a sentence on whose they are."""
-    size = evaluation["image_size"]
+    size = evaluation.image_size
     with tempfile.TemporaryDirectory() as temporary:
         examples = source.others or source.examples or os.path.join(temporary, "examples")
         if source.images:

@@ -3,80 +3,66 @@
 import math
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
-from faketagger.components.contract import files
-from faketagger.components.evaluator.config import BOXES, PLAIN, UNTAGGED, EvaluatorConfig
+from faketagger.components.evaluator.config import PLAIN, UNTAGGED, EvaluatorConfig
 from faketagger.components.evaluator.measure import metrics, rows
 from faketagger.components.evaluator.measure.models import Inputs
 from faketagger.components.evaluator.measure.slices import Slice
+from faketagger.components.evaluator.verdict import record
+from faketagger.components.evaluator.verdict.record import Figure
 
-EVALUATION_FILE = "evaluation.json"
-# What every evaluation has; overall_tpr came later.
-KEYS = frozenset(
-    ("confidence", "repeats", "seed", "label", "image_size", "tagger", "quality", "untagged", "overall", "slices")
-)
-QUALITY = ("psnr", "ssim", "ms_ssim", "lpips")
 FALSE_POSITIVE_RATE = 1e-6  # At which the true-positive rate is given.
 
-Figure = dict[str, float | None]
 
-
-def describe(inputs: Inputs) -> dict[str, Any]:
+def describe(inputs: Inputs) -> record.Evaluated:
     """What an evaluation says of what was evaluated."""
     tagger = inputs.tagger
-    same = ("message_bits", "code_bits", "image_size", "strength", "false_positive_rate")
-    level = (tagger.training or {}).get("level")
-    return {
-        "label": f"{tagger.message_bits} bits in {tagger.code_bits}",
-        "image_size": inputs.image_size,
-        "tagger": {**{name: getattr(tagger, name) for name in same}, "level": level},
-    }
+    facts = record.TaggerFacts(
+        message_bits=tagger.message_bits,
+        code_bits=tagger.code_bits,
+        image_size=tagger.image_size,
+        strength=tagger.strength,
+        false_positive_rate=tagger.false_positive_rate,
+        level=(tagger.training or {}).get("level"),
+    )
+    label = f"{tagger.message_bits} bits in {tagger.code_bits}"
+    return record.Evaluated(label=label, image_size=inputs.image_size, tagger=facts)
 
 
 def summarise(
-    directory: str, config: EvaluatorConfig, slices: Sequence[Slice], described: dict[str, Any]
-) -> dict[str, Any]:
+    directory: str, config: EvaluatorConfig, slices: Sequence[Slice], evaluated: record.Evaluated
+) -> record.Evaluation:
     """Makes `evaluation.json` of the rows in a directory; a slice without rows is missing in it.
 
     Args:
       directory: the evaluation's.
       config: with which the rows were measured.
       slices: those that may be there.
-      described: describe's: "label", "image_size", "tagger".
-
-    Returns:
-      {"confidence", "repeats", "seed", *described, "quality": {"pictures", "not_finite", *QUALITY}, "untagged":
-      {"pictures", "not_finite", "false_positives", "share"}, "overall" and "overall_tpr": the mean FMRR and TPR over
-      conditions of deepfakes, {"white", "black"}, "slices": {name: {"kind", "simulator", "condition", "family",
-      "black_box", "strength_value", "pictures", "not_finite", "fmrr", "bit_accuracy", "tpr", "strength"}}}. Figures are
-      {"mean", "low", "high"}, null where they are no finite numbers.
+      evaluated: describe's.
 
     Raises:
       ValueError: two eval pictures have one image id, or tries are missing.
     """
     found = {each.name: _SliceRows(directory, each.name, config) for each in slices}
     found = {name: slice_rows for name, slice_rows in found.items() if slice_rows.pictures}
-    plain, untagged = found.get(PLAIN), _SliceRows(directory, UNTAGGED, config)
-    evaluation = {
-        "confidence": config.confidence,
-        "repeats": config.repeats,
-        "seed": config.seed,
-        **described,
-        "quality": {**plain.counts, **{name: plain.mean(name) for name in QUALITY}} if plain else {},
-        "untagged": untagged.false_positives() if untagged.pictures else {},
-        "overall": {box: _overall(found, _in_box(slices, box), _SliceRows.right) for box in BOXES},
-        "overall_tpr": {box: _overall(found, _in_box(slices, box), _SliceRows.found) for box in BOXES},
-        "slices": {each.name: _slice_figures(each, found[each.name]) for each in slices if each.name in found},
-    }
-    files.write_json(os.path.join(directory, EVALUATION_FILE), evaluation)
+    untagged = _SliceRows(directory, UNTAGGED, config)
+    evaluation = record.Evaluation(
+        label=evaluated.label,
+        image_size=evaluated.image_size,
+        tagger=evaluated.tagger,
+        confidence=config.confidence,
+        repeats=config.repeats,
+        seed=config.seed,
+        quality=found[PLAIN].quality() if PLAIN in found else None,
+        untagged=untagged.false_positives() if untagged.pictures else None,
+        overall=_by_box(found, slices, _SliceRows.right),
+        overall_tpr=_by_box(found, slices, _SliceRows.found),
+        slices={each.name: _slice_figures(each, found[each.name]) for each in slices if each.name in found},
+    )
+    evaluation.write(os.path.join(directory, record.EVALUATION_FILE))
     return evaluation
-
-
-def _in_box(slices: Sequence[Slice], box: str) -> list[Slice]:
-    return [each for each in slices if each.is_deepfake and each.black_box == (box == "black")]
 
 
 class _SliceRows:
@@ -91,7 +77,7 @@ class _SliceRows:
         if len(finite) % config.repeats:
             raise ValueError(f"slice {name}: {len(finite)} rows are not {config.repeats} of each picture")
         self.pictures = len(finite) // config.repeats
-        self.counts = {"pictures": self.pictures, "not_finite": int(np.sum(~finite.astype(bool)))}
+        self.not_finite = int(np.sum(~finite.astype(bool)))
 
     def tries(self, column: str) -> np.ndarray:
         """float64 [pictures, repeats]."""
@@ -116,11 +102,27 @@ class _SliceRows:
         p_value = self.tries("p_value")
         return np.where(np.isnan(p_value), np.nan, p_value <= FALSE_POSITIVE_RATE).mean(axis=1)
 
-    def false_positives(self) -> dict[str, Any]:
+    def quality(self) -> record.QualityFigures:
+        """How much of a picture tagging keeps; of the slice `plain`."""
+        return record.QualityFigures(
+            pictures=self.pictures,
+            not_finite=self.not_finite,
+            psnr=self.mean("psnr"),
+            ssim=self.mean("ssim"),
+            ms_ssim=self.mean("ms_ssim"),
+            lpips=self.mean("lpips"),
+        )
+
+    def false_positives(self) -> record.UntaggedFigures:
         """An untagged picture is a false positive when any of its tries is."""
         read_as_tagged = self.tries("tagged").max(axis=1)
         count = None if np.isnan(read_as_tagged).any() else int(read_as_tagged.sum())  # None where a method cannot say.
-        return {**self.counts, "false_positives": count, "share": self.share(read_as_tagged)}
+        return record.UntaggedFigures(
+            pictures=self.pictures,
+            not_finite=self.not_finite,
+            false_positives=count,
+            share=self.share(read_as_tagged),
+        )
 
     def mean_over_conditions(self, of_pictures: np.ndarray) -> Figure:
         """The mean of shares that are each over several conditions; [pictures], 0…1.
@@ -134,29 +136,38 @@ class _SliceRows:
         return _figure(of_pictures, interval)
 
 
-def _slice_figures(described: Slice, found: _SliceRows) -> dict[str, Any]:
-    strength = {"psnr": found.mean("strength_psnr"), "ssim": found.mean("strength_ssim")}
-    same = ("kind", "simulator", "condition", "family", "black_box")
-    return {
-        **{name: getattr(described, name) for name in same},
-        "strength_value": described.strength,
-        **found.counts,
-        "fmrr": found.share(found.right()),
-        "bit_accuracy": found.mean("bit_accuracy"),
-        "tpr": found.share(found.found()),
-        "strength": None if described.kind == PLAIN else strength,
-    }
+def _slice_figures(described: Slice, found: _SliceRows) -> record.SliceFigures:
+    changes = described.kind != PLAIN
+    return record.SliceFigures(
+        kind=described.kind,
+        simulator=described.simulator,
+        condition=described.condition,
+        family=described.family,
+        black_box=described.black_box,
+        strength_value=described.strength,
+        pictures=found.pictures,
+        not_finite=found.not_finite,
+        fmrr=found.share(found.right()),
+        bit_accuracy=found.mean("bit_accuracy"),
+        tpr=found.share(found.found()),
+        change_psnr=found.mean("change_psnr") if changes else None,
+        change_ssim=found.mean("change_ssim") if changes else None,
+    )
 
 
-def _overall(
-    found: dict[str, _SliceRows], conditions: Sequence[Slice], share: Callable[[_SliceRows], np.ndarray]
-) -> Figure | None:
-    of_conditions = [found[each.name] for each in conditions if each.name in found]
-    if len({each.pictures for each in of_conditions}) != 1:
-        return None  # None there, or not the same pictures in each: the gate says which are missing.
-    return of_conditions[0].mean_over_conditions(np.mean([share(each) for each in of_conditions], axis=0))
+def _by_box(
+    found: dict[str, _SliceRows], slices: Sequence[Slice], share: Callable[[_SliceRows], np.ndarray]
+) -> record.ByBox:
+    def overall(black_box: bool) -> Figure | None:
+        named = [each.name for each in slices if each.is_deepfake and each.black_box == black_box]
+        of_conditions = [found[name] for name in named if name in found]
+        if len({each.pictures for each in of_conditions}) != 1:
+            return None  # None there, or not the same pictures in each: the gate says which are missing.
+        return of_conditions[0].mean_over_conditions(np.mean([share(each) for each in of_conditions], axis=0))
+
+    return record.ByBox(white=overall(False), black=overall(True))
 
 
 def _figure(values: np.ndarray, interval: metrics.Interval) -> Figure:
-    figure = {"mean": float(np.mean(values)), "low": interval[0], "high": interval[1]}
-    return {name: value if math.isfinite(value) else None for name, value in figure.items()}
+    mean, low, high = (value if math.isfinite(value) else None for value in (float(np.mean(values)), *interval))
+    return Figure(mean=mean, low=low, high=high)

@@ -131,8 +131,8 @@ def test_the_evaluator_measures_it_where_the_config_names_weights(weights, measu
     first, second = _pictures(2), _pictures(3)
     quality = Quality(EvaluatorConfig(lpips_vgg=weights[0], lpips_linear=weights[1]))
     found = quality.measure(first, second, np.array([True, False]))
-    assert found["lpips"][0] == pytest.approx(measure(first, second)[0], abs=1e-6) and np.isnan(found["lpips"][1])
-    assert "lpips" not in Quality(EvaluatorConfig()).measure(first, second, np.array([True, True]))
+    assert found.lpips[0] == pytest.approx(measure(first, second)[0], abs=1e-6) and np.isnan(found.lpips[1])
+    assert Quality(EvaluatorConfig()).measure(first, second, np.array([True, True])).lpips is None
 
 
 @pytest.mark.parametrize(

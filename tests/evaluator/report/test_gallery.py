@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from faketagger.components.contract import features, files
+from faketagger.components.contract import features
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.measure import models, rows, slices
 from faketagger.components.evaluator.measure.batch import Measurer
 from faketagger.components.evaluator.measure.slices import Slice
 from faketagger.components.evaluator.report import gallery
 from faketagger.components.evaluator.verdict import summary
+from faketagger.components.evaluator.verdict.record import Evaluation
 from faketagger.tests import helpers
 from faketagger.tests.stubs import CODE_BITS, SIZE, save_mixer, save_row_tagger
 
@@ -48,7 +49,7 @@ def given(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def evaluation(given):
-    return files.read_json(str(given / "evaluation" / "evaluation.json"), "the evaluation")
+    return Evaluation.read(str(given / "evaluation" / "evaluation.json"), "the evaluation")
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +65,8 @@ def pictures(given, maker):
 def _write_rows(directory, found):
     """Rows of the slice `plain`: (image id, message right, bit accuracy)."""
     with rows.RowFile(rows.path_of(directory, "0")) as file:
-        names, right, accuracy = (list(each) for each in zip(*found))
-        columns = {"image_id": names, "repeat": 0, "slice": "plain", "message_ok": right, "bit_accuracy": accuracy}
-        file.write(rows.from_columns(columns))
+        for image_id, right, accuracy in found:
+            file.write([rows.Row(image_id, 0, "plain", "plain", True, message_ok=right, bit_accuracy=accuracy)])
 
 
 def _chosen(directory):
@@ -106,7 +106,7 @@ def test_slices_come_back_as_they_were_declared(given, evaluation):
 
 
 def test_every_slice_has_its_three_pictures_as_they_were_measured(given, evaluation, pictures):
-    assert [picture.rank for picture in pictures] == list(gallery.RANKS) * len(evaluation["slices"])
+    assert [picture.rank for picture in pictures] == list(gallery.RANKS) * len(evaluation.slices)
     for picture in pictures:
         found = rows.read(str(given / "evaluation"), picture.slice, ["message_ok", "bit_accuracy", "p_value"])
         (index,) = np.flatnonzero((found["image_id"] == picture.image_id) & (found["repeat"] == picture.repeat))
@@ -162,16 +162,17 @@ def test_pictures_that_are_missing_are_named(given, maker):
     "change, message",
     [
         ({"image_size": 64}, "made for 32 pixels; the evaluation is of 64"),
-        ({"tagger": {"message_bits": 30, "code_bits": 30, "image_size": 32}}, "message_bits 10; .* was 30"),
-        ({"slices": ["swap/anna"]}, "no simulator 'swap'"),
-        ({"slices": ["grey/green"]}, "'grey' has no condition 'green'"),
+        ({"message_bits": 30}, "message_bits 10; .* was 30"),
+        ({"slice": "swap/anna"}, "no simulator 'swap'"),
+        ({"slice": "grey/green"}, "'grey' has no condition 'green'"),
     ],
 )
 def test_a_tagger_or_simulators_that_cannot_be_the_evaluated_ones_are_refused(given, evaluation, change, message):
-    added = {
-        name: {**evaluation["slices"]["grey/half"], "simulator": name.split("/")[0], "condition": name.split("/")[1]}
-        for name in change.get("slices", ())
-    }
-    change = {**change, "slices": {**evaluation["slices"], **added}}
+    found, tagger, size = dict(evaluation.slices), evaluation.tagger, change.get("image_size", evaluation.image_size)
+    if "slice" in change:
+        simulator, condition = change["slice"].split("/")
+        found[change["slice"]] = found["grey/half"].replace(simulator=simulator, condition=condition)
+    tagger = tagger.replace(message_bits=change.get("message_bits", tagger.message_bits))
+    changed = evaluation.replace(slices=found, tagger=tagger, image_size=size)
     with pytest.raises(ValueError, match=message):
-        gallery.Maker({**evaluation, **change}, str(given / "tagger"), str(given / "simulators"))
+        gallery.Maker(changed, str(given / "tagger"), str(given / "simulators"))

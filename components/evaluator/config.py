@@ -134,7 +134,7 @@ class EvaluatorConfig(Settings):
         return config.replace(**{name: value for name, value in flags.items() if value is not None})
 
 
-def _require_different(names: Sequence[str], found: Any) -> None:
+def _require_different(names: Sequence[str], found: Sequence[object]) -> None:
     twice = sorted(name for name, count in collections.Counter(names).items() if count > 1)
     if twice:
         raise Unexpected(f"each once ({', '.join(twice)} stands there twice)", found)

@@ -55,21 +55,23 @@ _PEERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers")
 class Method:
     """Attributes:
     title: for people.
-    code_length: of its channel code before it is shortened (payload.generator_matrix), 0 for none.
+    code_length: of its channel code before it is shortened (payload.code_matrix), 0 for none.
     """
 
     title: str
     code_length: int
 
     @property
-    def generator(self) -> np.ndarray:
-        """The code's generator matrix, uint8 [MESSAGE_BITS, n]."""
-        return payload.generator_matrix(MESSAGE_BITS, self.code_length)
+    def code_matrix(self) -> np.ndarray:
+        """The code matrix, uint8 [MESSAGE_BITS, n]."""
+        return payload.code_matrix(MESSAGE_BITS, self.code_length)
 
     @property
     def label(self) -> str:
         """With its coding, for people."""
-        code = f"BCH({self.generator.shape[1]},{MESSAGE_BITS})" if self.code_length else f"{MESSAGE_BITS} bits uncoded"
+        code = (
+            f"BCH({self.code_matrix.shape[1]},{MESSAGE_BITS})" if self.code_length else f"{MESSAGE_BITS} bits uncoded"
+        )
         return f"{self.title}, {code}"
 
 
@@ -164,20 +166,20 @@ class Decoder:
     """
 
     def __init__(self, method: Method):
-        self.generator = generator = method.generator
-        self._orders = np.random.default_rng(0).uniform(1.0, 1.01, [_ORDERS, 1, generator.shape[1]])
-        takes = tf.TensorSpec([None, generator.shape[1]], tf.float32)
+        self.code_matrix = code_matrix = method.code_matrix
+        self._orders = np.random.default_rng(0).uniform(1.0, 1.01, [_ORDERS, 1, code_matrix.shape[1]])
+        takes = tf.TensorSpec([None, code_matrix.shape[1]], tf.float32)
         # As a graph, which is several times as fast.
-        self._decode = tf.function(lambda logits: channel_decoder.decode(logits, generator).message, [takes])
+        self._decode = tf.function(lambda logits: channel_decoder.decode(logits, code_matrix).message, [takes])
 
     def __call__(self, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Bits uint8 [B, n], without their mask → messages uint8 [B, k] and p-values [B], None without a code."""
-        message_bits, code_bits = self.generator.shape
+        message_bits, code_bits = self.code_matrix.shape
         if code_bits == message_bits:
             return bits, None
         logits = np.float32((2.0 * bits - 1.0) * self._orders).reshape(-1, code_bits)
         found = self._decode(tf.constant(logits)).numpy().astype(np.uint8)
-        codewords = payload.encode_messages(found, self.generator).reshape(_ORDERS, len(bits), code_bits)
+        codewords = payload.encode_messages(found, self.code_matrix).reshape(_ORDERS, len(bits), code_bits)
         best = codewords[np.argmax(np.sum(codewords == bits, axis=2), axis=0), np.arange(len(bits))]
         hard, signs = (tf.constant(2.0 * each - 1.0, tf.float32) for each in (bits, best))
         _, p_value = channel_decoder.significance(hard, signs, message_bits)
@@ -237,7 +239,7 @@ class Measurer:
         changes: dict[str, rows.ChangeColumns],
     ) -> list[rows.Row]:
         decoder = self._decoders[method]
-        drawn = draw(self._config.seed, image_ids, repeat, decoder.generator)
+        drawn = draw(self._config.seed, image_ids, repeat, decoder.code_matrix)
         tagged = self._peers.embed(method, originals, drawn.codewords)
         everything = np.ones(len(originals), bool)
         quality = self._quality.measure(originals, tagged, everything)
@@ -312,7 +314,7 @@ def _batches(paths: Sequence[str], chosen: frozenset[str], batch_size: int) -> I
 
 
 def _describe(method: Method, image_size: int) -> record.Evaluated:
-    message_bits, code_bits = method.generator.shape
+    message_bits, code_bits = method.code_matrix.shape
     tagger = record.TaggerFacts(
         message_bits=message_bits,
         code_bits=code_bits,

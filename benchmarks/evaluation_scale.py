@@ -78,10 +78,10 @@ def main(_) -> None:
 
 
 def _make_simulator(root: str, faces: list[np.ndarray]) -> None:
-    """Exports a simulator of few perturbations; `faces` are those that its strength is measured on."""
+    """Exports a simulator of few perturbations; `faces` are those that its change is measured on."""
     size, few = len(faces[0]), faces[:16]
     described = manifest.SimulatorManifest(
-        manifest.PERTURBATION, "perturbation", list(_CONDITIONS), size, "none: formulas", "the project's own"
+        manifest.PERTURBATION, "perturbation", tuple(_CONDITIONS), size, "none: formulas", "the project's own"
     )
     simulate = catalogue.by_condition({name: catalogue.at(name) for name in _CONDITIONS})
     unknown = np.array([features.attributes_from({})] * len(few))

@@ -28,7 +28,7 @@ from faketagger.components.simulator.quality import assess
 FLAGS = flags.FLAGS
 flags.DEFINE_string("examples", None, "an Examples artifact, of which the eval split is used", required=True)
 _COLUMNS = (
-    "simulator", "family", "parameters", "MB on disk", "training, min", "strength, dB", "in the face, dB",
+    "simulator", "family", "parameters", "MB on disk", "training, min", "change, dB", "in the face, dB",
     "edits seen / KID (photographs)", "s a picture", "gradient",
 )  # fmt: skip
 _BATCH = 8
@@ -49,16 +49,16 @@ def main(_) -> None:
 
 
 def _row(described: manifest.SimulatorManifest, simulator: library.Simulator, pictures: np.ndarray) -> list[str]:
-    trained, strengths = described.training, described.strength.values()
+    trained, changes = described.training, described.change.values()
     size = os.path.getsize(os.path.join(pretrained.SIMULATORS, described.name, shipped.WEIGHTS_FILE))
     return [
         described.name,
         described.family,
-        f"{trained['parameters']:,}",
+        f"{trained.parameters:,}",
         f"{size / 1e6:.1f}",
-        f"{trained['seconds_a_step'] * trained['steps'] / 60:.0f}",
-        _range([each["psnr"] for each in strengths]),
-        _range([each["face_psnr"] for each in strengths]),
+        f"{trained.seconds_a_step * trained.steps / 60:.0f}",
+        _range([each.psnr for each in changes]),
+        _range([each.face_psnr for each in changes]),
         _quality(described),
         f"{_seconds_a_picture(simulator, pictures):.3f}",
         "flows" if _gradient_flows(simulator, pictures) else "none",

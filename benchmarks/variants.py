@@ -19,7 +19,7 @@ startup.quiet()  # Before TensorFlow is imported.
 from absl import flags
 from tensorflow import keras
 
-from faketagger.components.contract import files
+from faketagger.components.contract import files, manifest
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.evaluate import evaluate
 from faketagger.components.evaluator.measure import folder, models
@@ -69,13 +69,10 @@ def _make(config: TaggerConfig, directory: str) -> None:
     keras.utils.set_random_seed(config.seed)
     checkpoints, model = os.path.join(directory, "checkpoints"), os.path.join(directory, "tagger")
     trained, last = training.train(FLAGS.examples, [], config, checkpoints)
-    trained_as = {
-        "steps": config.steps,
-        "level": config.level,
-        "black_box": library.names(FLAGS.simulators),
-        "last": last,
-    }
-    export.save(trained.encoder, trained.decoder, config, trained_as, model)
+    record = manifest.TaggerRecord(
+        steps=config.steps, level=config.level, black_box=tuple(library.names(FLAGS.simulators)), last=last
+    )
+    export.save(trained.encoder, trained.decoder, config, record, model)
     files.remove_directory(checkpoints)
     seen = {name for name in library.names(FLAGS.simulators) if not name.startswith("perturbation")}
     measured = EvaluatorConfig(repeats=FLAGS.repeats, black_box=tuple(sorted(seen)), sweeps={}, after=())

@@ -27,7 +27,7 @@ from tensorflow_serving.apis import (
 
 from faketagger.components.contract import images, signatures
 from faketagger.components.contract.manifest import TaggerManifest
-from faketagger.components.contract.payload import Payload, generator_from_hex, key_mask
+from faketagger.components.contract.payload import Payload, code_matrix_from_hex, key_mask
 from faketagger.serving.model_manager import complete_versions
 from faketagger.serving.servable import SAVED_MODEL_FILE, Servable, ServingError
 
@@ -156,8 +156,8 @@ def describe(backend: Backend) -> tuple[int, TaggerManifest]:
     """The version that a back-end would use now, and its numbers; TaggerError when there is none."""
     outputs, version = backend.predict(signatures.DESCRIBE, {"request": _strings(b"")}, ["manifest"])
     try:
-        return version, TaggerManifest(**json.loads(outputs["manifest"][0]))
-    except (TypeError, ValueError) as error:
+        return version, TaggerManifest.from_json(outputs["manifest"][0])
+    except ValueError as error:
         raise TaggerError(f"the model's manifest is not of this client's version: {error}") from error
 
 
@@ -233,8 +233,8 @@ class TaggerClient:
     def _describe(self) -> tuple[int, TaggerManifest, Payload]:
         version, manifest = describe(self._backend)
         try:
-            generator = generator_from_hex(manifest.generator, manifest.code_bits)
-            return version, manifest, Payload(generator, key_mask(self._key, manifest.code_bits))
+            code_matrix = code_matrix_from_hex(manifest.code_matrix, manifest.code_bits)
+            return version, manifest, Payload(code_matrix, key_mask(self._key, manifest.code_bits))
         except ValueError as error:
             raise TaggerError(str(error)) from error
 

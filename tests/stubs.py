@@ -9,8 +9,8 @@ from faketagger.components.contract import manifest, payload
 
 SIZE = 32
 # Ten message bits, each three times: systematic, majority decoding.
-GENERATOR = np.tile(np.eye(10, dtype=np.uint8), 3)
-MESSAGE_BITS, CODE_BITS = GENERATOR.shape
+CODE_MATRIX = np.tile(np.eye(10, dtype=np.uint8), 3)
+MESSAGE_BITS, CODE_BITS = CODE_MATRIX.shape
 
 
 def spec(*shape, dtype=tf.float32):
@@ -46,7 +46,7 @@ def save_row_tagger(directory, mute=False):
     """Writes a RowTagger and its manifest."""
     tagger = RowTagger(mute)
     tf.saved_model.save(tagger, directory, signatures={"encode": tagger.encode, "decode": tagger.decode})
-    rows = payload.generator_to_hex(GENERATOR)
+    rows = payload.code_matrix_to_hex(CODE_MATRIX)
     manifest.write(manifest.TaggerManifest(MESSAGE_BITS, CODE_BITS, rows, SIZE), directory)
 
 
@@ -68,4 +68,4 @@ def save_mixer(root, name, family, conditions, size=SIZE):
     takes = {"images": spec(size, size, 3), "condition": spec(dtype=tf.int32)}
     signature = module.simulate.get_concrete_function(**takes)
     tf.saved_model.save(module, directory, signatures={"simulate": signature})
-    manifest.write(manifest.SimulatorManifest(name, family, list(conditions), size, "none", "none"), directory)
+    manifest.write(manifest.SimulatorManifest(name, family, tuple(conditions), size, "none", "none"), directory)

@@ -1,25 +1,67 @@
 """The JSON beside a SavedModel: `simulator.json` and `tagger.json` (docs/design.md)."""
 
-import dataclasses
 import os
 import re
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
-from faketagger.components.contract import files
+from faketagger.components.contract.settings import Field, Settings, Unexpected, root_validator, validator
 
 # The simulators that are always there; no tagger is trained under the second.
 PERTURBATION = "perturbation"
 UNSEEN = "perturbation_unseen"
 
-FAMILIES = ("identity_swap", "reenactment", "attribute_editing", "entire_synthesis", "perturbation")
+Family = Literal["identity_swap", "reenactment", "attribute_editing", "entire_synthesis", "perturbation"]
+FAMILIES: tuple[str, ...] = get_args(Family)
 MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 16, 1024  # What example_gen makes.
 
-_T = TypeVar("_T")
+_NAME = "[a-z0-9_]+"
+
+_T = TypeVar("_T", "SimulatorManifest", "TaggerManifest")
 
 
-@dataclasses.dataclass
-class SimulatorManifest:
-    """What a simulator is and how strong it was measured to be.
+class Change(Settings):
+    """How much of a picture is left after a simulator: means over eval pictures between its input and its output.
+
+    Attributes:
+      psnr: dB, of the whole picture: lower is more change.
+      ssim: the same as SSIM, at most 1.
+      face_psnr, face_ssim: the same inside the face; None where it was not measured.
+    """
+
+    psnr: float
+    ssim: float
+    face_psnr: float | None = None
+    face_ssim: float | None = None
+
+
+class SimulatorRecord(Settings):
+    """How one of our simulators was trained.
+
+    Attributes:
+      generator: which one.
+      settings: its constructor's arguments.
+      pictures: how many it was trained on.
+      depth, steps, batch_size, learning_rate, judge_steps, seed: as SimulatorConfig's; judge_steps is None where it was
+        not recorded yet.
+      seconds_a_step: of training, on the machine that did it.
+      parameters: of its networks.
+    """
+
+    generator: str
+    settings: dict[str, Any]
+    pictures: int = Field(..., ge=1)
+    depth: int | None = None
+    steps: int = Field(..., ge=1)
+    batch_size: int = Field(..., ge=1)
+    learning_rate: float = Field(..., gt=0)
+    judge_steps: int | None = None
+    seed: int
+    seconds_a_step: float = Field(..., ge=0)
+    parameters: int = Field(..., ge=1)
+
+
+class SimulatorManifest(Settings):
+    """What a simulator is and how much it was measured to change pictures.
 
     Attributes:
       name: its directory's name: lower-case letters, digits and underscores.
@@ -28,110 +70,95 @@ class SimulatorManifest:
       image_size: the side of the pictures it takes, MIN_IMAGE_SIZE to MAX_IMAGE_SIZE.
       training_data: what it was trained on, for people.
       licence: under which terms it may be used.
-      strength: by condition, {"psnr": dB, "ssim": 0…1, "face_psnr": dB, "face_ssim": 0…1} between its input and output
-        on eval pictures, over the whole picture and inside the face.
+      change: by condition; empty where it was not measured.
       success: by condition of attribute editing, {"seen": 0…1, "unedited": 0…1}: the share of eval pictures in which a
         classifier trained apart sees the attribute inverted, edited and as they were; empty where nothing was measured.
       realism: of the other families, by condition, {"kid": …}, and under `photographs` that of two halves of real
         pictures: a distance of feature statistics, near 0 for pictures of one kind; empty where nothing was measured.
-      training: how it was trained: {"generator": name, "settings": its constructor's arguments, "pictures", "depth",
-        "steps", "batch_size", "learning_rate", "judge_steps", "seed", "seconds_a_step", "parameters"}; "judge_steps" is
-        missing where it was not recorded yet; empty for foreign ones.
+      training: how it was trained; None for foreign ones.
     """
 
-    name: str
-    family: str
-    conditions: list[str]
-    image_size: int
+    name: str = Field(
+        ..., regex=_NAME, description="lower-case letters, digits and underscores, as its directory's name"
+    )
+    family: Family
+    conditions: tuple[str, ...] = Field(..., description="a list of at least one condition, all different")
+    image_size: int = Field(..., ge=MIN_IMAGE_SIZE, le=MAX_IMAGE_SIZE)
     training_data: str
     licence: str
-    strength: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
-    success: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
-    realism: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
-    training: dict[str, Any] = dataclasses.field(default_factory=dict)
+    change: dict[str, Change] = {}
+    success: dict[str, dict[str, float]] = {}
+    realism: dict[str, dict[str, float]] = {}
+    training: SimulatorRecord | None = None
 
-    FILE = "simulator.json"
+    FILE: ClassVar[str] = "simulator.json"
 
-    def __post_init__(self):
-        if self.family not in FAMILIES:
-            raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got '{self.family}'")
-        self._expect("name", is_name(self.name), "lower-case letters, digits and underscores, as its directory's name")
-        self._expect("conditions", _are_conditions(self.conditions), "a list of at least one condition, all different")
-        sides = f"a whole number from {MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE}"
-        self._expect("image_size", _is_side(self.image_size), sides)
-        for field in ("training_data", "licence"):
-            self._expect(field, isinstance(getattr(self, field), str), "a text")
-        for field in ("strength", "success", "realism", "training"):
-            self._expect(field, isinstance(getattr(self, field), dict), "an object")
-
-    def _expect(self, field: str, holds: bool, wanted: str) -> None:
-        if not holds:
-            raise ValueError(f"{field}: expected {wanted}; found {getattr(self, field)!r:.60}")
+    @validator("conditions")
+    def _are_different(cls, names):
+        if not names or not all(names) or len(set(names)) < len(names):
+            raise Unexpected("a list of at least one condition, all different", list(names))
+        return names
 
 
-def is_name(name: Any) -> bool:
+def is_name(value: Any) -> bool:
     """Whether a simulator may be called so."""
-    return isinstance(name, str) and re.fullmatch("[a-z0-9_]+", name) is not None
+    return isinstance(value, str) and re.fullmatch(_NAME, value) is not None
 
 
-def _are_conditions(names: Any) -> bool:
-    texts = isinstance(names, list) and all(isinstance(each, str) and each for each in names)
-    return texts and 0 < len(names) == len(set(names))
+class TaggerRecord(Settings):
+    """How a tagger was trained, for people.
+
+    Attributes:
+      steps, level, black_box: as TaggerConfig's.
+      simulators: the names of those in the training loop.
+      last: the last epoch's means: loss, bit accuracies (plain, perturbed, simulated), PSNR; empty where the training
+        was cut off between its last step and the export.
+    """
+
+    steps: int = Field(..., ge=1)
+    level: str
+    black_box: tuple[str, ...] = ()
+    simulators: tuple[str, ...] = ()
+    last: dict[str, float] = {}
 
 
-def _is_side(value: Any) -> bool:
-    # A bool is an int to isinstance.
-    return type(value) is int and MIN_IMAGE_SIZE <= value <= MAX_IMAGE_SIZE
-
-
-@dataclasses.dataclass
-class TaggerManifest:
+class TaggerManifest(Settings):
     """Every number that a client of a tagger needs.
 
     Attributes:
       message_bits: k; UIDs go from 0 to 2^k − 1.
       code_bits: n, the codeword's length.
-      generator: the code's generator matrix, payload.generator_to_hex.
+      code_matrix: of the channel code, payload.code_matrix_to_hex.
       image_size: the side at which the networks look at a picture.
       strength: the default factor of the residual.
       false_positive_rate: `tagged` is true when p_value is at most this.
-      training: how it was trained, for people: steps, simulators, bit accuracy, PSNR.
+      training: how it was trained.
     """
 
-    message_bits: int
-    code_bits: int
-    generator: list[str]
-    image_size: int
-    strength: float = 1.0
-    false_positive_rate: float = 1e-6
-    training: dict[str, Any] | None = None
+    message_bits: int = Field(..., ge=1)
+    code_bits: int = Field(..., ge=1)
+    code_matrix: tuple[str, ...]
+    image_size: int = Field(..., ge=1)
+    strength: float = Field(1.0, gt=0)
+    false_positive_rate: float = Field(1e-6, gt=0, le=1)
+    training: TaggerRecord | None = None
 
-    FILE = "tagger.json"
+    FILE: ClassVar[str] = "tagger.json"
+
+    @root_validator(pre=True)
+    def _takes_the_code_matrix_by_its_former_name(cls, values):
+        # A SavedModel says its manifest itself: those that are served already go on saying `generator`.
+        if "generator" in values and "code_matrix" not in values:
+            values = {**values, "code_matrix": values["generator"]}
+            del values["generator"]
+        return values
 
 
-def write(manifest: Any, directory: str) -> None:
+def write(manifest: SimulatorManifest | TaggerManifest, directory: str) -> None:
     """Writes a manifest into its directory."""
-    files.write_json(os.path.join(directory, manifest.FILE), dataclasses.asdict(manifest))
+    manifest.write(os.path.join(directory, manifest.FILE))
 
 
 def read(kind: type[_T], directory: str) -> _T:
     """Reads a manifest of `kind`; ValueError names the file and what is wrong with it."""
-    path = os.path.join(directory, kind.FILE)
-    values = files.read_json(path, "the manifest")
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a JSON object, found {type(values).__name__}")
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    required = {
-        name
-        for name, field in fields.items()
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    }
-    missing, extra = sorted(required - set(values)), sorted(set(values) - set(fields))
-    if missing or extra:
-        raise ValueError(
-            f"{path}: missing fields: {', '.join(missing) or 'none'}; unknown fields: {', '.join(extra) or 'none'}"
-        )
-    try:
-        return kind(**values)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    return kind.read(os.path.join(directory, kind.FILE), "the manifest")

@@ -19,7 +19,7 @@ CODE_LENGTHS = (15, 31, 63, 127, 255)
 
 
 @functools.cache
-def _bch_generator(length: int, message_bits: int) -> bytes:
+def _bch_matrix(length: int, message_bits: int) -> bytes:
     import galois  # Slow to import (it compiles): only those who make a code need it, clients read the matrix.
 
     distance = max(each for each in range(3, length + 1, 2) if _dimension(length, each) >= message_bits)
@@ -37,7 +37,7 @@ def _dimension(length: int, distance: int) -> int:
     return length - len({power * 2**i % length for power in range(1, distance) for i in range(doublings)})
 
 
-def generator_matrix(message_bits: int, code_length: int) -> np.ndarray:
+def code_matrix(message_bits: int, code_length: int) -> np.ndarray:
     """The systematic generator matrix, uint8 [k, n], of the strongest BCH code of a length, shortened to k bits.
 
     Args:
@@ -50,12 +50,12 @@ def generator_matrix(message_bits: int, code_length: int) -> np.ndarray:
     check_code(message_bits, code_length)
     if code_length == 0:
         return np.eye(message_bits, dtype=np.uint8)
-    flat = np.frombuffer(_bch_generator(code_length, message_bits), np.uint8)
+    flat = np.frombuffer(_bch_matrix(code_length, message_bits), np.uint8)
     return flat.reshape(message_bits, -1).copy()
 
 
 def check_code(message_bits: int, code_length: int) -> None:
-    """ValueError, as generator_matrix's, where there is no such code; quick."""
+    """ValueError, as code_matrix's, where there is no such code; quick."""
     if message_bits < 1:
         raise ValueError(f"a message has at least one bit, got {message_bits}")
     if code_length not in (0, *CODE_LENGTHS):
@@ -96,16 +96,16 @@ class Payload:
     """Turns UIDs into what the `tag` signature takes and what `read` returns into UIDs.
 
     Attributes:
-      generator: uint8 [k, n], from generator_matrix or tagger.json.
+      code_matrix: uint8 [k, n], from code_matrix or tagger.json.
       mask: uint8 [n], from key_mask.
     """
 
-    generator: np.ndarray
+    code_matrix: np.ndarray
     mask: np.ndarray
 
     @property
     def message_bits(self) -> int:
-        return self.generator.shape[0]
+        return self.code_matrix.shape[0]
 
     def message(self, uid: int) -> np.ndarray:
         """UID → message, uint8 [k], most significant bit first; ValueError when it does not fit."""
@@ -115,7 +115,7 @@ class Payload:
 
     def codeword(self, uid: int) -> np.ndarray:
         """UID → masked codeword, float32 [n] of 0 and 1, as the `tag` signature takes it."""
-        bits = encode_messages(self.message(uid)[None], self.generator)[0] ^ self.mask
+        bits = encode_messages(self.message(uid)[None], self.code_matrix)[0] ^ self.mask
         return bits.astype(np.float32)
 
     def uid(self, message: np.ndarray) -> int:
@@ -123,19 +123,19 @@ class Payload:
         return int("".join(str(int(bit)) for bit in np.asarray(message).ravel()), 2)
 
 
-def encode_messages(messages: np.ndarray, generator: np.ndarray) -> np.ndarray:
+def encode_messages(messages: np.ndarray, code_matrix: np.ndarray) -> np.ndarray:
     """Messages uint8 [B, k] → codewords uint8 [B, n], before the mask."""
-    return (messages.astype(np.int64) @ generator.astype(np.int64) % 2).astype(np.uint8)
+    return (messages.astype(np.int64) @ code_matrix.astype(np.int64) % 2).astype(np.uint8)
 
 
-def generator_to_hex(generator: np.ndarray) -> list[str]:
+def code_matrix_to_hex(code_matrix: np.ndarray) -> list[str]:
     """One hexadecimal string a row, for tagger.json."""
-    return [np.packbits(row).tobytes().hex() for row in generator]
+    return [np.packbits(row).tobytes().hex() for row in code_matrix]
 
 
-def generator_from_hex(rows: list[str], code_bits: int) -> np.ndarray:
-    """The reverse of generator_to_hex; ValueError when a row is not of `code_bits` bits."""
+def code_matrix_from_hex(rows: list[str], code_bits: int) -> np.ndarray:
+    """The reverse of code_matrix_to_hex; ValueError when a row is not of `code_bits` bits."""
     packed = [np.frombuffer(bytes.fromhex(row), np.uint8) for row in rows]
     if any(len(row) != (code_bits + 7) // 8 for row in packed):
-        raise ValueError(f"generator matrix rows do not have {code_bits} bits")
+        raise ValueError(f"code matrix rows do not have {code_bits} bits")
     return np.stack([np.unpackbits(row)[:code_bits] for row in packed])

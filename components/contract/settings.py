@@ -7,6 +7,7 @@ tuple, as JSON has none, and a whole number for a float. One form of error for a
 
 import json
 import math
+import re
 from typing import Any, TypeVar
 
 import pydantic
@@ -214,7 +215,10 @@ def _takes(field: fields.ModelField, value: Any) -> bool:
     if issubclass(kind, float):
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         return number and math.isfinite(value) and _is_in_bounds(kind, value)
-    return isinstance(value, str) if issubclass(kind, str) else True
+    if issubclass(kind, str):
+        form = getattr(kind, "regex", None)
+        return isinstance(value, str) and (form is None or re.fullmatch(form, value) is not None)
+    return True
 
 
 def _is_in_bounds(kind: Any, value: float) -> bool:

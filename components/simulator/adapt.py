@@ -40,8 +40,8 @@ def make_parser() -> startup.Parser:
     add("--model_size", type=int, help="side of the pictures that the model takes, where it does not show it")
     names = startup.comma_list
     measured_on = parser.add_mutually_exclusive_group()
-    measured_on.add_argument("--images", metavar="DIR", help="photographs to measure its strength on")
-    measured_on.add_argument("--examples", metavar="DIR", help="Examples, whose eval split to measure its strength on")
+    measured_on.add_argument("--images", metavar="DIR", help="photographs to measure its change on")
+    measured_on.add_argument("--examples", metavar="DIR", help="Examples, whose eval split to measure its change on")
     saved_model = parser.add_argument_group("a SavedModel").add_argument
     saved_model("--signature", help="the signature that makes pictures")
     saved_model("--images_input", help="the input that takes the pictures")
@@ -91,8 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
         return FAILED
     print(f"{os.path.join(arguments.out, described.name)}: {described.family}, {described.image_size} pixels")
     for condition in described.conditions:
-        figures = described.strength.get(condition)
-        said = f"{figures['psnr']:.1f} dB, SSIM {figures['ssim']:.3f}" if figures else "strength not measured"
+        change = described.change.get(condition)
+        said = f"{change.psnr:.1f} dB, SSIM {change.ssim:.3f}" if change else "change not measured"
         print(f"  {condition}: {said}")
     return OK
 

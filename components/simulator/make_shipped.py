@@ -1,6 +1,5 @@
 """Trains and packs a simulator as the repository ships it: half-precision weights, manifest, card and samples."""
 
-import dataclasses
 import os
 import tempfile
 
@@ -45,7 +44,7 @@ def make_shipped(
     keras.utils.set_random_seed(config.seed)
     model, described = training.train(generator, faces, config, kept, judged.judge)
     training_data = f"{data} ({described.training_data})"
-    described = dataclasses.replace(described, name=name, licence=licence, training_data=training_data)
+    described = described.replace(name=name, licence=licence, training_data=training_data)
     pictured = Assessor(read_faces(shown, features.EVAL_SPLIT, config.image_size)) if shown else judged
     with tempfile.TemporaryDirectory() as temporary:
         _pack(model, described, judged, pictured, temporary)

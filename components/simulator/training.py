@@ -79,15 +79,14 @@ def _export_perturbations(
     described = manifest.SimulatorManifest(
         name=manifest.PERTURBATION,
         family="perturbation",
-        conditions=list(trained_under),
+        conditions=tuple(trained_under),
         image_size=config.image_size,
         training_data="none: formulas and the real JPEG codec",
         licence="the project's own",
     )
-    not_trained_under = dataclasses.replace(
-        described,
+    not_trained_under = described.replace(
         name=manifest.UNSEEN,
-        conditions=list(unseen.perturbations()),
+        conditions=tuple(unseen.perturbations()),
         training_data="none: formulas and the real H.264 codec",
     )
     temporary = os.path.join(directory, f".{manifest.UNSEEN}.part")
@@ -101,7 +100,7 @@ def _export_perturbations(
 def _take_in(
     foreign: str, directory: str, config: SimulatorConfig, assessor: Assessor
 ) -> list[manifest.SimulatorManifest]:
-    """Checks foreign simulators, measures their strength here, and copies them beside our own."""
+    """Checks foreign simulators, measures their change here, and copies them beside our own."""
     taken = []
     for name in library.names(foreign):
         if name in (manifest.PERTURBATION, manifest.UNSEEN):
@@ -121,9 +120,8 @@ def _take_in(
 def _expand(name: str, directory: str, config: SimulatorConfig, assessor: Assessor) -> manifest.SimulatorManifest:
     """A shipped simulator as SavedModel, for pictures of the pipeline's size."""
     source = os.path.join(pretrained.SIMULATORS, name)
-    described = library.read(source)
+    described = library.read(source).replace(image_size=config.image_size)
     model = shipped.unpack(source)
-    described.image_size = config.image_size
     simulate = export.resized(model.simulate, model.image_size, config.image_size)
     return export.save(directory, simulate, described, assessor, tracked=model.variables)
 
@@ -199,17 +197,17 @@ def train(
     described = manifest.SimulatorManifest(
         name=generator,
         family=model.FAMILY,
-        conditions=list(model.conditions),
+        conditions=tuple(model.conditions),
         image_size=config.image_size,
         training_data=f"{len(faces.pixels)} pictures of the train split, {config.steps} steps",
         licence="that of the training pictures",
-        training={
-            "generator": generator,
-            "settings": model.settings,
-            "pictures": len(faces.pixels),
+        training=manifest.SimulatorRecord(
+            generator=generator,
+            settings=model.settings,
+            pictures=len(faces.pixels),
             **{name: getattr(config, name) for name in _RECORDED},
-            "seconds_a_step": float(model.seconds) / (epochs * epoch_steps),
-            "parameters": int(sum(tf.size(each) for network in model.networks for each in network.variables)),
-        },
+            seconds_a_step=float(model.seconds) / (epochs * epoch_steps),
+            parameters=int(sum(tf.size(each) for network in model.networks for each in network.variables)),
+        ),
     )
     return model, described

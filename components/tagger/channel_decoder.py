@@ -22,7 +22,7 @@ class Decoded(NamedTuple):
     p_value: tf.Tensor
 
 
-def decode(logits: tf.Tensor, generator: np.ndarray) -> Decoded:
+def decode(logits: tf.Tensor, code_matrix: np.ndarray) -> Decoded:
     """Finds the message of a systematic linear code from soft bits.
 
     Ordered statistics decoding of order 2 (Fossorier & Lin 1995): the k most reliable independent bits are taken for a
@@ -31,22 +31,22 @@ def decode(logits: tf.Tensor, generator: np.ndarray) -> Decoded:
 
     Args:
       logits: float32 [B, n], after the key mask was taken off; positive for 1.
-      generator: uint8 [k, n], systematic.
+      code_matrix: uint8 [k, n], systematic.
     """
-    bits, length = generator.shape
+    bits, length = code_matrix.shape
     # The message stands in the first k columns, so a code without redundancy needs no search.
-    signs = _ordered_statistics(logits, generator) if length > bits else tf.where(logits > 0, 1.0, -1.0)
+    signs = _ordered_statistics(logits, code_matrix) if length > bits else tf.where(logits > 0, 1.0, -1.0)
     message = tf.cast(signs[:, :bits] > 0, tf.int32)
     score, p_value = significance(logits, signs, bits)
     return Decoded(message, score, p_value)
 
 
-def _ordered_statistics(logits: tf.Tensor, generator: np.ndarray) -> tf.Tensor:
+def _ordered_statistics(logits: tf.Tensor, code_matrix: np.ndarray) -> tf.Tensor:
     """The best codewords as signs, float32 [B, n] of ±1 (+1 for bit 1)."""
     order = tf.argsort(tf.abs(logits), axis=1, direction="DESCENDING", stable=True)
     sorted_logits = tf.gather(logits, order, batch_dims=1)
-    sorted_generator = tf.gather(tf.constant(generator.T, tf.int32), order)  # [B, n, k]: columns as rows.
-    reduced, basis = _most_reliable_basis(tf.transpose(sorted_generator, [0, 2, 1]))
+    sorted_matrix = tf.gather(tf.constant(code_matrix.T, tf.int32), order)  # [B, n, k]: columns as rows.
+    reduced, basis = _most_reliable_basis(tf.transpose(sorted_matrix, [0, 2, 1]))
 
     # From here bits are signs, so that XOR is a product: row i as −1 where it flips the codeword.
     flips = 1.0 - 2.0 * tf.cast(reduced, tf.float32)  # [B, k, n]
@@ -66,17 +66,17 @@ def _ordered_statistics(logits: tf.Tensor, generator: np.ndarray) -> tf.Tensor:
     return tf.gather(codeword, tf.argsort(order, axis=1), batch_dims=1)
 
 
-def _most_reliable_basis(generator: tf.Tensor):
+def _most_reliable_basis(code_matrix: tf.Tensor):
     """Gauss–Jordan elimination over GF(2), taking columns from the left while they are independent.
 
     Args:
-      generator: int32 [B, k, n] of full rank.
+      code_matrix: int32 [B, k, n] of full rank.
 
     Returns:
-      The reduced generator, int32 [B, k, n], whose row i has the only 1 in its basis column; those columns, int32
+      The reduced matrix, int32 [B, k, n], whose row i has the only 1 in its basis column; those columns, int32
       [B, k].
     """
-    batch, bits, length = tf.shape(generator)[0], generator.shape[1], generator.shape[2]
+    batch, bits, length = tf.shape(code_matrix)[0], code_matrix.shape[1], code_matrix.shape[2]
 
     def step(column, matrix, used, basis):
         candidates = matrix[:, :, column] * (1 - used)  # [B, k]
@@ -87,7 +87,7 @@ def _most_reliable_basis(generator: tf.Tensor):
         matrix = tf.bitwise.bitwise_xor(matrix, clear[:, :, None] * pivot_row[:, None])
         return column + 1, matrix, used + pivot, basis + pivot * column
 
-    start = (0, generator, tf.zeros([batch, bits], tf.int32), tf.zeros([batch, bits], tf.int32))
+    start = (0, code_matrix, tf.zeros([batch, bits], tf.int32), tf.zeros([batch, bits], tf.int32))
     invariants = (
         tf.TensorShape([]),
         tf.TensorShape([None, bits, length]),

@@ -7,7 +7,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from faketagger.components.contract import files
+from faketagger.components.contract import files, manifest
 from faketagger.components.simulator import library
 from faketagger.components.tagger import export, training
 from faketagger.components.tagger.config import TaggerConfig
@@ -34,8 +34,9 @@ class Executor(base_executor.BaseExecutor):
         in_loop = training.white_box(library.load_all(simulators.uri), config)
         trained, last = training.train(examples.uri, in_loop, config, checkpoints, logs.uri)
         names = [simulator.manifest.name for simulator in in_loop]
-        same = {name: getattr(config, name) for name in ("steps", "level", "black_box")}
-        record = {**same, "simulators": names, "last": last}
+        record = manifest.TaggerRecord(
+            steps=config.steps, level=config.level, black_box=config.black_box, simulators=tuple(names), last=last
+        )
         export.save(trained.encoder, trained.decoder, config, record, path_utils.serving_model_dir(model.uri))
         files.remove_directory(checkpoints)
         model.set_string_custom_property("white_box", ", ".join(names))

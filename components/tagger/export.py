@@ -1,8 +1,6 @@
 """The tagger as one SavedModel (docs/design.md): tag, read, encode, decode, describe; manifest; warm-up requests."""
 
-import dataclasses
 import io
-import json
 import os
 from typing import Any
 
@@ -60,7 +58,7 @@ class TaggerModule(tf.Module):
 
     Args:
       encoder, decoder: as networks.py builds them.
-      generator: uint8 [k, n], the channel code.
+      code_matrix: uint8 [k, n], of the channel code.
       min_psnr: dB, the bound on each picture's residual at strength 1.
       described: the manifest.
     """
@@ -69,22 +67,22 @@ class TaggerModule(tf.Module):
         self,
         encoder: keras.Model,
         decoder: keras.Model,
-        generator: np.ndarray,
+        code_matrix: np.ndarray,
         min_psnr: float,
         described: manifest.TaggerManifest,
     ):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
-        self._generator = generator
+        self._code_matrix = code_matrix
         self._min_psnr = min_psnr
         self._size = described.image_size
         self._false_positive_rate = described.false_positive_rate
-        self._manifest_text = json.dumps(dataclasses.asdict(described), sort_keys=True)
+        self._manifest_text = described.to_json()
 
     def signatures(self) -> dict[str, Any]:
         """The tf.functions by signature name, with their input signatures."""
-        bits = self._generator.shape[1]
+        bits = self._code_matrix.shape[1]
         pictures = tf.TensorSpec([None], tf.string, "image")
         tensors = tf.TensorSpec([None, self._size, self._size, 3], tf.float32, "images")
         codeword = tf.TensorSpec([None, bits], tf.float32, "codeword")
@@ -107,7 +105,7 @@ class TaggerModule(tf.Module):
     def decode(self, images, key_mask):
         """float32 [B, S, S, 3] in [0, 1], key mask [B, n] → `message`, `score`, `p_value`, `tagged`, `logits`."""
         logits = self.decoder(images)
-        found = channel_decoder.decode(logits * (1.0 - 2.0 * key_mask), self._generator)
+        found = channel_decoder.decode(logits * (1.0 - 2.0 * key_mask), self._code_matrix)
         return {
             "message": found.message,
             "score": found.score,
@@ -151,7 +149,7 @@ class TaggerModule(tf.Module):
 
 
 def save(
-    encoder: keras.Model, decoder: keras.Model, config: TaggerConfig, training: dict[str, Any], directory: str
+    encoder: keras.Model, decoder: keras.Model, config: TaggerConfig, training: manifest.TaggerRecord, directory: str
 ) -> None:
     """Writes the SavedModel, tagger.json and the warm-up requests to `directory`, in one step.
 
@@ -161,15 +159,15 @@ def save(
       training: how it went, for the manifest.
       directory: where it goes; replaced if it is there.
     """
-    generator = payload.generator_matrix(config.message_bits, config.code_length)
+    code_matrix = payload.code_matrix(config.message_bits, config.code_length)
     described = manifest.TaggerManifest(
         message_bits=config.message_bits,
-        code_bits=generator.shape[1],
-        generator=payload.generator_to_hex(generator),
+        code_bits=code_matrix.shape[1],
+        code_matrix=payload.code_matrix_to_hex(code_matrix),
         image_size=config.image_size,
         training=training,
     )
-    module = TaggerModule(encoder, decoder, generator, config.min_psnr, described)
+    module = TaggerModule(encoder, decoder, code_matrix, config.min_psnr, described)
     temporary = f"{directory.rstrip('/')}.part"
     files.remove_directory(temporary)
     tf.saved_model.save(module, temporary, signatures=module.signatures())

@@ -269,7 +269,7 @@ def train(
       TrainingStuck: the decoder never came to read.
     """
     keras.utils.set_random_seed(config.seed)
-    code_bits = payload.generator_matrix(config.message_bits, config.code_length).shape[1]
+    code_bits = payload.code_matrix(config.message_bits, config.code_length).shape[1]
     model = TaggerTraining(config, code_bits, simulators)
     epoch_steps = min(_EPOCH_STEPS, config.steps)
     epochs = -(-config.steps // epoch_steps)

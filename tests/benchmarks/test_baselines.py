@@ -72,7 +72,7 @@ def _pictures(seed=0):
 
 def _drawn(method, repeat=0):
     ids = [f"picture-{number}" for number in range(PICTURES)]
-    return draw(0, ids, repeat, baselines.METHODS[method].generator)
+    return draw(0, ids, repeat, baselines.METHODS[method].code_matrix)
 
 
 def _decoder(method):
@@ -88,8 +88,8 @@ def _flipped(codewords, count, seed=0):
 
 @pytest.mark.slow
 def test_every_method_has_the_uids_of_a_tagger():
-    generator = payload.generator_matrix(baselines.MESSAGE_BITS, 127)
-    expected = draw(0, ["picture-0"], 0, generator).messages[0]
+    code_matrix = payload.code_matrix(baselines.MESSAGE_BITS, 127)
+    expected = draw(0, ["picture-0"], 0, code_matrix).messages[0]
     for method in baselines.METHODS:
         np.testing.assert_array_equal(_drawn(method).messages[0], expected)
 
@@ -129,7 +129,7 @@ def test_a_coded_picture_is_told_from_an_untagged_one_and_an_uncoded_one_is_not(
     drawn, decoder = _drawn("lsb"), _decoder("lsb")
     everything = np.ones(PICTURES, bool)
     assert baselines.judge(drawn.codewords.astype(np.uint8), drawn, decoder, everything).tagged.all()
-    other = draw(1, ["a", "b", "c"], 0, decoder.generator).codewords.astype(np.uint8)
+    other = draw(1, ["a", "b", "c"], 0, decoder.code_matrix).codewords.astype(np.uint8)
     assert not baselines.judge(other, drawn, decoder, everything).tagged.any()
     uncoded = _drawn("rivaGan")
     judged = baselines.judge(uncoded.codewords.astype(np.uint8), uncoded, _decoder("rivaGan"), everything)
@@ -253,11 +253,11 @@ def photograph(photographs):
 def test_the_real_program_reads_what_it_embedded(tmp_path, method, photograph):
     _peer_python()
     peers, decoder = baselines.Peers.installed(), _decoder(method)
-    drawn = draw(0, ["picture-0"], 0, decoder.generator)
+    drawn = draw(0, ["picture-0"], 0, decoder.code_matrix)
     tagged = peers.embed(method, photograph, drawn.codewords)
     assert 30 < metrics.psnr(photograph, tagged)[0] < 60
     (name,) = baselines.save(str(tmp_path / "saved"), "", tagged)
-    read = peers.read(method, str(tmp_path / "saved"), decoder.generator.shape[1])[name]
+    read = peers.read(method, str(tmp_path / "saved"), decoder.code_matrix.shape[1])[name]
     assert baselines.judge(read[None], drawn, decoder, np.ones(1, bool)).message_ok.all()
 
 

@@ -9,7 +9,9 @@ import tensorflow as tf
 from faketagger.components.contract import files, manifest
 
 SIMULATOR = manifest.SimulatorManifest("swap", "identity_swap", ["to_a", "to_b"], 64, "some faces", "ours")
-TAGGER = manifest.TaggerManifest(5, 15, ["ff"] * 5, 64, training={"steps": 3})
+TAGGER = manifest.TaggerManifest(
+    5, 15, ["ff"] * 5, 64, training=manifest.TaggerRecord(steps=3, level="late", last={"psnr": 30.5})
+)
 
 
 class Interruption(BaseException):
@@ -179,15 +181,18 @@ def _changed(tmp_path, **changes):
 
 
 def test_fields_with_defaults_may_be_left_out(tmp_path):
-    assert manifest.read(manifest.SimulatorManifest, _changed(tmp_path, strength=None)).strength == {}
+    assert manifest.read(manifest.SimulatorManifest, _changed(tmp_path, change=None)).change == {}
 
 
 @pytest.mark.parametrize(
     "changes, said",
     [
-        ({"licence": None, "name": None}, "missing fields: licence, name; unknown fields: none"),
-        ({"license": "mine"}, "missing fields: none; unknown fields: license"),
-        ({"family": "magic"}, "one of identity_swap, .* got 'magic'"),
+        (
+            {"licence": None, "name": None},
+            "name: expected lower-case .*, found nothing; licence: expected a text, found nothing",
+        ),
+        ({"license": "mine"}, "license: expected one of the fields name, .*licence, .*, found 'license'"),
+        ({"family": "magic"}, "family: expected one of identity_swap, .*, found 'magic'"),
         ({"conditions": []}, "at least one condition"),
     ],
 )
@@ -197,7 +202,8 @@ def test_wrong_manifests_are_refused_by_file_and_field(tmp_path, changes, said):
 
 
 @pytest.mark.parametrize(
-    "content, said", [("[]", "a JSON object, found list"), ("null", "found NoneType"), ("{", "not valid JSON")]
+    "content, said",
+    [("[]", r"expected an object, found \[\]"), ("null", "expected an object, found None"), ("{", "not valid JSON")],
 )
 def test_a_manifest_that_is_no_object_is_refused_by_file(tmp_path, content, said):
     (tmp_path / "tagger.json").write_text(content)

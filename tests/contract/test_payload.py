@@ -12,47 +12,47 @@ from faketagger.components.contract import payload
 KEY = b"sixteen bytes or more"
 
 
-def _least_weight(generator):
+def _least_weight(code_matrix):
     """The code's minimum distance, by trying every message."""
-    messages = np.array(list(itertools.product([0, 1], repeat=len(generator)))[1:], np.uint8)
-    return payload.encode_messages(messages, generator).sum(1).min()
+    messages = np.array(list(itertools.product([0, 1], repeat=len(code_matrix)))[1:], np.uint8)
+    return payload.encode_messages(messages, code_matrix).sum(1).min()
 
 
 @pytest.mark.parametrize(
     "bits, length, distance", [(1, 15, 15), (5, 15, 7), (7, 15, 5), (11, 15, 3), (6, 31, 15), (11, 31, 11), (7, 63, 31)]
 )
 def test_a_code_has_the_minimum_distance_of_the_tables_and_its_full_length(bits, length, distance):
-    generator = payload.generator_matrix(bits, length)
-    assert generator.shape == (bits, length)
-    assert _least_weight(generator) == distance
+    code_matrix = payload.code_matrix(bits, length)
+    assert code_matrix.shape == (bits, length)
+    assert _least_weight(code_matrix) == distance
 
 
 def test_the_63_30_code_corrects_six_errors():
-    generator = payload.generator_matrix(30, 63)
-    assert generator.shape == (30, 63)
+    code_matrix = payload.code_matrix(30, 63)
+    assert code_matrix.shape == (30, 63)
     # 2^30 messages are too many to try: all of up to four ones, and random ones.
     unit = np.eye(30, dtype=np.uint8)
     chosen = [unit[list(ones)].sum(0) for count in (1, 2, 3, 4) for ones in itertools.combinations(range(30), count)]
     chosen = np.concatenate([chosen, np.random.default_rng(1).integers(0, 2, (50_000, 30))])
-    weights = payload.encode_messages(chosen[chosen.any(1)], generator).sum(1)
+    weights = payload.encode_messages(chosen[chosen.any(1)], code_matrix).sum(1)
     assert weights.min() == 13  # 2·6 + 1, and some row of so few ones attains it.
 
 
 @pytest.mark.parametrize("bits, length, shortened", [(4, 15, 14), (10, 31, 30), (3, 31, 28), (30, 127, 121)])
 def test_a_shortened_code_keeps_the_distance_of_the_code_it_came_from(bits, length, shortened):
-    generator = payload.generator_matrix(bits, length)
-    assert generator.shape == (bits, shortened)
+    code_matrix = payload.code_matrix(bits, length)
+    assert code_matrix.shape == (bits, shortened)
     if bits <= 10:
-        full = payload.generator_matrix(bits + length - shortened, length)
-        assert _least_weight(generator) >= _least_weight(full)
+        full = payload.code_matrix(bits + length - shortened, length)
+        assert _least_weight(code_matrix) >= _least_weight(full)
 
 
 @pytest.mark.parametrize("bits, length", [(1, 15), (4, 15), (11, 15), (26, 31), (30, 63), (30, 127), (30, 0)])
 def test_codes_are_systematic(bits, length):
-    generator = payload.generator_matrix(bits, length)
-    assert generator.dtype == np.uint8
-    assert set(np.unique(generator)) <= {0, 1}
-    np.testing.assert_array_equal(generator[:, :bits], np.eye(bits))
+    code_matrix = payload.code_matrix(bits, length)
+    assert code_matrix.dtype == np.uint8
+    assert set(np.unique(code_matrix)) <= {0, 1}
+    np.testing.assert_array_equal(code_matrix[:, :bits], np.eye(bits))
 
 
 @pytest.mark.parametrize(
@@ -67,26 +67,26 @@ def test_codes_are_systematic(bits, length):
 )
 def test_codes_that_do_not_exist_are_refused(bits, length, said):
     with pytest.raises(ValueError, match=said):
-        payload.generator_matrix(bits, length)
+        payload.code_matrix(bits, length)
 
 
 def test_a_returned_matrix_can_be_changed_without_harm_to_the_next():
-    payload.generator_matrix(5, 15)[:] = 0
-    assert payload.generator_matrix(5, 15).any()
+    payload.code_matrix(5, 15)[:] = 0
+    assert payload.code_matrix(5, 15).any()
 
 
 @pytest.mark.parametrize("bits, length", [(5, 15), (3, 31), (30, 63)])
-def test_a_generator_survives_its_hexadecimal_form(bits, length):
-    generator = payload.generator_matrix(bits, length)
-    rows = payload.generator_to_hex(generator)
+def test_a_code_matrix_survives_its_hexadecimal_form(bits, length):
+    code_matrix = payload.code_matrix(bits, length)
+    rows = payload.code_matrix_to_hex(code_matrix)
     assert all(isinstance(row, str) for row in rows)
-    np.testing.assert_array_equal(payload.generator_from_hex(rows, generator.shape[1]), generator)
+    np.testing.assert_array_equal(payload.code_matrix_from_hex(rows, code_matrix.shape[1]), code_matrix)
 
 
 @pytest.mark.parametrize("rows", [["ff"], ["ffff", "ff"], ["ffffff"], ["no hexadecimal"]])
 def test_hexadecimal_rows_of_another_length_are_refused(rows):
     with pytest.raises(ValueError):
-        payload.generator_from_hex(rows, 15)
+        payload.code_matrix_from_hex(rows, 15)
 
 
 def test_the_key_alone_decides_the_mask_and_shorter_masks_begin_longer_ones():
@@ -147,8 +147,8 @@ def test_a_missing_or_short_key_file_is_named_with_the_way_out_and_without_its_c
 
 @pytest.mark.parametrize("bits, length", [(5, 15), (30, 63), (100, 0)])
 def test_uids_of_the_whole_range_make_the_round_trip(bits, length):
-    generator = payload.generator_matrix(bits, length)
-    coder = payload.Payload(generator, payload.key_mask(KEY, generator.shape[1]))
+    code_matrix = payload.code_matrix(bits, length)
+    coder = payload.Payload(code_matrix, payload.key_mask(KEY, code_matrix.shape[1]))
     for uid in (0, 1, 2, 2 ** (bits - 1), 2**bits - 2, 2**bits - 1):
         assert coder.uid(coder.message(uid)) == uid
         unmasked = coder.codeword(uid).astype(int) ^ coder.mask
@@ -156,20 +156,20 @@ def test_uids_of_the_whole_range_make_the_round_trip(bits, length):
 
 
 def test_a_message_is_the_uid_in_binary_most_significant_bit_first():
-    coder = payload.Payload(payload.generator_matrix(5, 15), np.zeros(15, np.uint8))
+    coder = payload.Payload(payload.code_matrix(5, 15), np.zeros(15, np.uint8))
     assert coder.message(0b10011).tolist() == [1, 0, 0, 1, 1]
 
 
 @pytest.mark.parametrize("uid", [-1, 32, 10**30])
 def test_uids_that_do_not_fit_are_refused_with_the_range(uid):
-    coder = payload.Payload(payload.generator_matrix(5, 15), np.zeros(15, np.uint8))
+    coder = payload.Payload(payload.code_matrix(5, 15), np.zeros(15, np.uint8))
     with pytest.raises(ValueError, match=f"from 0 to 31, got {uid}"):
         coder.codeword(uid)
 
 
-def test_a_codeword_is_the_message_times_the_generator_xor_the_mask():
-    generator = payload.generator_matrix(5, 15)
+def test_a_codeword_is_the_message_times_the_code_matrix_xor_the_mask():
+    code_matrix = payload.code_matrix(5, 15)
     mask = payload.key_mask(KEY, 15)
-    codeword = payload.Payload(generator, mask).codeword(0b01001)
+    codeword = payload.Payload(code_matrix, mask).codeword(0b01001)
     assert codeword.dtype == np.float32
-    np.testing.assert_array_equal(codeword, generator[1] ^ generator[4] ^ mask)
+    np.testing.assert_array_equal(codeword, code_matrix[1] ^ code_matrix[4] ^ mask)

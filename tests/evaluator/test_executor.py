@@ -25,8 +25,8 @@ pytestmark = pytest.mark.slow
 SIZE = 30
 MESSAGE_BITS = 10
 # Each message bit three times: systematic, majority decoding, and a score of how many triples are unanimous.
-GENERATOR = np.tile(np.eye(MESSAGE_BITS, dtype=np.uint8), 3)
-CODE_BITS = GENERATOR.shape[1]
+CODE_MATRIX = np.tile(np.eye(MESSAGE_BITS, dtype=np.uint8), 3)
+CODE_BITS = CODE_MATRIX.shape[1]
 STEP = 8
 PICTURES = 12
 
@@ -100,7 +100,7 @@ def _save_tagger(directory, flaw=None, files_too=False):
     signatures = {"encode": module.encode, "decode": module.decode}
     signatures.update({"tag": module.tag, "read": module.read} if files_too else {})
     tf.saved_model.save(module, directory, signatures=signatures)
-    rows = payload.generator_to_hex(GENERATOR)
+    rows = payload.code_matrix_to_hex(CODE_MATRIX)
     manifest.write(manifest.TaggerManifest(MESSAGE_BITS, CODE_BITS, rows, SIZE, 1.0, 1e-4), directory)
 
 
@@ -424,7 +424,8 @@ def test_inputs_that_do_not_fit_together_are_refused_before_any_work(stubs, tmp_
 
 def test_a_simulator_that_was_trained_through_is_not_taken_for_black_box(stubs, tmp_path):
     inputs = _inputs(stubs, "good", CONFIG)
-    trained = dataclasses.replace(inputs.tagger, training={"simulators": ["grey"]})
+    record = manifest.TaggerRecord(steps=1, level="early", simulators=("grey",))
+    trained = inputs.tagger.replace(training=record)
     config = CONFIG.replace(black_box=("grey",))
     with pytest.raises(ValueError, match="black_box names grey, through which the tagger was trained"):
         evaluate.evaluate(None, "", dataclasses.replace(inputs, tagger=trained), config, str(tmp_path))
@@ -432,8 +433,9 @@ def test_a_simulator_that_was_trained_through_is_not_taken_for_black_box(stubs, 
 
 def test_a_record_of_training_says_which_deepfakes_are_black_box(stubs):
     tagger, simulators = _inputs(stubs, "good", CONFIG).tagger, os.path.join(stubs, "simulators")
-    for trained_through, black_box in ((["grey"], ()), (["other"], ("grey",)), ([], ("grey",))):
-        recorded = dataclasses.replace(tagger, training={"simulators": trained_through})
+    for trained_through, black_box in ((("grey",), ()), (("other",), ("grey",)), ((), ("grey",))):
+        record = manifest.TaggerRecord(steps=1, level="early", simulators=trained_through)
+        recorded = tagger.replace(training=record)
         assert models.not_trained_through(recorded, simulators) == black_box
     assert tagger.training is None and models.not_trained_through(tagger, simulators) == ()
 
@@ -480,7 +482,7 @@ def test_a_tagger_without_a_decoder_is_refused_by_name(stubs, tmp_path):
 
 def test_a_tagger_of_another_message_length_than_its_manifest_says_is_refused(stubs, tmp_path):
     directory = shutil.copytree(os.path.join(stubs, "good", "Format-Serving"), tmp_path / "model")
-    rows = payload.generator_to_hex(GENERATOR[1:])
+    rows = payload.code_matrix_to_hex(CODE_MATRIX[1:])
     manifest.write(manifest.TaggerManifest(MESSAGE_BITS - 1, CODE_BITS, rows, SIZE), str(directory))
     inputs = models.read_inputs(str(directory), os.path.join(stubs, "simulators"), CONFIG)
     pictures = np.stack([_picture(0), _picture(1)])
@@ -490,15 +492,15 @@ def test_a_tagger_of_another_message_length_than_its_manifest_says_is_refused(st
 
 def test_what_is_drawn_depends_on_seed_picture_and_repeat_alone():
     ids = [f"face-{index}" for index in range(200)]
-    drawn = draw(0, ids, 0, GENERATOR)
-    one = draw(0, ids[5:6], 0, GENERATOR)
+    drawn = draw(0, ids, 0, CODE_MATRIX)
+    one = draw(0, ids[5:6], 0, CODE_MATRIX)
     assert (one.messages[0] == drawn.messages[5]).all() and (one.masks[0] == drawn.masks[5]).all()
-    for other in (draw(1, ids, 0, GENERATOR), draw(0, ids, 1, GENERATOR)):
+    for other in (draw(1, ids, 0, CODE_MATRIX), draw(0, ids, 1, CODE_MATRIX)):
         assert (other.messages != drawn.messages).any(axis=1).mean() > 0.9
         assert (other.masks != drawn.masks).any(axis=1).all()
     # Fair bits: 200 of them a column, so 0.3 and 0.7 are more than five standard deviations away.
     assert (abs(drawn.messages.mean(axis=0) - 0.5) < 0.2).all() and (abs(drawn.masks.mean(axis=0) - 0.5) < 0.2).all()
-    expected = payload.encode_messages(drawn.messages, GENERATOR) ^ drawn.masks.astype(np.uint8)
+    expected = payload.encode_messages(drawn.messages, CODE_MATRIX) ^ drawn.masks.astype(np.uint8)
     assert (drawn.codewords == expected).all() and drawn.codewords.dtype == np.float32
 
 

@@ -30,7 +30,7 @@ def test_every_presets_sections_make_the_round_trip_through_json(name, section, 
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_every_preset_can_say_of_a_perfectly_read_picture_that_it_is_tagged(name):
     tagger = presets.PRESETS[name]().tagger
-    bits, code_bits = payload.generator_matrix(tagger.message_bits, tagger.code_length).shape
+    bits, code_bits = payload.code_matrix(tagger.message_bits, tagger.code_length).shape
     assert 2.0 ** (bits - code_bits) <= 1e-6
 
 

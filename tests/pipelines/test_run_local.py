@@ -181,7 +181,7 @@ def test_the_notebook_runs_on_a_finished_run(first_run, monkeypatch):
     notebook = nbformat.read(ROOT / "notebooks" / "tag_and_read.ipynb", as_version=4)
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT / "notebooks")}}).execute()
     printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
-    assert re.search(r"^faceswap: strength \d+\.\d dB, UID", printed, re.MULTILINE)
+    assert re.search(r"^faceswap: change \d+\.\d dB, UID", printed, re.MULTILINE)
     pictures = [
         output for cell in notebook.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})
     ]

@@ -41,7 +41,7 @@ HAMMING = np.array(
     [[1, 0, 0, 0, 1, 1, 0], [0, 1, 0, 0, 1, 0, 1], [0, 0, 1, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1, 1]], np.uint8
 )
 KEY = b"the first key of the tests"
-MANIFEST = manifest.TaggerManifest(K, N, payload.generator_to_hex(HAMMING), 32, 1.0, 0.01)
+MANIFEST = manifest.TaggerManifest(K, N, payload.code_matrix_to_hex(HAMMING), 32, 1.0, 0.01)
 AVAILABLE, END = 30, 50
 
 

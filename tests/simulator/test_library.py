@@ -25,8 +25,8 @@ from faketagger.tests.simulator.helpers import faces_of
 SIZE = 32
 
 
-def _manifest(name="swap", conditions=("a", "b"), size=SIZE, strength=None):
-    return manifest.SimulatorManifest(name, "identity_swap", list(conditions), size, "none", "ours", strength or {})
+def _manifest(name="swap", conditions=("a", "b"), size=SIZE, change=None):
+    return manifest.SimulatorManifest(name, "identity_swap", list(conditions), size, "none", "ours", change or {})
 
 
 def _pictures(count=3, low=40, high=200):
@@ -71,7 +71,7 @@ def test_a_saved_simulator_is_found_and_loaded_with_its_manifest(mixers):
     assert library.names(str(mixers)) == ["swap"]
     (loaded,) = library.load_all(str(mixers))
     assert loaded.manifest == manifest.read(manifest.SimulatorManifest, str(mixers / "swap"))
-    assert loaded.manifest == _manifest(strength=loaded.manifest.strength)
+    assert loaded.manifest == _manifest(change=loaded.manifest.change)
 
 
 def test_a_loaded_simulator_keeps_its_variables_when_all_else_is_gone(mixers):
@@ -106,23 +106,25 @@ def test_gradients_pass_straight_through_the_real_jpeg_of_a_loaded_simulator(tmp
     np.testing.assert_allclose(tape.gradient(value, pictures), weights, atol=1e-6)
 
 
-def test_strength_is_psnr_and_ssim_after_rounding_by_condition(tmp_path):
+def test_change_is_psnr_and_ssim_after_rounding_by_condition(tmp_path):
     def add_levels(pictures, condition):
         # 10.4 levels are 10 once the picture is saved.
         return pictures + tf.where(condition == 1, 10.4 / 255, 40 / 255)[:, None, None, None]
 
-    strength = export.save(str(tmp_path), add_levels, _manifest(), _assessor()).strength
-    assert strength["a"]["psnr"] == pytest.approx(20 * np.log10(255 / 40), abs=1e-3)
-    assert strength["b"]["psnr"] == pytest.approx(20 * np.log10(255 / 10), abs=1e-3)
-    assert 0.9 < strength["b"]["ssim"] < 1.0
-    assert json.loads((tmp_path / "swap" / "simulator.json").read_text())["strength"] == strength
+    change = export.save(str(tmp_path), add_levels, _manifest(), _assessor()).change
+    assert change["a"].psnr == pytest.approx(20 * np.log10(255 / 40), abs=1e-3)
+    assert change["b"].psnr == pytest.approx(20 * np.log10(255 / 10), abs=1e-3)
+    assert 0.9 < change["b"].ssim < 1.0
+    assert json.loads((tmp_path / "swap" / "simulator.json").read_text())["change"] == {
+        name: dict(each) for name, each in change.items()
+    }
 
 
 def test_a_simulator_out_of_range_is_not_written_and_the_old_one_stays(directory):
     with pytest.raises(signatures.ContractError, match=r"output in \[0, 1\]"):
         export.save(str(directory), lambda pictures, _: pictures * 255.0, _manifest(), _assessor())
     assert library.names(str(directory)) == ["swap"]
-    assert library.load(str(directory / "swap")).manifest.strength
+    assert library.load(str(directory / "swap")).manifest.change
 
 
 def test_what_a_killed_export_leaves_is_no_simulator(directory):
@@ -218,15 +220,15 @@ def made(examples, tmp_path_factory):
     return str(root / "simulators"), returned
 
 
-def test_perturbation_is_there_where_nothing_is_trained_and_its_strength_is_measured(made):
+def test_perturbation_is_there_where_nothing_is_trained_and_its_change_is_measured(made):
     directory, returned = made
     loaded, seen_in_evaluation_alone = library.load_all(directory)
     assert [loaded.manifest, seen_in_evaluation_alone.manifest] == returned
-    strength = loaded.manifest.strength
-    assert set(strength) == set(loaded.manifest.conditions)
-    assert strength["noise_0.02"]["psnr"] == pytest.approx(20 * np.log10(1 / 0.02), abs=0.2)
-    assert strength["brightness_0.1"]["psnr"] == pytest.approx(20 * np.log10(1 / 0.1), abs=0.2)
-    assert strength["jpeg_50"]["psnr"] < strength["jpeg_75"]["psnr"] < 50
+    change = loaded.manifest.change
+    assert set(change) == set(loaded.manifest.conditions)
+    assert change["noise_0.02"].psnr == pytest.approx(20 * np.log10(1 / 0.02), abs=0.2)
+    assert change["brightness_0.1"].psnr == pytest.approx(20 * np.log10(1 / 0.1), abs=0.2)
+    assert change["jpeg_50"].psnr < change["jpeg_75"].psnr < 50
 
 
 def test_the_exported_perturbation_does_what_its_conditions_say(made):
@@ -263,13 +265,13 @@ def test_gradients_flow_through_every_condition_of_the_exported_perturbation(mad
         assert gradient is not None and np.mean(np.asarray(gradient) != 0) > least, name
 
 
-def test_foreign_simulators_are_taken_in_with_their_strength_measured_here(examples, directory, tmp_path):
-    _rewrite_manifest(directory / "swap", strength={"a": {"psnr": 1.0, "ssim": 0.0}})
+def test_foreign_simulators_are_taken_in_with_their_change_measured_here(examples, directory, tmp_path):
+    _rewrite_manifest(directory / "swap", change={"a": {"psnr": 1.0, "ssim": 0.0}})
     target = str(tmp_path / "made")
     returned = training.make_all(examples, target, CONFIG, str(tmp_path / "checkpoints"), str(directory))
     assert [each.name for each in returned] == ["perturbation", "perturbation_unseen", "swap"]
     taken = library.load(os.path.join(target, "swap"))
-    assert set(taken.manifest.strength) == {"a", "b"} and taken.manifest.strength["a"]["psnr"] > 10
+    assert set(taken.manifest.change) == {"a", "b"} and taken.manifest.change["a"].psnr > 10
     np.testing.assert_allclose(taken(tf.constant(_pictures(1)), tf.constant([0])), _mixed(_pictures(1)), atol=1e-5)
 
 
@@ -302,7 +304,7 @@ def test_seconds_a_step_are_of_the_whole_training_where_it_was_killed_or_had_end
 
     def train(clock):
         monkeypatch.setattr(training, "time", types.SimpleNamespace(monotonic=clock.__next__))
-        return training.train("faceswap", faces, TINY, str(tmp_path))[1].training["seconds_a_step"]
+        return training.train("faceswap", faces, TINY, str(tmp_path))[1].training.seconds_a_step
 
     with pytest.raises(KeyboardInterrupt):
         train(_ten_seconds_a_look(2))  # At the start and after the first of three steps.
@@ -314,8 +316,8 @@ def test_a_trained_simulators_manifest_keeps_the_settings_it_was_trained_with(tm
     config = dataclasses.replace(TINY, seed=9, judge_steps=5)
     _, described = training.train("faceswap", faces_of(_pictures(4)), config, str(tmp_path))
     settings = {"depth": None, "steps": 3, "batch_size": 2, "learning_rate": 0.0005, "judge_steps": 5, "seed": 9}
-    assert settings.items() <= described.training.items()
-    assert described.training["pictures"] == 4 and described.training["settings"] == {"image_size": SIZE, "width": 8}
+    assert settings.items() <= described.training.dict().items()
+    assert described.training.pictures == 4 and described.training.settings == {"image_size": SIZE, "width": 8}
 
 
 def test_foreign_simulators_of_another_picture_size_are_refused(examples, tmp_path):

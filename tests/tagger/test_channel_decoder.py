@@ -12,7 +12,7 @@ from faketagger.components.tagger import channel_decoder
 
 def _decode(logits, bits, length):
     logits = np.asarray(logits, np.float32)
-    found = channel_decoder.decode(tf.constant(logits), payload.generator_matrix(bits, length))
+    found = channel_decoder.decode(tf.constant(logits), payload.code_matrix(bits, length))
     return channel_decoder.Decoded(*(each.numpy() for each in found))
 
 
@@ -20,7 +20,7 @@ def _channel(bits, length, raw_error, count, seed=0):
     """Random messages, and the logits of their codewords after white noise that gives a raw bit error rate."""
     random = np.random.default_rng(seed)
     messages = random.integers(0, 2, (count, bits), np.uint8)
-    codewords = payload.encode_messages(messages, payload.generator_matrix(bits, length))
+    codewords = payload.encode_messages(messages, payload.code_matrix(bits, length))
     deviation = {0.1: 1 / 1.2816, 0.2: 1 / 0.8416}[raw_error]  # The normal distribution's quantiles.
     received = 2.0 * codewords - 1 + random.normal(0, deviation, codewords.shape)
     assert np.mean((received > 0) != codewords) == pytest.approx(raw_error, rel=0.05)
@@ -30,13 +30,13 @@ def _channel(bits, length, raw_error, count, seed=0):
 def _score(logits, message, bits, length):
     """What the score must be of a message's codeword."""
     soft = np.tanh(np.clip(logits, -30, 30) / 2)
-    signs = 2.0 * payload.encode_messages(np.uint8(message), payload.generator_matrix(bits, length)) - 1
+    signs = 2.0 * payload.encode_messages(np.uint8(message), payload.code_matrix(bits, length)) - 1
     return (soft * signs).sum(1) / np.maximum(np.abs(soft).sum(1), 1e-30)
 
 
 def _most_likely(logits, bits, length):
     messages = np.array(list(itertools.product([0, 1], repeat=bits)), np.uint8)
-    signs = 2.0 * payload.encode_messages(messages, payload.generator_matrix(bits, length)) - 1
+    signs = 2.0 * payload.encode_messages(messages, payload.code_matrix(bits, length)) - 1
     return messages[np.argmax(logits @ signs.T, 1)]
 
 
@@ -44,7 +44,7 @@ def _most_likely(logits, bits, length):
 @pytest.mark.parametrize("signal", [0.0, 1.0])
 def test_decoding_is_maximum_likelihood_for_small_codes(bits, length, signal):
     random = np.random.default_rng(bits)
-    code_bits = payload.generator_matrix(bits, length).shape[1]
+    code_bits = payload.code_matrix(bits, length).shape[1]
     logits = random.normal(size=(500, code_bits)) + signal
     agrees = (_decode(logits, bits, length).message == _most_likely(logits, bits, length)).all(1)
     assert agrees.mean() > (0.97 if signal == 0 else 0.997)
@@ -64,7 +64,7 @@ def test_messages_come_back_at_the_rate_that_was_measured_for_white_noise(bits, 
 def test_two_errors_are_corrected_wherever_they_are_and_however_sure(errors):
     places = list(itertools.combinations(range(15), errors))
     messages = np.random.default_rng(1).integers(0, 2, (len(places), 5), np.uint8)
-    received = payload.encode_messages(messages, payload.generator_matrix(5, 15))
+    received = payload.encode_messages(messages, payload.code_matrix(5, 15))
     for row, flipped in zip(received, places):
         row[list(flipped)] ^= 1
     assert (_decode(4.0 * received - 2, 5, 15).message == messages).all()
@@ -74,7 +74,7 @@ def test_two_errors_are_corrected_wherever_they_are_and_however_sure(errors):
 @pytest.mark.parametrize("kind", ["noise", "one value", "ties", "mostly dead", "huge", "tiny"])
 def test_whatever_comes_in_the_score_is_that_of_a_real_codeword(bits, length, kind):
     random = np.random.default_rng(7)
-    shape = (50, payload.generator_matrix(bits, length).shape[1])
+    shape = (50, payload.code_matrix(bits, length).shape[1])
     logits = {
         "noise": random.normal(size=shape),
         "one value": np.ones(shape),
@@ -98,7 +98,7 @@ def test_pictures_of_a_batch_are_decoded_apart_and_as_in_a_graph():
     messages, logits = _channel(30, 63, 0.1, 8)
     alone = np.concatenate([_decode(row[None], 30, 63).message for row in logits])
     np.testing.assert_array_equal(_decode(logits, 30, 63).message, alone)
-    traced = tf.function(lambda given: channel_decoder.decode(given, payload.generator_matrix(30, 63)))
+    traced = tf.function(lambda given: channel_decoder.decode(given, payload.code_matrix(30, 63)))
     np.testing.assert_array_equal(traced(tf.constant(logits, tf.float32)).message, alone)
     assert (alone == messages).all(1).mean() > 0.8
 
@@ -110,7 +110,7 @@ def _every_mask(bits):
 LOGITS = {
     "all saturated to one value": np.full(15, 40.0),
     "equal and faint": np.full(15, 0.3),
-    "a codeword, surely": 40.0 * (2.0 * payload.generator_matrix(5, 15)[2] - 1),
+    "a codeword, surely": 40.0 * (2.0 * payload.code_matrix(5, 15)[2] - 1),
     "one bit alone": 9.0 * (np.arange(15) == 4),
     "falling": 6.0 * 0.7 ** np.arange(15),
     "normal": np.random.default_rng(3).normal(0, 3, 15),
@@ -145,13 +145,13 @@ def test_false_positives_stay_below_the_promise_for_long_codes_and_random_pictur
 
 
 def test_a_clear_tag_has_the_p_value_of_a_lucky_guess():
-    sure = 60.0 * (payload.encode_messages(np.ones((1, 30), np.uint8), payload.generator_matrix(30, 63)) - 0.5)
+    sure = 60.0 * (payload.encode_messages(np.ones((1, 30), np.uint8), payload.code_matrix(30, 63)) - 0.5)
     # 2^30 codewords among 2^63 words.
     assert np.log2(_decode(sure, 30, 63).p_value[0]) == pytest.approx(-33, abs=0.2)
 
 
 def test_wrong_bits_raise_the_p_value_and_lower_the_score():
-    word = 2.0 * payload.encode_messages(np.ones((1, 30), np.uint8), payload.generator_matrix(30, 63))[0] - 1
+    word = 2.0 * payload.encode_messages(np.ones((1, 30), np.uint8), payload.code_matrix(30, 63))[0] - 1
     wrong = np.arange(63) < np.arange(0, 18, 3)[:, None]  # Row e has 3·e wrong bits, less sure than the right ones.
     found = _decode(word * np.where(wrong, -1.0, 5.0), 30, 63)
     assert (found.message == 1).all()
@@ -159,7 +159,7 @@ def test_wrong_bits_raise_the_p_value_and_lower_the_score():
 
 
 def test_the_surer_the_right_bits_are_beside_the_wrong_ones_the_lower_the_p_value():
-    word = 2.0 * payload.encode_messages(np.ones((1, 30), np.uint8), payload.generator_matrix(30, 63)) - 1
+    word = 2.0 * payload.encode_messages(np.ones((1, 30), np.uint8), payload.code_matrix(30, 63)) - 1
     right = np.where(np.arange(63) % 8 == 0, -0.5, 1.0)
     found = _decode(np.where(right < 0, right, right * np.array([[0.6], [1.0], [2.0], [4.0]])) * word, 30, 63)
     assert (found.message == 1).all()

@@ -26,7 +26,7 @@ SIZE = 32
 CONFIG = TaggerConfig(image_size=SIZE, message_bits=6, code_length=31, min_psnr=32.0)
 BITS = 31
 KEY, OTHER_KEY = b"the key of these tests", b"another key altogether"
-TRAINING = {"steps": 0, "simulators": []}
+TRAINING = manifest.TaggerRecord(steps=1, level="early", simulators=("swap",), last={"psnr": 30.5})
 
 
 def _patterns():
@@ -63,11 +63,11 @@ def tagger(directory):
     return tf.saved_model.load(directory)
 
 
-GENERATOR = payload.generator_matrix(CONFIG.message_bits, CONFIG.code_length)
+CODE_MATRIX = payload.code_matrix(CONFIG.message_bits, CONFIG.code_length)
 
 
 def _coder(key=KEY):
-    return payload.Payload(GENERATOR, payload.key_mask(key, BITS))
+    return payload.Payload(CODE_MATRIX, payload.key_mask(key, BITS))
 
 
 def _scene(height, width):
@@ -248,7 +248,7 @@ def test_describe_and_the_file_beside_it_are_the_manifest(tagger, directory):
     for text in described:
         assert manifest.TaggerManifest(**json.loads(text)) == written
     assert (written.message_bits, written.code_bits, written.image_size) == (6, BITS, SIZE)
-    np.testing.assert_array_equal(payload.generator_from_hex(written.generator, written.code_bits), GENERATOR)
+    np.testing.assert_array_equal(payload.code_matrix_from_hex(written.code_matrix, written.code_bits), CODE_MATRIX)
     assert written.training == TRAINING and written.false_positive_rate == 1e-6
 
 

@@ -25,20 +25,20 @@ class Draw:
     codewords: np.ndarray
 
 
-def draw(seed: int, image_ids: Sequence[str], repeat: int, generator: np.ndarray) -> Draw:
+def draw(seed: int, image_ids: Sequence[str], repeat: int, code_matrix: np.ndarray) -> Draw:
     """A random UID and a random mask for each picture, a function of seed, image id and repeat alone.
 
     Thus they depend neither on the order of the pictures nor on batches or workers. Other masks for every picture are
     what makes the share of false positives one over keys, not that of one key.
     """
-    message_bits, code_bits = generator.shape
+    message_bits, code_bits = code_matrix.shape
     messages, masks = [], []
     for image_id in image_ids:
         digest = hashlib.sha256(f"{seed}\0{repeat}\0{image_id}".encode()).digest()
-        tag = payload.Payload(generator, payload.key_mask(digest, code_bits))
+        tag = payload.Payload(code_matrix, payload.key_mask(digest, code_bits))
         messages.append(tag.message(random.Random(digest).getrandbits(message_bits)))
         masks.append(tag.mask)
-    codewords = payload.encode_messages(np.stack(messages), generator) ^ np.stack(masks)
+    codewords = payload.encode_messages(np.stack(messages), code_matrix) ^ np.stack(masks)
     return Draw(np.stack(messages), np.stack(masks).astype(np.float32), codewords.astype(np.float32))
 
 
@@ -60,7 +60,7 @@ class Measurer:
         """The rows of one batch of pictures, uint8 [B, S, S, 3]."""
         changes = changes_of(self.simulators, self._slices, originals)
         for repeat in range(self._config.repeats):
-            drawn = draw(self._config.seed, image_ids, repeat, self.tagger.generator)
+            drawn = draw(self._config.seed, image_ids, repeat, self.tagger.code_matrix)
             untagged = self._read(originals, np.ones(len(originals), bool), drawn)
             yield from rows.of_batch(slices.ORIGINALS, image_ids, repeat, without_message(untagged))
             tagged, finite = self.tagger.encode(originals, drawn.codewords)

@@ -66,12 +66,12 @@ def read_simulators(simulators_dir: str, config: EvaluatorConfig) -> dict[str, m
 
 def trained_through(tagger: manifest.TaggerManifest) -> list[str]:
     """The simulators in whose loop a tagger was trained last, by its record; none where it has no record."""
-    return list((tagger.training or {}).get("simulators") or [])
+    return list(tagger.training.simulators) if tagger.training else []
 
 
 def not_trained_through(tagger: manifest.TaggerManifest, simulators_dir: str) -> tuple[str, ...]:
     """The deepfake simulators of a directory that are black-box to a tagger; none where its training is not known."""
-    if not tagger.training or "simulators" not in tagger.training:
+    if tagger.training is None:
         return ()
     seen = trained_through(tagger)
     found = [library.read(os.path.join(simulators_dir, name)) for name in library.names(simulators_dir)]
@@ -107,7 +107,7 @@ class Tagger:
           signatures.ContractError: it lacks a signature.
         """
         self.manifest = inputs.tagger
-        self.generator = payload.generator_from_hex(inputs.tagger.generator, inputs.tagger.code_bits)
+        self.code_matrix = payload.code_matrix_from_hex(inputs.tagger.code_matrix, inputs.tagger.code_bits)
         try:
             self._model = tf.saved_model.load(inputs.model_dir)
         except (OSError, tf.errors.OpError) as error:

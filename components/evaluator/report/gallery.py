@@ -135,7 +135,7 @@ class Maker:
         self, chain: Sequence[Slice], chosen: Sequence[Choice], originals: dict[str, np.ndarray]
     ) -> Iterator[Picture]:
         tagger = self._measurer.tagger
-        draws = [draw(self._config.seed, [each.image_id], each.repeat, tagger.generator) for each in chosen]
+        draws = [draw(self._config.seed, [each.image_id], each.repeat, tagger.code_matrix) for each in chosen]
         codewords = np.concatenate([each.codewords for each in draws])
         messages = np.concatenate([each.messages for each in draws])
         given = np.stack([originals[each.image_id] for each in chosen])

@@ -62,7 +62,7 @@ def make_sheet(
 def _row(
     tagger: models.Tagger, simulators: models.Simulators, name: str, original: np.ndarray, wanted: Sequence[Slice]
 ) -> list[Cell]:
-    drawn = draw(_SEED, [name], 0, tagger.generator)
+    drawn = draw(_SEED, [name], 0, tagger.code_matrix)
     tagged, _ = tagger.encode(original, drawn.codewords)
     difference = tagged.astype(np.float32) - original
     residual = np.clip(128 + _GAIN * difference, 0, 255).astype(np.uint8)

@@ -54,7 +54,7 @@ def adapt(arguments) -> manifest.SimulatorManifest:
     described = manifest.SimulatorManifest(
         name=arguments.name,
         family=arguments.family or "attribute_editing",
-        conditions=list(read.conditions),
+        conditions=tuple(read.conditions),
         image_size=image_size,
         training_data=arguments.training_data,
         licence=arguments.licence,

@@ -19,20 +19,19 @@ def write(described: manifest.SimulatorManifest, pictures: int, size_bytes: int,
       shown: whether its sheet shows pictures of other Examples than those it was trained and assessed on.
     """
     trained = described.training
-    minutes = trained["seconds_a_step"] * trained["steps"] / 60.0
-    settings = trained["settings"].items()
+    minutes = trained.seconds_a_step * trained.steps / 60.0
+    settings = trained.settings.items()
     shape = ", ".join(f"{name} {value}" for name, value in settings if name not in ("attributes", "intensities"))
     lines = [
         f"# {described.name}",
         "",
-        f"{described.family.replace('_', ' ').capitalize()} by our `{trained['generator']}` ({shape}): "
-        f"{trained['parameters']:,} parameters, {size_bytes / 1e6:.1f} MB on disk.",
+        f"{described.family.replace('_', ' ').capitalize()} by our `{trained.generator}` ({shape}): "
+        f"{trained.parameters:,} parameters, {size_bytes / 1e6:.1f} MB on disk.",
         "",
         f"- Data: {described.training_data}.",
         f"- Command: `{_command(described, shown)}`; {minutes:.0f} minutes of training.",
         f"- Licence: {described.licence}.",
-        f"- Measured on {pictures} eval pictures, 8-bit: strength is what the output keeps of the input, "
-        "lower is stronger.",
+        f"- Measured on {pictures} eval pictures, 8-bit: PSNR and SSIM of output and input, lower is more change.",
         "",
         *_table(described),
         "",
@@ -44,13 +43,13 @@ def write(described: manifest.SimulatorManifest, pictures: int, size_bytes: int,
 def _command(described: manifest.SimulatorManifest, shown: bool) -> str:
     trained = described.training
     settings = {
-        "generator": trained["generator"],
+        "generator": trained.generator,
         "name": described.name,
         "image_size": described.image_size,
-        "width": trained["settings"]["width"],
-        **{name: trained[name] for name in ("depth", "steps", "batch_size", "learning_rate")},
-        **{name: trained.get(name) for name in ("judge_steps", "seed", "zoom", "critic", "bfloat16")},
-        "attention": trained["settings"].get("attention"),
+        "width": trained.settings["width"],
+        **{name: getattr(trained, name) for name in ("depth", "steps", "batch_size", "learning_rate")},
+        **{name: getattr(trained, name) for name in ("judge_steps", "seed", "zoom", "critic", "bfloat16")},
+        "attention": trained.settings.get("attention"),
         "data": '"TEXT"',
         "licence": '"TEXT"',
         "examples": "DIR",
@@ -86,14 +85,14 @@ def _is_not_shown(described: manifest.SimulatorManifest, condition: str) -> bool
 
 
 def _row(described: manifest.SimulatorManifest, condition: str) -> list[str]:
-    strength = described.strength[condition]
+    change = described.change[condition]
     digits = {"psnr": 1, "ssim": 3, "face_psnr": 1, "face_ssim": 3}
     marked = f"{condition} {_MARK}" if _is_not_shown(described, condition) else condition
-    cells = [marked, *(f"{strength[name]:.{count}f}" for name, count in digits.items())]
+    cells = [marked, *(f"{getattr(change, name):.{count}f}" for name, count in digits.items())]
     if described.success:
         found: dict[str, float] = described.success.get(condition, {})
         cells += [f"{found[name]:.2f}" if found else "-" for name in ("seen", "unedited")]
-        cells += [f"{described.training['settings']['intensities'][described.conditions.index(condition)]:g}"]
+        cells += [f"{described.training.settings['intensities'][described.conditions.index(condition)]:g}"]
     if described.realism:
         cells += [f"{described.realism[condition]['kid']:.4f}"]
     return cells

@@ -38,10 +38,10 @@ def unpack(directory: str) -> Generator:
     """
     described = manifest.read(manifest.SimulatorManifest, directory)
     path = os.path.join(directory, WEIGHTS_FILE)
-    generator = described.training.get("generator")
+    generator = described.training.generator if described.training else None
     if generator not in GENERATORS:
         raise ValueError(f"{directory}: generator '{generator}' is none of {', '.join(GENERATORS)}")
-    model = GENERATORS[generator](**described.training["settings"])
+    model = GENERATORS[generator](**described.training.settings)
     variables = _variables(model)
     for variable, values in zip(variables, _read_weights(path, [tuple(each.shape) for each in variables])):
         variable.assign(values)

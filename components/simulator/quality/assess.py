@@ -15,7 +15,7 @@ from faketagger.components.simulator.quality.judge import Judge, kernel_distance
 PHOTOGRAPHS = "photographs"  # In `realism`, beside the conditions.
 
 # Beyond it a picture is changed less than by a good JPEG: a tag that survives shows nothing.
-_MAX_STRENGTH = 32.0
+_MAX_PSNR = 32.0
 MIN_EDITED = 0.1  # How many more pictures must show the edit than did before it.
 _IDENTICAL = 100.0  # dB for an unchanged picture, whose PSNR is infinite: keeps the manifest finite and says the same.
 _SSIM_WINDOW = 11
@@ -39,7 +39,7 @@ class Assessor:
     batch_size: int = 32
 
     def assess(self, simulator: Simulator) -> manifest.SimulatorManifest:
-        """The simulator's manifest with strength, success and realism as measured here.
+        """The simulator's manifest with change, success and realism as measured here.
 
         What these pictures cannot tell is left out: the success of edits of an attribute that none is labelled with,
         realism where they are under four.
@@ -48,14 +48,13 @@ class Assessor:
           IdleSimulator: it hardly changes anything, or edits nothing; perturbations may be as weak as they are.
         """
         made = self.simulate_all(simulator)
-        described = dataclasses.replace(
-            simulator.manifest,
-            strength={name: _strength(self.faces.pictures, pictures) for name, pictures in made.items()},
+        described = simulator.manifest.replace(
+            change={name: _change(self.faces.pictures, pictures) for name, pictures in made.items()}
         )
         if self.judge and described.family == "attribute_editing":
-            described.success = self._success(made)
+            described = described.replace(success=self._success(made))
         elif self.judge and described.family != "perturbation":
-            described.realism = self._realism(made)
+            described = described.replace(realism=self._realism(made))
         _refuse_idle(described)
         return described
 
@@ -99,7 +98,7 @@ def _rounded(pictures: np.ndarray) -> np.ndarray:
     return images.to_float(images.to_uint8(pictures))
 
 
-def _strength(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
+def _change(before: np.ndarray, after: np.ndarray) -> manifest.Change:
     """Means over pictures [N, S, S, 3] of PSNR (dB) and SSIM, of the whole picture and inside the soft face mask."""
     before = _rounded(before)
     mask = soft_face_mask(before.shape[1])
@@ -107,12 +106,12 @@ def _strength(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
     similarity = tf.image.ssim(before, after, 1.0, filter_size=_SSIM_WINDOW, return_index_map=True).numpy()
     rim = _SSIM_WINDOW // 2  # The map lacks the places where the window does not fit.
     inner = mask[rim : before.shape[1] - rim, rim : before.shape[2] - rim, 0]
-    return {
-        "psnr": _mean_psnr(squared.mean(axis=(1, 2, 3))),
-        "ssim": float(similarity.mean()),
-        "face_psnr": _mean_psnr((squared * mask).mean(axis=(1, 2, 3)) / mask.mean()),
-        "face_ssim": float((similarity * inner).mean() / inner.mean()),
-    }
+    return manifest.Change(
+        psnr=_mean_psnr(squared.mean(axis=(1, 2, 3))),
+        ssim=float(similarity.mean()),
+        face_psnr=_mean_psnr((squared * mask).mean(axis=(1, 2, 3)) / mask.mean()),
+        face_ssim=float((similarity * inner).mean() / inner.mean()),
+    )
 
 
 def _mean_psnr(squared_errors: np.ndarray) -> float:
@@ -122,10 +121,10 @@ def _mean_psnr(squared_errors: np.ndarray) -> float:
 def _refuse_idle(described: manifest.SimulatorManifest) -> None:
     if described.family == "perturbation":
         return
-    mean = np.mean([each["psnr"] for each in described.strength.values()])
-    if mean > _MAX_STRENGTH:
+    mean = np.mean([each.psnr for each in described.change.values()])
+    if mean > _MAX_PSNR:
         raise IdleSimulator(
-            f"{described.name}: its output is on average at {mean:.1f} dB of its input; over {_MAX_STRENGTH:g} dB it "
+            f"{described.name}: its output is on average at {mean:.1f} dB of its input; over {_MAX_PSNR:g} dB it "
             "is no test of a tag: train it longer, or leave it out"
         )
     more = [each["seen"] - each["unedited"] for each in described.success.values()]

@@ -229,21 +229,21 @@ def test_a_model_over_the_size_limit_is_refused_unloaded(mixer, tmp_path, capsys
     assert "bytes is over the 1,000 a simulator may have" in error
 
 
-def test_strength_is_measured_on_pictures_where_there_are_some(mixer, tmp_path, capsys):
+def test_change_is_measured_on_pictures_where_there_are_some(mixer, tmp_path, capsys):
     photographs = tmp_path / "photographs"
     (photographs / "more").mkdir(parents=True)
     for index, picture in enumerate(_pictures(2)):
         (photographs / "more" / f"{index}.png").write_bytes(images.encode_png(images.to_uint8(picture)))
     (photographs / "notes.txt").write_text("no picture")
     flags = {**SAVED, "model": mixer / "model", "image_size": SIZE, "conditions": "a,b"}
-    strength = _adapted(tmp_path, **flags, images=photographs).manifest.strength
+    change = _adapted(tmp_path, **flags, images=photographs).manifest.change
     before = images.to_float(images.to_uint8(_pictures(2)))
     for name, darkening in {"a": 0.5, "b": 0.8}.items():
         after = images.to_float(images.to_uint8(darkening * before @ MIXING))
         psnr = np.mean(-10.0 * np.log10(np.mean((before - after) ** 2, (1, 2, 3))))
-        assert strength[name]["psnr"] == pytest.approx(psnr, abs=0.01)
+        assert change[name].psnr == pytest.approx(psnr, abs=0.01)
     assert "set aside 1 files" in capsys.readouterr().err
-    assert _adapted(tmp_path, **flags).manifest.strength == {}
+    assert _adapted(tmp_path, **flags).manifest.change == {}
 
 
 # --- TF1 checkpoints ---

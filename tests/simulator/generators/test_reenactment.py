@@ -288,7 +288,7 @@ def test_the_exported_simulator_makes_the_same_and_hands_gradients_on(trained, t
     assessor = Assessor(faces_of(_drawn_faces()))
     export.save(str(tmp_path), model.simulate, described, assessor, tracked=model)
     loaded = library.load(str(tmp_path / "reenactment"))
-    assert loaded.manifest.family == "reenactment" and set(loaded.manifest.strength) == set(MOTIONS)
+    assert loaded.manifest.family == "reenactment" and set(loaded.manifest.change) == set(MOTIONS)
     pictures, conditions = _every_condition()
     with tf.GradientTape() as tape:
         tape.watch(pictures)

@@ -40,9 +40,9 @@ def _card(name):
 def _described(model, generator):
     training = {"generator": generator, "settings": model.settings, "parameters": 5, "seconds_a_step": 0.5}
     training.update(pictures=7, steps=240, batch_size=4, learning_rate=1e-3, seed=2, depth=None)
-    strength = {name: {"psnr": 20.0, "ssim": 0.7, "face_psnr": 18.0, "face_ssim": 0.6} for name in model.conditions}
+    change = {name: {"psnr": 20.0, "ssim": 0.7, "face_psnr": 18.0, "face_ssim": 0.6} for name in model.conditions}
     return manifest.SimulatorManifest(
-        generator, model.FAMILY, list(model.conditions), SIZE, "drawings", "ours", strength, training=training
+        generator, model.FAMILY, list(model.conditions), SIZE, "drawings", "ours", change, training=training
     )
 
 
@@ -107,19 +107,19 @@ def test_damaged_ones_are_refused_by_file_and_reason(packed, damage, monkeypatch
     else:
         described = manifest.read(manifest.SimulatorManifest, directory)
         if damage == "unknown generator":
-            described.training["generator"] = "dalle"
+            training = described.training.replace(generator="dalle")
             expected = "generator 'dalle' is none of autoencoder, faceswap"
         else:
-            described.training["settings"]["width"] = 16
+            training = described.training.replace(settings={**described.training.settings, "width": 16})
             expected = "weights of another architecture: 0000 is"
-        manifest.write(described, directory)
+        manifest.write(described.replace(training=training), directory)
     with pytest.raises(ValueError, match=expected):
         shipped.unpack(directory)
 
 
 def _edited(**success):
     described = _described(StarGAN(SIZE, 8, ["Smiling", "Male"], 1, intensities=[1.75, 1.0]), "stargan")
-    return dataclasses.replace(described, success=success)
+    return described.replace(success=success)
 
 
 def test_the_card_tells_the_figures():
@@ -151,8 +151,8 @@ def _command_of(text):
 
 
 def test_printed_commands_give_their_settings_back(capsys):
-    old, new = _edited(), _edited()
-    new.training.update(judge_steps=5, depth=3)
+    old = _edited()
+    new = old.replace(training=old.training.replace(judge_steps=5, depth=3))
     lines = [_command_of(card.write(each, 56, 1, shown=each is new)) for each in (new, old)]
     of_new, of_old = map(_parse, lines)
     assert of_new == {
@@ -213,7 +213,7 @@ def test_the_command_leaves_a_simulator_that_can_be_unpacked_with_its_card_and_s
         "weights.npz",
     ]
     described = manifest.read(manifest.SimulatorManifest, str(tmp_path / "out" / "swap_2"))
-    assert described.training["steps"] == 2 and described.training_data.startswith("noise (20 pictures")
+    assert described.training.steps == 2 and described.training_data.startswith("noise (20 pictures")
     assert set(described.realism) == {"photographs", *described.conditions}
     made = shipped.unpack(str(tmp_path / "out" / "swap_2")).simulate(_pictures(), tf.constant([2, 3]))
     assert made.shape == _pictures().shape

@@ -60,25 +60,25 @@ def _flip(pictures, condition):
     return tf.reverse(pictures, [2])
 
 
-def test_strength_in_the_face_counts_the_face_alone():
+def test_change_in_the_face_counts_the_face_alone():
     outside = tf.constant(1.0 - soft_face_mask(SIZE))
-    found = assess.Assessor(_faces()).assess(_simulator(lambda pictures, _: pictures + 0.2 * outside)).strength["one"]
+    found = assess.Assessor(_faces()).assess(_simulator(lambda pictures, _: pictures + 0.2 * outside)).change["one"]
     inside = assess.Assessor(_faces()).assess(_simulator(lambda pictures, _: pictures + 0.2 * (1.0 - outside)))
-    assert found["face_psnr"] > found["psnr"] + 3
-    assert inside.strength["one"]["face_psnr"] < inside.strength["one"]["psnr"] - 1
-    assert inside.strength["one"]["face_ssim"] < found["face_ssim"]
+    assert found.face_psnr > found["psnr"] + 3
+    assert inside.change["one"].face_psnr < inside.change["one"].psnr - 1
+    assert inside.change["one"].face_ssim < found.face_ssim
 
 
-def test_strength_over_the_whole_picture_is_psnr_of_rounded_pictures():
+def test_change_over_the_whole_picture_is_psnr_of_rounded_pictures():
     # 10.4 levels are 10 once the picture is saved.
-    found = assess.Assessor(_faces()).assess(_simulator(lambda pictures, _: pictures + 10.4 / 255)).strength["one"]
+    found = assess.Assessor(_faces()).assess(_simulator(lambda pictures, _: pictures + 10.4 / 255)).change["one"]
     assert found["psnr"] == pytest.approx(20 * np.log10(255 / 10), abs=1e-3)
-    assert found["face_psnr"] == pytest.approx(found["psnr"], abs=1e-3)
+    assert found.face_psnr == pytest.approx(found["psnr"], abs=1e-3)
 
 
 def test_batches_make_no_difference():
     whole = assess.Assessor(_faces(5)).assess(_simulator(_invert))
-    assert assess.Assessor(_faces(5), batch_size=2).assess(_simulator(_invert)).strength == whole.strength
+    assert assess.Assessor(_faces(5), batch_size=2).assess(_simulator(_invert)).change == whole.change
 
 
 def test_the_success_of_edits_is_set_beside_what_the_judge_sees_unedited():
@@ -122,7 +122,7 @@ def test_pictures_that_look_as_photographs_do_are_at_no_distance():
 
 def test_too_few_pictures_for_two_halves_leave_realism_out(tmp_path):
     described = assess.Assessor(_faces(3), _Judge()).assess(_simulator(_invert))
-    assert described.realism == {} and set(described.strength) == {"one"}
+    assert described.realism == {} and set(described.change) == {"one"}
     manifest.write(described, str(tmp_path))  # Refuses NaN.
     assert set(assess.Assessor(_faces(4), _Judge()).assess(_simulator(_invert)).realism) == {assess.PHOTOGRAPHS, "one"}
 
@@ -130,11 +130,11 @@ def test_too_few_pictures_for_two_halves_leave_realism_out(tmp_path):
 def test_without_a_judge_what_was_measured_before_stays():
     simulator = _simulator(_invert, "attribute_editing", ["happy"])
     earlier = {"happy": {"seen": 0.9, "unedited": 0.1}}
-    simulator = dataclasses.replace(simulator, manifest=dataclasses.replace(simulator.manifest, success=earlier))
+    simulator = dataclasses.replace(simulator, manifest=simulator.manifest.replace(success=earlier))
     assert assess.Assessor(_faces()).assess(simulator).success == earlier
 
 
-def test_one_that_hardly_changes_anything_is_refused_with_its_strength():
+def test_one_that_hardly_changes_anything_is_refused_with_its_change():
     with pytest.raises(assess.IdleSimulator, match="made: .* 42.1 dB of its input; over 32 dB"):
         assess.Assessor(_faces()).assess(_simulator(lambda pictures, _: pictures + 2.0 / 255))
 
@@ -146,4 +146,4 @@ def test_one_that_edits_nothing_is_refused_with_the_share():
 
 def test_perturbations_may_be_as_weak_as_they_are():
     described = assess.Assessor(_faces()).assess(_simulator(lambda pictures, _: pictures, "perturbation"))
-    assert described.strength["one"]["psnr"] == 100.0
+    assert described.change["one"].psnr == 100.0

@@ -8,7 +8,6 @@ come, as StegaStamp does with its own decoder in place of a code. --out gets a f
 report: `--compare=NAME=DIR/NAME/evaluation`. Variants that are there already are left as they are.
 """
 
-import dataclasses
 import os
 import sys
 
@@ -62,7 +61,7 @@ def main(_) -> None:
         directory = os.path.join(FLAGS.out, name)
         if not os.path.exists(os.path.join(directory, "evaluation", record.EVALUATION_FILE)):
             print(name)
-            _make(dataclasses.replace(base, **changes), directory)
+            _make(base.replace(**changes), directory)
 
 
 def _make(config: TaggerConfig, directory: str) -> None:

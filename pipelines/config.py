@@ -1,14 +1,14 @@
 """Everything one pipeline run is asked to do, typed; presets.py fills it in."""
 
-import dataclasses
+from typing import Any
 
+from faketagger.components.contract.settings import Field, Settings, Unexpected, root_validator
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.tagger.config import TaggerConfig
 
 
-@dataclasses.dataclass(frozen=True)
-class PipelineConfig:
+class PipelineConfig(Settings):
     """Attributes:
     name: of the pipeline, in metadata and on clusters: lower-case letters, digits and hyphens.
     dataset: `procedural_faces`, `celeb_a_hq/<size>` or another TFDS data set with an `image` feature.
@@ -21,23 +21,25 @@ class PipelineConfig:
     simulator, tagger, evaluator: the steps' own settings.
     """
 
-    name: str
+    name: str = Field(..., regex="[a-z0-9-]+", description="lower-case letters, digits and hyphens")
     simulator: SimulatorConfig
     tagger: TaggerConfig
     evaluator: EvaluatorConfig
     dataset: str = "procedural_faces"
     images: str | None = None
     manual_dir: str | None = None
-    limit: int | None = None
-    eval_percent: int = 10
-    max_rejected: float = 0.01
+    limit: int | None = Field(None, ge=2)
+    eval_percent: int = Field(10, ge=1, le=99)
+    max_rejected: float = Field(0.01, ge=0, le=1)
     foreign_simulators: str | None = None
 
-    def __post_init__(self):
-        if self.simulator.image_size != self.tagger.image_size:
-            raise ValueError(
-                f"simulators and tagger must see pictures of one size, got {self.simulator.image_size} and "
-                f"{self.tagger.image_size}"
+    @root_validator(skip_on_failure=True)
+    def _steps_agree(cls, values: dict[str, Any]) -> dict[str, Any]:
+        simulator, tagger, evaluator = (values[name] for name in ("simulator", "tagger", "evaluator"))
+        if simulator.image_size != tagger.image_size:
+            raise Unexpected(f"the tagger's, {tagger.image_size}", simulator.image_size, "simulator.image_size")
+        if tagger.black_box != evaluator.black_box:
+            raise Unexpected(
+                f"the tagger's, {list(tagger.black_box)}", list(evaluator.black_box), "evaluator.black_box"
             )
-        if self.tagger.black_box != self.evaluator.black_box:
-            raise ValueError("tagger and evaluator must agree on which simulators are black-box")
+        return values

@@ -1,6 +1,5 @@
 """The flags that say what the pipeline shall do: the same for every runner."""
 
-import dataclasses
 import os
 
 from absl import flags
@@ -31,7 +30,7 @@ def configure() -> PipelineConfig:
         "max_rejected": FLAGS.max_rejected,
     }
     config = presets.PRESETS[FLAGS.preset]()
-    config = dataclasses.replace(config, **{name: value for name, value in changed.items() if value is not None})
+    config = config.replace(**{name: value for name, value in changed.items() if value is not None})
     if FLAGS.simulators:
         config = _for_foreign_simulators(config)
     elif FLAGS.train_simulators:
@@ -41,11 +40,10 @@ def configure() -> PipelineConfig:
 
 def _for_foreign_simulators(config: PipelineConfig) -> PipelineConfig:
     """What a preset says of its own simulators by name means nothing for others: all train, all are gated alike."""
-    gate = dataclasses.replace(config.evaluator.gate, fmrr_overrides={}, ungated=())
-    return dataclasses.replace(
-        config,
-        tagger=dataclasses.replace(config.tagger, black_box=()),
-        evaluator=dataclasses.replace(config.evaluator, black_box=(), gate=gate),
+    gate = config.evaluator.gate.replace(fmrr_overrides={}, ungated=())
+    return config.replace(
+        tagger=config.tagger.replace(black_box=()),
+        evaluator=config.evaluator.replace(black_box=(), gate=gate),
     )
 
 
@@ -55,7 +53,7 @@ def _with_simulators_trained_anew(config: PipelineConfig) -> PipelineConfig:
     anew = tuple(name for name in simulator.shipped if name in GENERATORS)
     stay = tuple(name for name in simulator.shipped if name not in GENERATORS)
     train = tuple(dict.fromkeys((*simulator.train, *anew)))
-    return dataclasses.replace(config, simulator=dataclasses.replace(simulator, train=train, shipped=stay))
+    return config.replace(simulator=simulator.replace(train=train, shipped=stay))
 
 
 def _absolute(path: str | None) -> str | None:

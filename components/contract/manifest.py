@@ -41,8 +41,8 @@ class SimulatorRecord(Settings):
       generator: which one.
       settings: its constructor's arguments.
       pictures: how many it was trained on.
-      depth, steps, batch_size, learning_rate, judge_steps, seed: as SimulatorConfig's; judge_steps is None where it was
-        not recorded yet.
+      depth, steps, batch_size, learning_rate, seed: as SimulatorConfig's.
+      judge_steps, zoom, critic, bfloat16: the same; None where they were not recorded yet.
       seconds_a_step: of training, on the machine that did it.
       parameters: of its networks.
     """
@@ -54,8 +54,11 @@ class SimulatorRecord(Settings):
     steps: int = Field(..., ge=1)
     batch_size: int = Field(..., ge=1)
     learning_rate: float = Field(..., gt=0)
-    judge_steps: int | None = None
     seed: int
+    judge_steps: int | None = None
+    zoom: float | None = None
+    critic: float | None = None
+    bfloat16: bool | None = None
     seconds_a_step: float = Field(..., ge=0)
     parameters: int = Field(..., ge=1)
 
@@ -94,7 +97,7 @@ class SimulatorManifest(Settings):
     FILE: ClassVar[str] = "simulator.json"
 
     @validator("conditions")
-    def _are_different(cls, names):
+    def _are_different(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if not names or not all(names) or len(set(names)) < len(names):
             raise Unexpected("a list of at least one condition, all different", list(names))
         return names
@@ -146,7 +149,7 @@ class TaggerManifest(Settings):
     FILE: ClassVar[str] = "tagger.json"
 
     @root_validator(pre=True)
-    def _takes_the_code_matrix_by_its_former_name(cls, values):
+    def _takes_the_code_matrix_by_its_former_name(cls, values: dict[str, Any]) -> dict[str, Any]:
         # A SavedModel says its manifest itself: those that are served already go on saying `generator`.
         if "generator" in values and "code_matrix" not in values:
             values = {**values, "code_matrix": values["generator"]}

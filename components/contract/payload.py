@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -133,7 +134,7 @@ def code_matrix_to_hex(code_matrix: np.ndarray) -> list[str]:
     return [np.packbits(row).tobytes().hex() for row in code_matrix]
 
 
-def code_matrix_from_hex(rows: list[str], code_bits: int) -> np.ndarray:
+def code_matrix_from_hex(rows: Sequence[str], code_bits: int) -> np.ndarray:
     """The reverse of code_matrix_to_hex; ValueError when a row is not of `code_bits` bits."""
     packed = [np.frombuffer(bytes.fromhex(row), np.uint8) for row in rows]
     if any(len(row) != (code_bits + 7) // 8 for row in packed):

@@ -8,10 +8,14 @@ tuple, as JSON has none, and a whole number for a float. One form of error for a
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import pydantic
-from pydantic import Field, error_wrappers, errors, fields, root_validator, typing, validator  # noqa: F401 (what a class of settings is written with)
+from pydantic import Field, error_wrappers, errors, fields, root_validator, typing, validator
+
+# What a class of settings is written with.
+__all__ = ["Field", "Settings", "SettingsError", "Unexpected", "parse_json", "root_validator", "shown", "validator"]
 
 _S = TypeVar("_S", bound="Settings")
 _SHOWN_CHARACTERS = 60
@@ -21,10 +25,14 @@ _BOUNDS = (("ge", "at least"), ("gt", "over"), ("le", "at most"), ("lt", "under"
 
 
 class Unexpected(ValueError):
-    """A value that a field cannot take; for validators: `raise Unexpected("a power of two", value)`."""
+    """A value that a field cannot take; for validators: `raise Unexpected("a power of two", value)`.
 
-    def __init__(self, expected: str, found: Any):
-        super().__init__(f"expected {expected}, found {shown(found)}")
+    Root validators, which look at several fields, say which `field` it is.
+    """
+
+    def __init__(self, expected: str, found: Any, field: str = ""):
+        self.expected, self.found, self.field = expected, found, field
+        super().__init__(_said(field, f"expected {expected}, found {shown(found)}"))
 
 
 class SettingsError(pydantic.ValidationError):
@@ -34,7 +42,7 @@ class SettingsError(pydantic.ValidationError):
       where: the file or flag that the values come from; "" where they come from Python.
     """
 
-    def __init__(self, raw_errors: list[Any], model: type["Settings"], where: str = ""):
+    def __init__(self, raw_errors: Sequence[Any], model: Any, where: str = ""):
         super().__init__(raw_errors, model)
         self.where = where
 
@@ -85,17 +93,20 @@ class Settings(pydantic.BaseModel):
 
     @classmethod
     def _explained(cls, error: Any) -> Any:
-        """pydantic's error of a missing or unknown field as ours."""
+        """pydantic's error of a missing or unknown field as ours, and a root validator's as that of its field."""
         if not isinstance(error, error_wrappers.ErrorWrapper):
             return error
-        name = error.loc_tuple()[0]
+        name = str(error.loc_tuple()[0])
+        path = [name]
         if isinstance(error.exc, errors.MissingError):
             unexpected = ValueError(f"expected {_expected(cls.__fields__[name])}, found nothing")
         elif isinstance(error.exc, errors.ExtraError):
             unexpected = Unexpected(f"one of the fields {', '.join(cls.__fields__)}", name)
+        elif isinstance(error.exc, Unexpected) and error.exc.field:
+            path, unexpected = error.exc.field.split("."), Unexpected(error.exc.expected, error.exc.found)
         else:
             return error
-        return error_wrappers.ErrorWrapper(unexpected, loc=(name,))
+        return error_wrappers.ErrorWrapper(unexpected, loc=tuple(path))
 
     def replace(self: _S, **changes: Any) -> _S:
         """The same settings with some fields changed; checked as on construction."""

@@ -4,13 +4,13 @@ import functools
 import os
 import tempfile
 from collections.abc import Sequence
-from typing import Any
 
 from faketagger.components.contract import manifest
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.evaluate import evaluate
 from faketagger.components.evaluator.measure import folder, models
 from faketagger.components.evaluator.verdict import gate
+from faketagger.components.evaluator.verdict.record import Evaluation
 
 
 def evaluate_folder(
@@ -24,7 +24,7 @@ def evaluate_folder(
     image_size: int | None = None,
     knows_black_box: bool = False,
     beam_args: Sequence[str] = (),
-) -> tuple[dict[str, Any], gate.Decision]:
+) -> tuple[Evaluation, gate.Decision]:
     """Makes Examples of a folder and evaluates a tagger on them.
 
     Args:

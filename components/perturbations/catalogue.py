@@ -1,6 +1,6 @@
 """Which perturbations there are: those a tagger is trained under, those it is judged on, and each by its name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -11,29 +11,9 @@ from faketagger.components.perturbations.light import Brightness, Contrast, Expo
 from faketagger.components.perturbations.texture import GaussianBlur, GaussianNoise, Grain
 from faketagger.components.perturbations.weather import Haze
 
-
-def training_perturbations() -> list[Perturbation]:
-    """The ones a tagger is trained under."""
-    return [
-        *[Jpeg((30.0, 95.0))] * 6,  # Nearly a third of the draws: nearly every picture that is shared becomes a JPEG.
-        Resize((0.45, 1.0)),
-        *[Crop((0.85, 1.0))] * 3,  # The hardest to learn: everything else leaves each pixel where it was.
-        GaussianNoise((0.0, 0.04)),
-        Grain((0.0, 0.06)),
-        GaussianBlur((0.3, 1.2)),
-        Brightness((-0.2, 0.2)),
-        Contrast((-0.3, 0.3)),
-        Hue((-0.08, 0.08)),
-        Saturation((-0.4, 0.4)),
-        Exposure((-0.7, 0.7)),
-        Vignetting((0.0, 0.6)),
-        Haze((0.0, 0.4)),
-    ]
-
-
-# What evaluation can fix at one strength: with the real codec, and without what no tagger is trained under.
-_FIXED: dict[str, type[Perturbation]] = {
-    "jpeg": RealJpeg,
+# What a tagger can be trained under, by the names in its config: differentiable, so with a formula for the JPEG codec.
+TRAINED_UNDER: dict[str, type[Perturbation]] = {
+    "jpeg": Jpeg,
     "resize": Resize,
     "crop": Crop,
     "noise": GaussianNoise,
@@ -47,6 +27,8 @@ _FIXED: dict[str, type[Perturbation]] = {
     "vignetting": Vignetting,
     "haze": Haze,
 }
+# What evaluation can fix at one strength: the same with the real codec, and nothing that no tagger is trained under.
+_FIXED: dict[str, type[Perturbation]] = {**TRAINED_UNDER, "jpeg": RealJpeg}
 
 
 def at(name: str) -> Perturbation:
@@ -100,12 +82,19 @@ def by_condition(perturbations: dict[str, Perturbation]) -> Callable[[tf.Tensor,
 
 
 def apply_random(
-    perturbations: list[Callable[[tf.Tensor], tf.Tensor]], images: tf.Tensor, times: int | tf.Tensor = 2
+    perturbations: Sequence[Callable[[tf.Tensor], tf.Tensor]],
+    images: tf.Tensor,
+    times: int | tf.Tensor = 2,
+    shares: Sequence[float] | None = None,
 ) -> tf.Tensor:
-    """Applies `times` of the perturbations, drawn anew at each call, one after the other to the whole batch."""
+    """Applies `times` of the perturbations, drawn anew at each call, one after the other to the whole batch.
+
+    `shares` says how often each is drawn, against the others; alike by default.
+    """
+    logits = tf.math.log(tf.constant([shares or [1.0] * len(perturbations)], tf.float32))
 
     def apply_one(step: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        chosen = tf.random.uniform([], 0, len(perturbations), tf.int32)
+        chosen = tf.random.categorical(logits, 1, tf.int32)[0, 0]
         made = tf.switch_case(chosen, [lambda perturb=perturb: perturb(batch) for perturb in perturbations])
         return step + 1, tf.ensure_shape(made, images.shape)
 

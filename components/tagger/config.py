@@ -1,84 +1,200 @@
-"""What the tagger step is asked to do; travels as JSON between the pipeline and the step."""
+"""What the tagger step is asked to do; travels as JSON between the pipeline and the step.
 
-import dataclasses
-import json
+Everything that training does otherwise for another number is a field here: TFX's cache and the checkpoints know a
+tagger by its config.
+"""
+
+from typing import Any, Literal, get_args
 
 from faketagger.components.contract import payload
+from faketagger.components.contract.settings import Field, Settings, Unexpected, root_validator, validator
 from faketagger.components.tagger.schedules import Ramp
 
-LEVELS = ("raw", "early", "late")
+Level = Literal["raw", "early", "late"]
+LEVELS: tuple[str, ...] = get_args(Level)
 
 
-@dataclasses.dataclass(frozen=True)
-class TaggerConfig:
-    """Attributes:
-    image_size: the side at which the networks look at a picture.
-    message_bits: k, the UID's length.
-    code_length: the BCH code's length before shortening: 15, 31, 63, 127, 255, or 0 for no coding.
-    level: where the message enters the U-Net: raw, early or late (FakeTagger §3.3).
-    encoder_width: channels of the U-Net's first level.
-    decoder_width: channels of the decoder's first convolution.
-    min_psnr: dB; the residual of each picture is scaled down to keep it at the network's size.
-    start_psnr: dB; the same at the start of training, from where it goes to min_psnr.
-    residual, perceptual, critic, message: the loss terms' weights.
-    psnr_ramp: steps from start_psnr to min_psnr, once the decoder reads.
-    steps: optimiser steps in all.
-    batch_size: pictures a step.
-    learning_rate: of Adam, decayed to a twentieth along a cosine.
-    reads_below: the message loss (nats a bit) under which the decoder is said to read; over chance (0.7), there is no
-      first stage.
-    stuck_after: steps after which a decoder that still reads at chance ends the training with an error.
-    vgg_weights: an ImageNet weights file of Keras' VGG16 without top, for the perceptual term; without it the term is 1
-      − SSIM.
-    black_box: names of simulators that are kept out of the training loop.
-    start_from: the SavedModel of a tagger to go on from, with networks of these sizes, or `shipped` for the
-      repository's; it reads already, so there is no first stage.
-    seed: for initial weights, codewords and shuffling.
+class Drawn(Settings):
+    """How a perturbation is drawn in training.
+
+    Attributes:
+      low, high: the range of strengths, in the unit of its class in perturbations/.
+      share: how often it is drawn, against the shares of the others.
     """
 
-    image_size: int = 64
-    message_bits: int = 30
-    code_length: int = 63
-    level: str = "early"
-    encoder_width: int = 16
-    decoder_width: int = 32
-    min_psnr: float = 34.0
-    start_psnr: float = 22.0
-    residual: Ramp = Ramp(1.0, 0, 1000)
-    perceptual: Ramp = Ramp(0.05, 0, 1000)
-    critic: Ramp = Ramp(0.01, 500, 1000)
-    message: float = 1.0
-    psnr_ramp: int = 1500
-    steps: int = 4000
-    batch_size: int = 16
-    learning_rate: float = 7e-4
-    reads_below: float = 0.15
-    stuck_after: int = 1500
+    low: float
+    high: float
+    share: float = Field(1.0, gt=0)
+
+
+class Augmentation(Settings):
+    """How far photographs are varied before they are tagged, each by a draw of its own.
+
+    Attributes:
+      flip: mirrored, half of the times.
+      crop: the least and the largest share of the side that is cut out, and resized to the whole.
+      brightness: at most so much is added or taken away.
+      contrast, saturation: the least and the largest factor.
+    """
+
+    flip: bool = True
+    crop: tuple[float, float] = Field((0.8, 1.0), gt=0, le=1)
+    brightness: float = Field(0.1, ge=0, lt=1)
+    contrast: tuple[float, float] = Field((0.8, 1.2), ge=0)
+    saturation: tuple[float, float] = Field((0.7, 1.3), ge=0)
+
+    @validator("crop", "contrast", "saturation")
+    def _is_a_range(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        if bounds[0] > bounds[1]:
+            raise Unexpected("the lower bound first", list(bounds))
+        return bounds
+
+
+class FirstStage(Settings):
+    """When a decoder is said to read, and what pictures are shown to it until then.
+
+    Attributes:
+      smoothing: of the running message loss that decides: what stays of it at a step.
+      first_contrast: of the pictures at the first step.
+      more_contrast: how much more at each step that is read well enough.
+      more_contrast_below: the running message loss (nats a bit) under which a step is.
+      stuck_below: the bit accuracy on plain pictures under which a training that has not come to read is given up.
+    """
+
+    smoothing: float = Field(0.98, ge=0, lt=1)
+    first_contrast: float = Field(0.1, gt=0, le=1)
+    more_contrast: float = Field(0.01, gt=0, le=1)
+    more_contrast_below: float = Field(0.5, ge=0)
+    stuck_below: float = Field(0.6, ge=0, le=1)
+
+
+class HardDrawing(Settings):
+    """How much more often than others the simulators and conditions are drawn that are read badly.
+
+    Attributes:
+      floor: added to every bit error rate, so that what is read well is not forgotten.
+      smoothing: of the running bit error rates: what stays of one when it is measured.
+    """
+
+    floor: float = Field(0.03, gt=0)
+    smoothing: float = Field(0.9, ge=0, lt=1)
+
+
+class Optimising(Settings):
+    """Of the optimisers, Adam both.
+
+    Attributes:
+      last_rate: the share of the learning rate to which it is decayed along a cosine.
+      clip_norm: of the gradient of each variable.
+      critic_rate: the critic's learning rate, as a share of the first.
+      critic_beta: the critic's β₁.
+    """
+
+    last_rate: float = Field(0.05, ge=0, le=1)
+    clip_norm: float = Field(1.0, gt=0)
+    critic_rate: float = Field(0.5, gt=0)
+    critic_beta: float = Field(0.5, ge=0, lt=1)
+
+
+_PERTURBATIONS = {
+    # Nearly a third of the draws: nearly every picture that is shared becomes a JPEG.
+    "jpeg": Drawn(low=30.0, high=95.0, share=6.0),
+    "resize": Drawn(low=0.45, high=1.0),
+    # The hardest to learn: everything else leaves each pixel where it was.
+    "crop": Drawn(low=0.85, high=1.0, share=3.0),
+    "noise": Drawn(low=0.0, high=0.04),
+    "grain": Drawn(low=0.0, high=0.06),
+    "blur": Drawn(low=0.3, high=1.2),
+    "brightness": Drawn(low=-0.2, high=0.2),
+    "contrast": Drawn(low=-0.3, high=0.3),
+    "hue": Drawn(low=-0.08, high=0.08),
+    "saturation": Drawn(low=-0.4, high=0.4),
+    "exposure": Drawn(low=-0.7, high=0.7),
+    "vignetting": Drawn(low=0.0, high=0.6),
+    "haze": Drawn(low=0.0, high=0.4),
+}
+
+
+class TaggerConfig(Settings):
+    """How a tagger is built and trained.
+
+    Attributes:
+      image_size: the side at which the networks look at a picture.
+      message_bits: k, the UID's length.
+      code_length: the BCH code's length before shortening: 15, 31, 63, 127, 255, or 0 for no coding.
+      level: where the message enters the U-Net: raw, early or late (FakeTagger §3.3).
+      encoder_width: channels of the U-Net's first level.
+      decoder_width: channels of the decoder's first convolution; a multiple of 8, for its group normalisation.
+      min_psnr: dB; the residual of each picture is scaled down to keep it at the network's size.
+      start_psnr: dB; the same at the start of training, from where it goes to min_psnr.
+      residual, perceptual, critic, message: the loss terms' weights.
+      psnr_ramp: steps from start_psnr to min_psnr, once the decoder reads.
+      steps: optimiser steps in all.
+      batch_size: pictures a step.
+      learning_rate: of Adam.
+      optimising: the rest of what the optimisers are told.
+      reads_below: the message loss (nats a bit) under which the decoder is said to read; over chance (0.7), there is no
+        first stage.
+      stuck_after: steps after which a decoder that still reads at chance ends the training with an error.
+      first_stage: what else there is to say of the time until the decoder reads.
+      vgg_weights: an ImageNet weights file of Keras' VGG16 without top, for the perceptual term; without it the term is
+        1 − SSIM.
+      augmentation: of the photographs.
+      perturbations: what tagged pictures are read through, by catalogue.TRAINED_UNDER's names.
+      perturbed: how many of them, one after the other.
+      perturbed_simulated: the share of batches of deepfakes that go through one of them besides.
+      black_box: names of simulators that are kept out of the training loop.
+      hard_drawing: which of the others are drawn how often.
+      start_from: the SavedModel of a tagger to go on from, with networks of these sizes, or `shipped` for the
+        repository's; it reads already, so there is no first stage.
+      seed: for initial weights, codewords and shuffling.
+    """
+
+    image_size: int = Field(64, ge=32, multiple_of=16)
+    message_bits: int = Field(30, ge=1)
+    code_length: Literal[0, 15, 31, 63, 127, 255] = 63
+    level: Level = "early"
+    encoder_width: int = Field(16, ge=1)
+    decoder_width: int = Field(32, ge=8, multiple_of=8)
+    min_psnr: float = Field(34.0, gt=0)
+    start_psnr: float = Field(22.0, gt=0)
+    residual: Ramp = Ramp(scale=1.0, delay=0, ramp=1000)
+    perceptual: Ramp = Ramp(scale=0.05, delay=0, ramp=1000)
+    critic: Ramp = Ramp(scale=0.01, delay=500, ramp=1000)
+    message: float = Field(1.0, ge=0)
+    psnr_ramp: int = Field(1500, ge=0)
+    steps: int = Field(4000, ge=1)
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float = Field(7e-4, gt=0)
+    optimising: Optimising = Optimising()
+    reads_below: float = Field(0.15, ge=0)
+    stuck_after: int = Field(1500, ge=0)
+    first_stage: FirstStage = FirstStage()
     vgg_weights: str | None = None
+    augmentation: Augmentation = Augmentation()
+    perturbations: dict[str, Drawn] = _PERTURBATIONS
+    perturbed: int = Field(2, ge=0)
+    perturbed_simulated: float = Field(0.5, ge=0, le=1)
     black_box: tuple[str, ...] = ()
+    hard_drawing: HardDrawing = HardDrawing()
     start_from: str | None = None
-    seed: int = 1
+    seed: int = Field(1, ge=0, lt=2**32)
 
-    def __post_init__(self):
-        object.__setattr__(self, "black_box", tuple(self.black_box))
-        for name in ("residual", "perceptual", "critic"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, Ramp(**value) if isinstance(value, dict) else value)
-        payload.check_code(self.message_bits, self.code_length)
-        if self.level not in LEVELS:
-            raise ValueError(f"level must be one of {', '.join(LEVELS)}, got '{self.level}'")
-        if self.image_size % 16 or self.image_size < 32:
-            raise ValueError(f"image_size must be a multiple of 16 and at least 32, got {self.image_size}")
-        if self.decoder_width % 8 or self.decoder_width < 8:
-            raise ValueError(
-                f"decoder_width must be a multiple of 8, for its group normalisation, got {self.decoder_width}"
-            )
-        if self.steps < 1 or self.batch_size < 1:
-            raise ValueError(f"steps and batch_size must be at least 1, got {self.steps} and {self.batch_size}")
+    @validator("perturbations")
+    def _can_be_drawn(cls, perturbations: dict[str, Drawn]) -> dict[str, Drawn]:
+        from faketagger.components.perturbations import catalogue  # Here: it imports TensorFlow, which takes seconds.
 
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        if not perturbations:
+            raise Unexpected("at least one perturbation", perturbations)
+        for name, drawn in perturbations.items():
+            if name not in catalogue.TRAINED_UNDER:
+                raise Unexpected(f"names of {', '.join(catalogue.TRAINED_UNDER)}", name)
+            least, most = catalogue.TRAINED_UNDER[name].LIMITS
+            if not least <= drawn.low <= drawn.high <= most:
+                raise Unexpected(f"{name}'s low and high, in this order, from {least:g} to {most:g}", drawn.dict())
+        return perturbations
 
-    @classmethod
-    def from_json(cls, text: str) -> "TaggerConfig":
-        return cls(**json.loads(text))
+    @root_validator(skip_on_failure=True)
+    def _has_a_code(cls, values: dict[str, Any]) -> dict[str, Any]:
+        payload.check_code(values["message_bits"], values["code_length"])
+        return values

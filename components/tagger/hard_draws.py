@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-_CHANCE = 0.5
-_FLOOR = 0.03  # Added to every bit error rate, so that what is read well is not forgotten.
-_SMOOTHING = 0.9
+from faketagger.components.tagger.config import HardDrawing
+
+_ERRORS_AT_CHANCE = 0.5
 
 
 class HardDraws(tf.Module):
@@ -18,17 +18,19 @@ class HardDraws(tf.Module):
 
     Args:
       conditions: how many conditions each simulator has.
+      settings: how strongly what is read badly is preferred.
     """
 
-    def __init__(self, conditions: Sequence[int]):
+    def __init__(self, conditions: Sequence[int], settings: HardDrawing):
         super().__init__()
+        self._settings = settings
         # Where a simulator has fewer conditions than another, nothing is ever drawn.
         self._exists = tf.sequence_mask(conditions, dtype=tf.float32)
-        self.bit_errors = tf.Variable(_CHANCE * self._exists, trainable=False)
+        self.bit_errors = tf.Variable(_ERRORS_AT_CHANCE * self._exists, trainable=False)
 
     def draw(self, pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """A simulator, int32 [], for a whole batch, and a condition for each of its `pictures`, int32 [B]."""
-        weights = (self.bit_errors + _FLOOR) * self._exists
+        weights = (self.bit_errors + self._settings.floor) * self._exists
         simulator = _one_of(tf.reduce_max(weights, 1), 1)[0]
         return simulator, _one_of(weights[simulator], pictures)
 
@@ -38,7 +40,8 @@ class HardDraws(tf.Module):
         drawn = tf.math.unsorted_segment_sum(tf.ones_like(bit_errors), condition, count) > 0
         found = tf.math.unsorted_segment_mean(bit_errors, condition, count)
         old = self.bit_errors[simulator]
-        new = tf.where(drawn, _SMOOTHING * old + (1.0 - _SMOOTHING) * found, old)
+        kept = self._settings.smoothing
+        new = tf.where(drawn, kept * old + (1.0 - kept) * found, old)
         self.bit_errors.scatter_update(tf.IndexedSlices(new, simulator))
 
 

@@ -1,14 +1,14 @@
 """Weights of the loss terms as schedule objects: scale, delay, ramp (StegaStamp's training uses the same three)."""
 
-import dataclasses
 from typing import TYPE_CHECKING
+
+from faketagger.components.contract.settings import Field, Settings
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-@dataclasses.dataclass(frozen=True)
-class Ramp:
+class Ramp(Settings):
     """0 until `delay` steps after the decoder reads, then linearly up to `scale` within `ramp` steps.
 
     Attributes:
@@ -17,13 +17,9 @@ class Ramp:
       ramp: steps from 0 to `scale`; 0 for a jump.
     """
 
-    scale: float
-    delay: int = 0
-    ramp: int = 0
-
-    def __post_init__(self):
-        if self.scale < 0 or self.delay < 0 or self.ramp < 0:
-            raise ValueError(f"scale, delay and ramp must not be negative, got {self}")
+    scale: float = Field(..., ge=0)
+    delay: int = Field(0, ge=0)
+    ramp: int = Field(0, ge=0)
 
     def __call__(self, step: "tf.Tensor") -> "tf.Tensor":
         """The weight, a float32 scalar, `step` steps after the decoder first read; 0 for negative steps."""

@@ -11,13 +11,8 @@ from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.hard_draws import HardDraws
 
 _EPOCH_STEPS = 100  # A checkpoint, a line of progress and a point in TensorBoard each.
-_SMOOTHING = 0.98  # Of the running message loss that decides whether the decoder reads.
-_CHANCE = 0.693
+_LOSS_AT_CHANCE = 0.693  # Nats a bit.
 _NOT_YET = -1
-_FIRST_CONTRAST = 0.1  # Of the pictures at the first step, and how much more at each step that is read well enough.
-_MORE_CONTRAST = 0.01
-_HALF_READS = 0.5  # Running message loss under which pictures may have more contrast.
-_BARELY_READS = 0.6  # Bit accuracy under which a training that has not come to read is given up.
 
 
 class TrainingStuck(RuntimeError):
@@ -62,16 +57,21 @@ class TaggerTraining(keras.Model):
         self._config = config
         self._code_bits = code_bits
         self._simulators = simulators
-        self._draws = HardDraws([len(each.manifest.conditions) for each in simulators]) if simulators else None
-        self._perturbations = catalogue.training_perturbations()
+        conditions = [len(each.manifest.conditions) for each in simulators]
+        self._draws = HardDraws(conditions, config.hard_drawing) if simulators else None
+        drawn = sorted(config.perturbations.items())  # In JSON they have no other order.
+        self._perturbations = [catalogue.TRAINED_UNDER[name]((each.low, each.high)) for name, each in drawn]
+        self._shares = [each.share for _, each in drawn]
         self._perceptual = losses.perceptual_loss(config.vgg_weights)
         self.encoder = networks.build_encoder(config.image_size, code_bits, config.level, config.encoder_width)
         self.decoder = networks.build_decoder(config.image_size, code_bits, config.decoder_width)
         self.critic = networks.build_critic(config.image_size, config.encoder_width)
-        self.critic_optimizer = keras.optimizers.Adam(config.learning_rate / 2.0, beta_1=0.5)
-        has_first_stage = config.reads_below < _CHANCE and not config.start_from
-        self._message_loss = tf.Variable(_CHANCE, trainable=False)
-        self.contrast = tf.Variable(_FIRST_CONTRAST if has_first_stage else 1.0, trainable=False)
+        self.critic_optimizer = keras.optimizers.Adam(
+            config.optimising.critic_rate * config.learning_rate, beta_1=config.optimising.critic_beta
+        )
+        has_first_stage = config.reads_below < _LOSS_AT_CHANCE and not config.start_from
+        self._message_loss = tf.Variable(_LOSS_AT_CHANCE, trainable=False)
+        self.contrast = tf.Variable(config.first_stage.first_contrast if has_first_stage else 1.0, trainable=False)
         self.reads_since = tf.Variable(_NOT_YET if has_first_stage else 0, trainable=False, dtype=tf.int64)
         names = ("loss", "plain", "perturbed", "simulated", "psnr")
         self._means = {name: keras.metrics.Mean(name) for name in names}
@@ -87,8 +87,9 @@ class TaggerTraining(keras.Model):
 
     def compile_for(self, steps: int) -> None:
         """Sets the optimisers up for training of `steps` steps."""
-        schedule = keras.optimizers.schedules.CosineDecay(self._config.learning_rate, steps, alpha=0.05)
-        self.compile(keras.optimizers.Adam(schedule, clipnorm=1.0))
+        told = self._config.optimising
+        schedule = keras.optimizers.schedules.CosineDecay(self._config.learning_rate, steps, alpha=told.last_rate)
+        self.compile(keras.optimizers.Adam(schedule, clipnorm=told.clip_norm))
         self.optimizer.build(self.encoder.trainable_variables + self.decoder.trainable_variables)
         self.critic_optimizer.build(self.critic.trainable_variables)
 
@@ -129,18 +130,22 @@ class TaggerTraining(keras.Model):
     def _read_all(self, tagged: tf.Tensor, codeword: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The message loss, mean over plain, perturbed and simulated pictures, and the bit accuracy of each."""
         saved = round_to_8_bits(tagged)
-        seen = [saved, catalogue.apply_random(self._perturbations, saved)]
+        seen = [saved, self._perturb(saved, self._config.perturbed)]
         if self._simulators:
             simulator, condition = self._draws.draw(tf.shape(saved)[0])
             made = round_to_8_bits(tf.clip_by_value(self._simulate(saved, simulator, condition), 0.0, 1.0))
-            # Deepfakes are passed on like any picture: half of the batches of them are perturbed.
-            seen.append(catalogue.apply_random(self._perturbations, made, tf.random.uniform([], 0, 2, tf.int32)))
+            # Deepfakes are passed on like any picture.
+            passed_on = tf.random.uniform([]) < self._config.perturbed_simulated
+            seen.append(self._perturb(made, tf.cast(passed_on, tf.int32)))
         logits = tf.split(self.decoder(tf.concat(seen, 0), training=True), len(seen))
         accuracies = [_accuracy(codeword, each) for each in logits]
         if self._simulators:
             self._draws.note(simulator, condition, 1.0 - _accuracy(codeword, logits[-1], axis=1))
         message = tf.add_n([losses.message_loss(codeword, each) for each in logits]) / len(logits)
         return message, tf.stack(accuracies if self._simulators else accuracies + [0.5])
+
+    def _perturb(self, images: tf.Tensor, times: int | tf.Tensor) -> tf.Tensor:
+        return catalogue.apply_random(self._perturbations, images, times, self._shares)
 
     def _simulate(self, images: tf.Tensor, simulator: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         branches = [lambda each=each: each(images, condition) for each in self._simulators]
@@ -164,12 +169,13 @@ class TaggerTraining(keras.Model):
         self.critic_optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
 
     def _note_reading(self, message: tf.Tensor) -> None:
-        self._message_loss.assign(_SMOOTHING * self._message_loss + (1.0 - _SMOOTHING) * message)
+        told = self._config.first_stage
+        self._message_loss.assign(told.smoothing * self._message_loss + (1.0 - told.smoothing) * message)
         reads = tf.logical_and(self.contrast >= 1.0, self._message_loss < self._config.reads_below)
         begins = tf.logical_and(self.reads_since < 0, reads)
         self.reads_since.assign(tf.where(begins, self.optimizer.iterations, self.reads_since))
-        more = tf.minimum(1.0, self.contrast + _MORE_CONTRAST)
-        self.contrast.assign(tf.where(self._message_loss < _HALF_READS, more, self.contrast))
+        more = tf.minimum(1.0, self.contrast + told.more_contrast)
+        self.contrast.assign(tf.where(self._message_loss < told.more_contrast_below, more, self.contrast))
 
 
 def _accuracy(codeword: tf.Tensor, logits: tf.Tensor, axis: int | None = None) -> tf.Tensor:
@@ -179,13 +185,14 @@ def _accuracy(codeword: tf.Tensor, logits: tf.Tensor, axis: int | None = None) -
 class _StopWhenStuck(keras.callbacks.Callback):
     """Ends a training whose decoder does not come to read, in words."""
 
-    def __init__(self, steps: int):
+    def __init__(self, steps: int, accuracy: float):
         super().__init__()
         self._steps = steps
+        self._accuracy = accuracy
 
     def on_epoch_end(self, epoch, logs=None):
         late = int(self.model.optimizer.iterations) >= self._steps
-        if late and not self.model.reads and logs["plain"] < _BARELY_READS:
+        if late and not self.model.reads and logs["plain"] < self._accuracy:
             raise TrainingStuck(
                 f"after {int(self.model.optimizer.iterations)} steps the decoder reads plain pictures with bit "
                 f"accuracy {logs['plain']:.3f} only (0.5 is chance): try a lower learning rate or start_psnr, fewer "
@@ -195,14 +202,18 @@ class _StopWhenStuck(keras.callbacks.Callback):
 
 def _photographs(examples_uri: str, config: TaggerConfig) -> tf.data.Dataset:
     """Endless shuffled batches of the train split, float32 [B, S, S, 3], mirrored and cropped at random."""
-    size = config.image_size
+    size, told = config.image_size, config.augmentation
+    least, most = (int(share * size) for share in told.crop)
 
     def vary(example: dict[str, tf.Tensor]) -> tf.Tensor:
-        image = tf.image.random_flip_left_right(example[features.IMAGE])
-        side = tf.random.uniform([], int(0.8 * size), size + 1, tf.int32)
+        image = example[features.IMAGE]
+        if told.flip:
+            image = tf.image.random_flip_left_right(image)
+        side = tf.random.uniform([], max(1, least), max(1, most) + 1, tf.int32)
         cropped = tf.image.random_crop(image, [side, side, 3])
-        varied = tf.image.random_brightness(tf.image.resize(cropped, [size, size], antialias=True), 0.1)
-        varied = tf.image.random_contrast(tf.image.random_saturation(varied, 0.7, 1.3), 0.8, 1.2)
+        varied = tf.image.random_brightness(tf.image.resize(cropped, [size, size], antialias=True), told.brightness)
+        varied = tf.image.adjust_saturation(varied, tf.random.uniform([], *told.saturation))
+        varied = tf.image.adjust_contrast(varied, tf.random.uniform([], *told.contrast))
         # Rounded as a photograph is: the tagger must not learn from values that no file holds.
         return tf.round(tf.clip_by_value(varied, 0.0, 1.0) * 255.0) / 255.0
 
@@ -279,7 +290,7 @@ def train(
     tf.io.gfile.makedirs(checkpoints)
     callbacks = [
         keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False),
-        _StopWhenStuck(config.stuck_after),
+        _StopWhenStuck(config.stuck_after, config.first_stage.stuck_below),
     ]
     if logs:
         callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
@@ -288,6 +299,6 @@ def train(
     )
     last = {name: values[-1] for name, values in history.history.items()}
     # One that reads a little goes on to the evaluator: whether it reads well enough is the gate's business.
-    if not model.reads and last.get("plain", 0.0) < _BARELY_READS:
+    if not model.reads and last.get("plain", 0.0) < config.first_stage.stuck_below:
         raise TrainingStuck(f"{config.steps} steps were too few for the decoder to read: ask for more")
     return model, last

@@ -50,6 +50,8 @@ class Outer(Settings):
     def _agree(cls, values):
         if values["steps"] == 13:
             raise ValueError("13 steps bring bad luck")
+        if values["steps"] == 14:
+            raise Unexpected("more than the steps", values["inner"].share, "inner.share")
         return values
 
 
@@ -120,6 +122,7 @@ def test_lists_become_tuples_and_whole_numbers_floats():
         ({"name": "A"}, "name: expected lower-case letters, found 'A'"),
         ({"name": "X" * 100}, f"name: expected lower-case letters, found '{'X' * 58}…"),
         ({"steps": 13}, "13 steps bring bad luck"),
+        ({"steps": 14}, "inner.share: expected more than the steps, found 0.5"),
     ],
 )
 def test_what_a_field_cannot_take_is_refused_with_its_path(changes, said):

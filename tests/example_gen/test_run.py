@@ -320,11 +320,11 @@ def test_the_component_refuses_what_cannot_work(tmp_path):
         ({"images": str(tmp_path / "missing")}, "no such folder"),
         ({"images": str(tmp_path / "empty")}, "no photographs in it"),
         ({"dataset": "procedural_faces/63"}, "expected procedural_faces/64"),
-        ({"image_size": 8}, "image_size must be a whole number from 16 to 1024"),
-        ({"eval_percent": 0}, "eval_percent must be a whole number from 1 to 99"),
-        ({"eval_percent": True}, "eval_percent must be a whole number"),
-        ({"max_rejected": 1.5}, "max_rejected must be a share from 0 to 1"),
-        ({"limit": 1}, "limit must be a whole number of at least 2"),
+        ({"image_size": 8}, "image_size: expected a whole number from 16 to 1024, found 8"),
+        ({"eval_percent": 0}, "eval_percent: expected a whole number from 1 to 99, found 0"),
+        ({"eval_percent": True}, "eval_percent: expected a whole number from 1 to 99, found True"),
+        ({"max_rejected": 1.5}, "max_rejected: expected a number from 0 to 1, found 1.5"),
+        ({"limit": 1}, "limit: expected a whole number at least 2 or null, found 1"),
     ]:
         with pytest.raises(ValueError, match=message):
             FaceExampleGen(**options)

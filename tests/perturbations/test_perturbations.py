@@ -9,8 +9,12 @@ import scipy.ndimage
 import tensorflow as tf
 
 from faketagger.components.perturbations import catalogue, geometry, jpeg, light, texture, unseen, weather
+from faketagger.components.tagger.config import TaggerConfig
 
-TRAINING = {type(each).__name__: each for each in catalogue.training_perturbations()}
+TRAINING = {
+    catalogue.TRAINED_UNDER[name].__name__: catalogue.TRAINED_UNDER[name]((drawn.low, drawn.high))
+    for name, drawn in TaggerConfig().perturbations.items()
+}
 EVALUATION = {**catalogue.evaluation_perturbations(), "rain_0.3": unseen.perturbations()["rain_0.3"]}
 NAMED = {**TRAINING, **EVALUATION}
 
@@ -56,7 +60,7 @@ def in_tf_data():
 def test_every_class_is_trained_with_or_judged_by():
     kinds = {type(each) for each in NAMED.values()}
     assert kinds == {*STRENGTHS, *JPEGS}
-    assert len(TRAINING) == len(set(catalogue.training_perturbations()))
+    assert len(TRAINING) == len(catalogue.TRAINED_UNDER)
 
 
 @pytest.mark.parametrize("mode", ["eager", "tf.data"])
@@ -354,8 +358,16 @@ def test_random_choice_applies_as_many_as_asked_and_any_of_them():
     assert seen == {2.0, 11.0, 20.0}
 
 
+def test_random_choice_goes_by_shares():
+    tf.random.set_seed(1)
+    add, zero = [lambda images: images + 1.0, lambda images: images + 10.0], tf.zeros([1, 2, 2, 3])
+    drawn = [float(tf.reduce_max(catalogue.apply_random(add, zero, times=1, shares=[3.0, 1.0]))) for _ in range(200)]
+    assert drawn.count(1.0) / len(drawn) == pytest.approx(0.75, abs=0.1)
+    assert drawn.count(1.0) + drawn.count(10.0) == len(drawn)
+
+
 def test_random_choice_draws_anew_inside_a_graph_and_lets_gradients_through():
-    perturbations = catalogue.training_perturbations()
+    perturbations = list(TRAINING.values())
 
     @tf.function
     def step(pictures):

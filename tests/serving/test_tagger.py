@@ -1,6 +1,5 @@
 """Server, client and command line together, over real gRPC, with a tiny tagger that writes its bits as pixels."""
 
-import dataclasses
 import importlib
 import io
 import json
@@ -90,7 +89,7 @@ class StubTagger(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "request")])
     def describe(self, request):
-        return {"manifest": tf.fill(tf.shape(request), json.dumps(dataclasses.asdict(MANIFEST)))}
+        return {"manifest": tf.fill(tf.shape(request), MANIFEST.to_json())}
 
 
 @pytest.fixture(scope="module")

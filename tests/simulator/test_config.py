@@ -15,27 +15,32 @@ from faketagger.components.simulator.generators.registry import GENERATORS
 @pytest.mark.parametrize("field", ["steps", "batch_size", "judge_steps"])
 @pytest.mark.parametrize("value", [0, -5])
 def test_counts_under_one_are_refused(field, value):
-    with pytest.raises(ValueError, match=f"^{field} must be at least 1, got {value}$"):
+    with pytest.raises(ValueError, match=f"^{field}: expected a whole number at least 1, found {value}$"):
         SimulatorConfig(**{field: value})
     assert getattr(SimulatorConfig(**{field: 1}), field) == 1
 
 
-@pytest.mark.parametrize("rate, told", [(0.0, "0"), (-1, "-1"), (float("nan"), "nan"), (float("inf"), "inf")])
+@pytest.mark.parametrize("rate, told", [(0.0, "0.0"), (-1, "-1"), (float("nan"), "nan"), (float("inf"), "inf")])
 def test_a_learning_rate_that_is_not_over_zero_and_finite_is_refused(rate, told):
-    with pytest.raises(ValueError, match=f"^learning_rate must be over 0 and finite, got {told}$"):
+    with pytest.raises(ValueError, match=f"^learning_rate: expected a number over 0, found {told}$"):
         SimulatorConfig(learning_rate=rate)
 
 
 @pytest.mark.parametrize(
     "train, image_size, depth, told",
     [
-        (("stgan",), 64, 1, "depth must be 2 to 5 encoder layers for stgan, got 1"),
-        (("stgan",), 64, 9, "depth must be 2 to 5 encoder layers for stgan, got 9"),
-        (("faceswap", "stargan"), 64, 0, "depth must be 1 to 9 residual blocks for stargan, got 0"),
-        (("stargan",), 64, 10, "depth must be 1 to 9 residual blocks for stargan, got 10"),
-        (("stargan", "stgan"), 64, 6, "depth must be 2 to 5 encoder layers for stgan, got 6"),
-        (("stgan",), 48, 5, "image_size must be a multiple of 32 for stgan of depth 5; got 48"),
-        (("faceswap",), 64, 4, "depth is for stargan and stgan alone, and none is trained; got 4"),
+        (("stgan",), 64, 1, "depth: expected 2 to 5 encoder layers for stgan, found 1"),
+        (("stgan",), 64, 9, "depth: expected 2 to 5 encoder layers for stgan, found 9"),
+        (("faceswap", "stargan"), 64, 0, "depth: expected 1 to 9 residual blocks for stargan, found 0"),
+        (("stargan",), 64, 10, "depth: expected 1 to 9 residual blocks for stargan, found 10"),
+        (("stargan", "stgan"), 64, 6, "depth: expected 2 to 5 encoder layers for stgan, found 6"),
+        (("stgan",), 48, 5, "image_size: expected a multiple of 32, for stgan of depth 5, found 48"),
+        (
+            ("faceswap",),
+            64,
+            4,
+            "depth: expected null, as only stargan and stgan have one, found 4",
+        ),
     ],
 )
 def test_a_depth_that_no_trained_simulator_can_have_is_refused(train, image_size, depth, told):
@@ -54,7 +59,7 @@ def test_a_simulator_of_a_depth_that_is_allowed_edits_pictures_of_the_size(name,
 
 
 def test_stylegan_is_refused_where_the_side_is_no_power_of_two():
-    with pytest.raises(ValueError, match="^image_size must be a power of two for stylegan, .*; got 48$"):
+    with pytest.raises(ValueError, match="^image_size: expected a power of two, .*, found 48$"):
         SimulatorConfig(train=("stylegan",), image_size=48)
     assert SimulatorConfig(train=("stylegan",), image_size=64).image_size == 64
     assert SimulatorConfig(train=("faceswap",), image_size=48).image_size == 48
@@ -62,7 +67,7 @@ def test_stylegan_is_refused_where_the_side_is_no_power_of_two():
 
 
 def test_a_shipped_simulator_that_is_not_there_is_refused_with_those_that_are():
-    with pytest.raises(ValueError, match="^shipped must be of faceswap, faceswap_2, .*; got deepfakes$"):
+    with pytest.raises(ValueError, match="^shipped: expected names of faceswap, faceswap_2, .*, found .'deepfakes'.$"):
         SimulatorConfig(train=(), shipped=("stgan", "deepfakes"))
     there = tuple(sorted(os.listdir(pretrained.SIMULATORS)))
     assert SimulatorConfig(train=(), shipped=there).shipped == there

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from faketagger.components.tagger.config import HardDrawing
 from faketagger.components.tagger.hard_draws import HardDraws
 
 
@@ -16,14 +17,14 @@ def _shares(draws: HardDraws, times: int = 400):
 
 def test_before_anything_is_read_simulators_and_conditions_are_drawn_alike():
     tf.random.set_seed(1)
-    first, of_first = _shares(HardDraws([2, 3]))
+    first, of_first = _shares(HardDraws([2, 3], HardDrawing()))
     assert first == pytest.approx(0.5, abs=0.08)
     assert of_first == pytest.approx([0.5, 0.5, 0.0], abs=0.05)
 
 
 def test_what_is_read_badly_comes_in_proportion_to_its_bit_errors():
     tf.random.set_seed(1)
-    draws = HardDraws([2, 3])
+    draws = HardDraws([2, 3], HardDrawing())
     draws.bit_errors.assign([[0.27, 0.07, 0.0], [0.03, 0.12, 0.0]])
     first, of_first = _shares(draws)
     # 0.30 against 0.15 with the floor; inside the first simulator 0.30 against 0.10.
@@ -31,14 +32,24 @@ def test_what_is_read_badly_comes_in_proportion_to_its_bit_errors():
     assert of_first == pytest.approx([0.75, 0.25, 0.0], abs=0.05)
 
 
+def test_floor_and_smoothing_are_as_they_are_told():
+    tf.random.set_seed(1)
+    draws = HardDraws([2, 2], HardDrawing(floor=0.5, smoothing=0.0))
+    draws.note(tf.constant(1), tf.constant([1, 1]), tf.constant([0.1, 0.3]))
+    assert draws.bit_errors.numpy() == pytest.approx(np.array([[0.5, 0.5], [0.5, 0.2]]))
+    draws.bit_errors.assign([[0.0, 0.0], [0.5, 0.5]])
+    first, of_first = _shares(draws)
+    assert first == pytest.approx(1 / 3, abs=0.08) and of_first[:2] == pytest.approx([0.5, 0.5], abs=0.08)
+
+
 def test_running_bit_errors_move_a_tenth_of_the_way_where_something_was_drawn():
-    draws = HardDraws([2, 2])
+    draws = HardDraws([2, 2], HardDrawing())
     draws.note(tf.constant(1), tf.constant([1, 1]), tf.constant([0.1, 0.3]))
     assert draws.bit_errors.numpy() == pytest.approx(np.array([[0.5, 0.5], [0.5, 0.47]]))
 
 
 def test_draws_and_notes_work_inside_a_graph():
-    draws = HardDraws([1, 4])
+    draws = HardDraws([1, 4], HardDrawing())
 
     @tf.function
     def step():

@@ -126,7 +126,7 @@ def test_schedules_wait_rise_and_stay(ramp, by_step):
 
 @pytest.mark.parametrize("wrong", [{"scale": -1.0}, {"scale": 1.0, "delay": -1}, {"scale": 1.0, "ramp": -1}])
 def test_negative_schedules_are_refused(wrong):
-    with pytest.raises(ValueError, match="must not be negative"):
+    with pytest.raises(ValueError, match="expected a (whole )?number at least 0, found -1"):
         Ramp(**wrong)
 
 
@@ -200,13 +200,30 @@ def test_the_config_makes_the_round_trip_through_json():
 @pytest.mark.parametrize(
     "wrong, said",
     [
-        ({"level": "middle"}, "raw, early, late, got 'middle'"),
-        ({"image_size": 24}, "multiple of 16 and at least 32, got 24"),
-        ({"image_size": 100}, "got 100"),
-        ({"steps": 0}, "at least 1, got 0 and 16"),
-        ({"batch_size": 0}, "got 4000 and 0"),
+        ({"level": "middle"}, "level: expected one of raw, early, late, found 'middle'"),
+        ({"image_size": 24}, "image_size: expected a whole number at least 32, a multiple of 16, found 24"),
+        ({"image_size": 100}, "a multiple of 16, found 100"),
+        ({"steps": 0}, "steps: expected a whole number at least 1, found 0"),
+        ({"batch_size": 0}, "batch_size: expected a whole number at least 1, found 0"),
         ({"message_bits": 12, "code_length": 15}, "at most 11 message bits"),
-        ({"code_length": 64}, "must be 0 or one of"),
+        ({"code_length": 64}, "code_length: expected one of 0, 15, 31, 63, 127, 255, found 64"),
+        ({"decoder_width": 12}, "decoder_width: expected a whole number at least 8, a multiple of 8, found 12"),
+        ({"perturbations": {}}, "perturbations: expected at least one perturbation, found {}"),
+        ({"perturbations": {"rain": {"low": 0, "high": 1}}}, "perturbations: expected names of jpeg, .*, found 'rain'"),
+        ({"perturbations": {"jpeg": {"low": 0, "high": 9}}}, "jpeg's low and high, in this order, from 1 to 100"),
+        ({"perturbations": {"haze": {"low": 0.5, "high": 0.4}}}, "haze's low and high, in this order, from 0 to 1"),
+        (
+            {"perturbations": {"haze": {"low": 0, "high": 1, "share": 0}}},
+            r"perturbations.haze.share: .*over 0, found 0",
+        ),
+        (
+            {"augmentation": {"crop": (1.0, 0.8)}},
+            r"augmentation.crop: expected the lower bound first, found \[1.0, 0.8\]",
+        ),
+        (
+            {"augmentation": {"crop": (0.0, 0.8)}},
+            r"augmentation.crop\[0\]: expected a number over 0, at most 1, found 0.0",
+        ),
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong, said):

@@ -12,10 +12,9 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features, images, manifest
-from faketagger.components.perturbations import catalogue, texture
 from faketagger.components.simulator import library
 from faketagger.components.tagger import export, training
-from faketagger.components.tagger.config import TaggerConfig
+from faketagger.components.tagger.config import Augmentation, Drawn, FirstStage, TaggerConfig
 from faketagger.components.tagger.schedules import Ramp
 from faketagger.tests import helpers
 
@@ -39,7 +38,9 @@ CONFIG = TaggerConfig(
     steps=240,
     batch_size=16,
     stuck_after=240,
+    perturbations={"noise": Drawn(0.0, 0.02)},  # All of them would take most of the time to trace.
 )
+RECORD = manifest.TaggerRecord(steps=1, level="early")
 EPOCH = 10
 KILLED_AT = 13
 
@@ -86,7 +87,7 @@ def eagerly(monkeypatch):
 
 
 def _changed(**changes):
-    return TaggerConfig(**{**CONFIG.__dict__, **changes})
+    return CONFIG.replace(**changes)
 
 
 def test_a_killed_training_goes_on_where_it_stopped_and_learns_to_read(examples, tmp_path, monkeypatch):
@@ -100,8 +101,6 @@ def test_a_killed_training_goes_on_where_it_stopped_and_learns_to_read(examples,
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
 
     monkeypatch.setattr(training, "_EPOCH_STEPS", EPOCH)
-    # All of them would take most of the time to trace.
-    monkeypatch.setattr(catalogue, "training_perturbations", lambda: [texture.GaussianNoise((0.0, 0.02))])
     started_at, fit = [], keras.Model.fit
 
     def noting_fit(self, *args, callbacks, **kwargs):
@@ -125,7 +124,7 @@ def test_a_killed_training_goes_on_where_it_stopped_and_learns_to_read(examples,
 
 def test_a_training_goes_on_from_an_exported_tagger_without_a_first_stage(examples, tmp_path, eagerly):
     begun, _ = training.train(examples, [], _changed(steps=1, reads_below=9.0), str(tmp_path / "first"))
-    export.save(begun.encoder, begun.decoder, CONFIG, {}, str(tmp_path / "tagger"))
+    export.save(begun.encoder, begun.decoder, CONFIG, RECORD, str(tmp_path / "tagger"))
     config = _changed(steps=1, start_from=str(tmp_path / "tagger"), learning_rate=1e-12, seed=2)
     went_on, _ = training.train(examples, [], config, str(tmp_path / "second"))
     assert went_on.reads and float(went_on.contrast) == 1.0
@@ -140,7 +139,7 @@ def test_what_no_training_can_go_on_from_is_refused(examples, tmp_path, eagerly,
     if wrong == "other sizes":
         other = _changed(decoder_width=8)
         model = training.TaggerTraining(other, 8, [])
-        export.save(model.encoder, model.decoder, other, {}, directory)
+        export.save(model.encoder, model.decoder, other, RECORD, directory)
     said = "not an exported tagger" if wrong == "missing" else "its networks are of other sizes"
     with pytest.raises(ValueError, match=f"start_from: {directory}: {said}"):
         training.train(examples, [], _changed(steps=1, start_from=directory), str(tmp_path / "kept"))
@@ -180,7 +179,7 @@ class _Halving:
 
 
 def _simulator(name, family="identity_swap", model=None):
-    described = manifest.SimulatorManifest(name, family, ["a", "b"], SIZE, "none", "ours")
+    described = manifest.SimulatorManifest(name, family, ("a", "b"), SIZE, "none", "ours")
     return library.Simulator(described, model)
 
 
@@ -205,9 +204,10 @@ def test_simulators_join_once_the_decoder_reads_and_not_before(eagerly):
     assert set(np.concatenate(halving.asked)) == {0, 1}  # A condition for each picture.
 
 
-def test_some_deepfakes_are_perturbed_before_they_are_read_and_some_are_not(eagerly, monkeypatch):
+@pytest.mark.parametrize("share, least, most", [(0.5, 3, 9), (0.0, 0, 0), (1.0, 12, 12)])
+def test_a_share_of_deepfakes_is_perturbed_before_they_are_read(eagerly, monkeypatch, share, least, most):
     tf.random.set_seed(1)
-    model, seen = _model([_simulator("swap", model=_Halving())]), []
+    model, seen = _model([_simulator("swap", model=_Halving())], perturbed_simulated=share), []
     model._perturbations = [tf.zeros_like]
     model.reads_since.assign(0)
     decode = model.decoder.call
@@ -218,7 +218,7 @@ def test_some_deepfakes_are_perturbed_before_they_are_read_and_some_are_not(eage
         model.train_step(tf.constant(PICTURES))
     made = [batch[2 * len(PICTURES) :] for batch in seen]  # After the plain and the perturbed pictures.
     perturbed = sum(not batch.any() for batch in made)
-    assert 3 <= perturbed <= 9 and {len(batch) for batch in made} == {len(PICTURES)}
+    assert least <= perturbed <= most and {len(batch) for batch in made} == {len(PICTURES)}
 
 
 def test_a_step_trains_encoder_and_decoder_and_the_critic_once_its_weight_is_up(eagerly):
@@ -273,6 +273,37 @@ def test_pictures_gain_contrast_only_while_they_are_read(eagerly, monkeypatch):
         model.train_step(tf.constant(PICTURES))
     contrasts = [float(np.std(batch) / np.std(PICTURES)) for batch in seen]
     assert contrasts == pytest.approx([0.1, 0.1, 0.11], abs=1e-3)
+
+
+def test_the_first_stage_is_as_the_config_says(eagerly):
+    model = _model(
+        [], first_stage=FirstStage(first_contrast=0.3, more_contrast=0.2, smoothing=0.0, more_contrast_below=9)
+    )
+    assert float(model.contrast) == pytest.approx(0.3)
+    model.train_step(tf.constant(PICTURES))
+    assert float(model.contrast) == pytest.approx(0.5)
+    assert float(model._message_loss) != pytest.approx(0.693, abs=1e-4)
+
+
+def test_perturbations_are_drawn_from_the_configs_ranges_and_shares(eagerly):
+    model = _model([], perturbations={"noise": Drawn(0.0, 0.02), "jpeg": Drawn(40, 60, share=3)})
+    drawn = {type(each).__name__: (each.strength, share) for each, share in zip(model._perturbations, model._shares)}
+    assert drawn == {"Jpeg": ((40.0, 60.0), 3.0), "GaussianNoise": ((0.0, 0.02), 1.0)}
+
+
+def test_photographs_are_varied_as_the_config_says(examples):
+    def first(**augmentation):
+        config = _changed(augmentation=Augmentation(**augmentation), batch_size=1)
+        return next(training._photographs(examples, config).as_numpy_iterator())
+
+    same = dict(flip=False, crop=(1.0, 1.0), brightness=0.0, contrast=(1.0, 1.0), saturation=(1.0, 1.0))
+    photographs = [
+        example[features.IMAGE].numpy() for example in features.read_dataset(examples, features.TRAIN_SPLIT, SIZE)
+    ]
+    least = min(np.abs(first(**same)[0] - each).max() for each in photographs)
+    assert least <= 0.5 / 255
+    assert np.ptp(first(**{**same, "saturation": (0.0, 0.0)})[0], axis=-1).max() < 1e-6
+    assert first(**{**same, "contrast": (0.0, 0.0)})[0].std(axis=(0, 1)).max() < 1e-4
 
 
 def test_white_box_leaves_out_black_boxes_and_perturbation():

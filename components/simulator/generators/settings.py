@@ -1,10 +1,9 @@
 """What the training of one generator is told."""
 
-import dataclasses
+from faketagger.components.contract.settings import Field, Settings
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(Settings):
     """Attributes:
     image_size: the side of the pictures, a multiple of 16 and at least 32; some generators allow fewer.
     width: channels of the first layer, at least 8, for those that normalise in groups a multiple of 8; the deeper ones
@@ -20,15 +19,15 @@ class TrainingSettings:
     bfloat16: whether convolutions are computed in bfloat16 (layers/precision.py).
     """
 
-    image_size: int = 64
-    width: int = 24
+    image_size: int = Field(64, ge=32, multiple_of=16)
+    width: int = Field(24, ge=8)
     depth: int | None = None
-    steps: int = 1200
-    batch_size: int = 16
-    learning_rate: float = 5e-4
-    seed: int = 1
-    zoom: float = 1.0
-    critic: float = 0.0
+    steps: int = Field(1200, ge=1)
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float = Field(5e-4, gt=0)
+    seed: int = Field(1, ge=0, lt=2**32)
+    zoom: float = Field(1.0, gt=0.5, le=1)
+    critic: float = Field(0.0, ge=0)
     attention: bool = False
     bfloat16: bool = False
 

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow import keras
 
+from faketagger.components.contract.settings import Unexpected
 from faketagger.components.simulator.generators.attribute_editing import AttributeEditor, editable_attributes
 from faketagger.components.simulator.generators.base import Depth, Faces
 from faketagger.components.simulator.generators.settings import TrainingSettings
@@ -54,9 +55,7 @@ class STGAN(AttributeEditor):
     @classmethod
     def check_size(cls, image_size: int, depth: int | None) -> None:
         if depth and image_size % 2**depth:
-            raise ValueError(
-                f"image_size must be a multiple of {2**depth} for stgan of depth {depth}; got {image_size}"
-            )
+            raise Unexpected(f"a multiple of {2**depth}, for stgan of depth {depth}", image_size, "image_size")
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from faketagger.components.contract.settings import Unexpected
 from faketagger.components.layers.normalisation import GroupNormalization
 from faketagger.components.simulator.generators.base import Faces, Generator, endless
 from faketagger.components.simulator.generators.faceswap import reconstruction_loss
@@ -163,9 +164,7 @@ class StyleGAN(Generator):
     @classmethod
     def check_size(cls, image_size: int, depth: int | None) -> None:
         if image_size & (image_size - 1):
-            raise ValueError(
-                f"image_size must be a power of two for stylegan, whose resolutions double; got {image_size}"
-            )
+            raise Unexpected("a power of two, as stylegan's resolutions double", image_size, "image_size")
 
     @property
     def settings(self) -> dict[str, Any]:

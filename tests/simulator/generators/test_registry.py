@@ -3,6 +3,7 @@
 import pytest
 
 from faketagger.components.contract import manifest
+from faketagger.components.contract.settings import Unexpected
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generators import registry
 from faketagger.components.simulator.generators.base import Depth, Generator
@@ -28,16 +29,16 @@ class Tall(FaceSwap):
     @classmethod
     def check_size(cls, image_size, depth):
         if image_size <= 64:
-            raise ValueError(f"image_size must be over 64 for tall; got {image_size}")
+            raise Unexpected("over 64, for tall", image_size, "image_size")
 
 
 def test_one_line_makes_a_new_generator_known_to_the_config(monkeypatch):
-    with pytest.raises(ValueError, match="cannot train tall"):
+    with pytest.raises(ValueError, match="train: expected names of .*faceswap, .*, found .'tall'"):
         SimulatorConfig(train=("tall",))
     monkeypatch.setitem(registry.GENERATORS, "tall", Tall)
     for given, told in (
-        ({"image_size": 64}, "image_size must be over 64 for tall; got 64"),
-        ({"image_size": 96, "depth": 5}, "depth must be 3 to 4 storeys for tall, got 5"),
+        ({"image_size": 64}, "image_size: expected over 64, for tall, found 64"),
+        ({"image_size": 96, "depth": 5}, "depth: expected 3 to 4 storeys for tall, found 5"),
     ):
         with pytest.raises(ValueError, match=told):
             SimulatorConfig(train=("tall",), **given)

@@ -178,7 +178,7 @@ def test_w_plus_has_two_layers_a_doubling_and_the_code_its_side(size, layers, si
 
 
 def test_a_size_that_is_no_power_of_two_is_refused():
-    with pytest.raises(ValueError, match="image_size must be a power of two for stylegan.*got 48"):
+    with pytest.raises(ValueError, match="image_size: expected a power of two, .*found 48"):
         stylegan.StyleGAN.build_for(SimulatorConfig(image_size=48, width=WIDTH), _faces())
 
 

@@ -1,6 +1,5 @@
 """The repository's simulators: packed, unpacked, of another size, described; damaged ones are refused."""
 
-import dataclasses
 import os
 import re
 import shlex
@@ -222,7 +221,7 @@ def test_the_command_leaves_a_simulator_that_can_be_unpacked_with_its_card_and_s
 
 def test_checkpoints_are_kept_apart_by_name_settings_and_examples(examples):
     config = SimulatorConfig(image_size=SIZE, train=("faceswap",))
-    others = [dataclasses.replace(config, **each) for each in ({"seed": 2}, {"learning_rate": 1e-3}, {"steps": 5})]
+    others = [config.replace(**each) for each in ({"seed": 2}, {"learning_rate": 1e-3}, {"steps": 5})]
     kept = training.checkpoint_directory("kept", "swap", config, examples)
     assert kept.startswith("kept/swap-")
     assert kept == training.checkpoint_directory("kept", "swap", SimulatorConfig.from_json(config.to_json()), examples)

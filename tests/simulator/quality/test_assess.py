@@ -64,7 +64,7 @@ def test_change_in_the_face_counts_the_face_alone():
     outside = tf.constant(1.0 - soft_face_mask(SIZE))
     found = assess.Assessor(_faces()).assess(_simulator(lambda pictures, _: pictures + 0.2 * outside)).change["one"]
     inside = assess.Assessor(_faces()).assess(_simulator(lambda pictures, _: pictures + 0.2 * (1.0 - outside)))
-    assert found.face_psnr > found["psnr"] + 3
+    assert found.face_psnr > found.psnr + 3
     assert inside.change["one"].face_psnr < inside.change["one"].psnr - 1
     assert inside.change["one"].face_ssim < found.face_ssim
 
@@ -72,8 +72,8 @@ def test_change_in_the_face_counts_the_face_alone():
 def test_change_over_the_whole_picture_is_psnr_of_rounded_pictures():
     # 10.4 levels are 10 once the picture is saved.
     found = assess.Assessor(_faces()).assess(_simulator(lambda pictures, _: pictures + 10.4 / 255)).change["one"]
-    assert found["psnr"] == pytest.approx(20 * np.log10(255 / 10), abs=1e-3)
-    assert found.face_psnr == pytest.approx(found["psnr"], abs=1e-3)
+    assert found.psnr == pytest.approx(20 * np.log10(255 / 10), abs=1e-3)
+    assert found.face_psnr == pytest.approx(found.psnr, abs=1e-3)
 
 
 def test_batches_make_no_difference():

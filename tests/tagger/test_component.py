@@ -1,0 +1,83 @@
+"""A changed setting, however deep in the config, is another tagger to TFX's cache and to the checkpoints."""
+
+import os
+
+import pytest
+from ml_metadata.proto import metadata_store_pb2
+from tfx import types
+from tfx.orchestration import metadata
+from tfx.orchestration.portable import cache_utils
+from tfx.proto.orchestration import pipeline_pb2
+from tfx.types import channel, standard_artifacts
+
+from faketagger.components.simulator.artifact import GanSimulators
+from faketagger.components.tagger import executor
+from faketagger.components.tagger.component import TaggerStep
+from faketagger.components.tagger.config import Augmentation, Drawn, FirstStage, HardDrawing, Optimising, TaggerConfig
+
+CONFIG = TaggerConfig()
+CHANGED = {
+    "a perturbation's range": {"perturbations": {**CONFIG.perturbations, "jpeg": Drawn(31.0, 95.0, share=6.0)}},
+    "a perturbation's share": {"perturbations": {**CONFIG.perturbations, "jpeg": Drawn(30.0, 95.0, share=5.0)}},
+    "a perturbation less": {"perturbations": {"jpeg": CONFIG.perturbations["jpeg"]}},
+    "perturbed deepfakes": {"perturbed_simulated": 0.6},
+    "augmentation": {"augmentation": Augmentation(crop=(0.75, 1.0))},
+    "the first stage": {"first_stage": FirstStage(smoothing=0.97)},
+    "hard draws": {"hard_drawing": HardDrawing(floor=0.04)},
+    "optimisers": {"optimising": Optimising(critic_rate=0.25)},
+}
+
+
+def _properties(config):
+    examples, simulators = channel.Channel(type=standard_artifacts.Examples), channel.Channel(type=GanSimulators)
+    return TaggerStep(examples, simulators, config, checkpoints="kept").exec_properties
+
+
+def _cache_key(properties):
+    """What TFX looks for among earlier executions before it runs the step."""
+    memory = metadata_store_pb2.ConnectionConfig(fake_database=metadata_store_pb2.FakeDatabaseConfig())
+    with metadata.Metadata(memory) as handle:
+        node, info = pipeline_pb2.PipelineNode(), pipeline_pb2.PipelineInfo(id="faketagger")
+        return cache_utils.get_cache_context(handle, node, info, parameters=properties).name
+
+
+class _Reached(Exception):
+    """Ends a step where its training would begin."""
+
+
+def _checkpoints(config, tmp_path, monkeypatch):
+    def train(examples_uri, simulators, config, checkpoints, logs):
+        raise _Reached(checkpoints)
+
+    monkeypatch.setattr(executor.training, "train", train)
+    monkeypatch.setattr(executor.library, "load_all", lambda directory: [])
+
+    def artifact(kind: type[types.Artifact], name):
+        made = kind()
+        made.uri = str(tmp_path / name)
+        return [made]
+
+    inputs = {"examples": artifact(standard_artifacts.Examples, "1"), "simulators": artifact(GanSimulators, "2")}
+    outputs = {
+        "model": artifact(standard_artifacts.Model, "3"),
+        "model_run": artifact(standard_artifacts.ModelRun, "4"),
+    }
+    with pytest.raises(_Reached) as reached:
+        executor.Executor().Do(inputs, outputs, _properties(config))
+    return str(reached.value)
+
+
+def test_the_same_settings_are_found_again(tmp_path, monkeypatch):
+    again = TaggerConfig.from_json(CONFIG.to_json())
+    assert _properties(again) == _properties(CONFIG)
+    assert _cache_key(_properties(again)) == _cache_key(_properties(CONFIG))
+    kept = [_checkpoints(each, tmp_path, monkeypatch) for each in (again, CONFIG)]
+    assert kept[0] == kept[1] and os.path.dirname(kept[0]) == "kept"
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_a_changed_setting_runs_the_step_again_from_its_beginning(tmp_path, monkeypatch, what):
+    changed = CONFIG.replace(**CHANGED[what])
+    assert _properties(changed)["config"] != _properties(CONFIG)["config"]
+    assert _cache_key(_properties(changed)) != _cache_key(_properties(CONFIG))
+    assert _checkpoints(changed, tmp_path, monkeypatch) != _checkpoints(CONFIG, tmp_path, monkeypatch)

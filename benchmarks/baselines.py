@@ -223,12 +223,14 @@ class Measurer:
         self._quality = Quality(config)
         self._decoders = {method: Decoder(METHODS[method]) for method in methods}
 
-    def measure(self, image_ids: Sequence[str], originals: np.ndarray) -> Iterator[tuple[str, list[rows.Row]]]:
-        """Yields (method, rows) a repeat of one batch of pictures, uint8 [B, S, S, 3]."""
-        changes = changes_of(self._simulators, self.slices, originals)
+    def measure(
+        self, image_ids: Sequence[str], originals: np.ndarray, landmarks: np.ndarray | None = None
+    ) -> Iterator[tuple[str, list[rows.Row]]]:
+        """Yields (method, rows) a repeat of one batch of pictures, uint8 [B, S, S, 3], with landmarks [B, 5, 2]."""
+        changes = changes_of(self._simulators, self.slices, originals, landmarks)
         for method in self._decoders:
             for repeat in range(self._config.repeats):
-                yield method, self._measure(method, repeat, image_ids, originals, changes)
+                yield method, self._measure(method, repeat, image_ids, originals, landmarks, changes)
 
     def _measure(
         self,
@@ -236,6 +238,7 @@ class Measurer:
         repeat: int,
         image_ids: Sequence[str],
         originals: np.ndarray,
+        landmarks: np.ndarray | None,
         changes: dict[str, rows.ChangeColumns],
     ) -> list[rows.Row]:
         decoder = self._decoders[method]
@@ -245,7 +248,7 @@ class Measurer:
         quality = self._quality.measure(originals, tagged, everything)
         with tempfile.TemporaryDirectory() as directory:
             saved = [(slices.ORIGINALS, save(directory, "untagged-", originals), everything)]
-            for described, made, finite in manipulations(self._simulators, self.slices, tagged):
+            for described, made, finite in manipulations(self._simulators, self.slices, tagged, landmarks):
                 saved.append((described, save(directory, f"{len(saved):04d}-", made), finite))
             read = self._peers.read(method, directory, drawn.codewords.shape[1])
         found: list[rows.Row] = []
@@ -286,8 +289,8 @@ def measure_all(
         progress = stack.enter_context(tqdm(total=len(chosen) * len(methods) * config.repeats, desc="pictures"))
         for number, records in enumerate(_batches(paths, chosen, config.batch_size)):
             image_ids = [parts.image_id_of(record) for record in records]
-            originals = np.stack([parts.parse_record(record, measurer.image_size) for record in records])
-            for index, (method, found) in enumerate(measurer.measure(image_ids, originals)):
+            originals = [parts.parse_record(record, measurer.image_size) for record in records]
+            for index, (method, found) in enumerate(measurer.measure(image_ids, *parts.stacked(originals))):
                 with rows.RowFile(rows.path_of(temporary[method], f"{number:05d}-{index:03d}")) as file:
                     file.write(found)
                 progress.update(len(records))

@@ -24,7 +24,12 @@ MAY_IMPORT = {
         "components.layers",
         "components.perturbations",
     ),
-    "components.tagger": ("components.contract", "components.perturbations", "components.simulator"),
+    "components.tagger": (
+        "components.contract",
+        "components.faces",
+        "components.perturbations",
+        "components.simulator",
+    ),
     "components.evaluator": (
         "components.contract",
         "components.perturbations",

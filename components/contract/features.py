@@ -93,6 +93,9 @@ def parse_example(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor
     LANDMARKS: float32 [5, 2], NaN where no face was found}.
 
     A stored picture of another side is resized, with antialiasing, and rounded to 8 bits.
+
+    Raises:
+      tf.errors.InvalidArgumentError: the stored picture is no PNG, or no square.
     """
     places = [len(LANDMARK_NAMES), 2]
     parsed = tf.io.parse_single_example(
@@ -105,6 +108,7 @@ def parse_example(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor
         },
     )
     pixels = tf.io.decode_png(parsed[IMAGE], channels=3)
+    tf.debugging.assert_equal(tf.shape(pixels)[0], tf.shape(pixels)[1], "the picture is no square")
     pixels = tf.image.resize(tf.cast(pixels, tf.float32), [image_size, image_size], antialias=True)
     pixels = tf.clip_by_value(tf.round(pixels), 0.0, 255.0)
     return {**parsed, IMAGE: tf.ensure_shape(pixels / 255.0, [image_size, image_size, 3])}

@@ -79,6 +79,8 @@ class SimulatorManifest(Settings):
       realism: of the other families, by condition, {"kid": …}, and under `photographs` that of two halves of real
         pictures: a distance of feature statistics, near 0 for pictures of one kind; empty where nothing was measured.
       training: how it was trained; None for foreign ones.
+      tools: the deepfake tools as which it is applied to faces besides (simulator/tools.py).
+      tool_conditions: the conditions that such tools ask for, one of them for each picture; empty for all.
     """
 
     name: str = Field(
@@ -93,14 +95,28 @@ class SimulatorManifest(Settings):
     success: dict[str, dict[str, float]] = {}
     realism: dict[str, dict[str, float]] = {}
     training: SimulatorRecord | None = None
+    tools: tuple[str, ...] = ()
+    tool_conditions: tuple[str, ...] = ()
 
     FILE: ClassVar[str] = "simulator.json"
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """How it may be asked to change a picture: its conditions, then each of its tools, as `as_<tool>`."""
+        return (*self.conditions, *(f"as_{tool}" for tool in self.tools))
 
     @validator("conditions")
     def _are_different(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if not names or not all(names) or len(set(names)) < len(names):
             raise Unexpected("a list of at least one condition, all different", list(names))
         return names
+
+    @root_validator(skip_on_failure=True)
+    def _tools_ask_for_conditions_that_are_there(cls, values: dict[str, Any]) -> dict[str, Any]:
+        unknown = sorted(set(values["tool_conditions"]) - set(values["conditions"]))
+        if unknown:
+            raise Unexpected(f"tool_conditions of {', '.join(values['conditions'])}", unknown)
+        return values
 
 
 def is_name(value: Any) -> bool:

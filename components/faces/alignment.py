@@ -14,6 +14,8 @@ import tensorflow as tf
 # A face's landmarks (features.LANDMARK_NAMES) from the middle between the eyes, in distances between them: ArcFace's
 # proportions (Deng et al. 2019), by which most tools align.
 _PROPORTIONS = np.float32([(-0.5, 0.0), (0.5, 0.0), (0.003, 0.572), (-0.410, 1.155), (0.418, 1.150)])
+SHAPE = _PROPORTIONS.shape  # Of a face's landmarks.
+_MIRRORED = (1, 0, 2, 4, 3)  # Which of them is where in the mirror image.
 _FITTED = (0, 1, 3, 4)  # The nose swings aside when the head turns.
 
 
@@ -43,6 +45,12 @@ CELEBA_HQ = Template(side=3.9)
 def or_template(landmarks: tf.Tensor, template: Template = CELEBA_HQ) -> tf.Tensor:
     """Landmarks [B, 5, 2] as shares of the side, with the template's where there are none (NaN)."""
     return tf.where(tf.math.is_nan(landmarks), template.landmarks(1), landmarks)
+
+
+def mirror(landmarks: tf.Tensor) -> tf.Tensor:
+    """Landmarks [..., 5, 2] as shares of the side, as they are in the mirror image of their picture."""
+    swapped = tf.gather(landmarks, _MIRRORED, axis=-2)
+    return tf.stack([1.0 - swapped[..., 0], swapped[..., 1]], -1)
 
 
 def fit(landmarks: tf.Tensor, template: Template, size: int) -> tf.Tensor:

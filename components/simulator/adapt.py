@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"faketagger: {error}", file=sys.stderr)
         return FAILED
     print(f"{os.path.join(arguments.out, described.name)}: {described.family}, {described.image_size} pixels")
-    for condition in described.conditions:
+    for condition in described.ways:
         change = described.change.get(condition)
         said = f"{change.psnr:.1f} dB, SSIM {change.ssim:.3f}" if change else "change not measured"
         print(f"  {condition}: {said}")

@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from faketagger.components.contract import manifest, signatures
+from faketagger.components.faces import alignment
+from faketagger.components.simulator import tools
 
 # More than any generator of the papers needs (StyleGAN at 1024² has 30 M parameters, 120 MB).
 MAX_SAVED_MODEL_BYTES = 2 * 1024**3
@@ -24,10 +26,47 @@ class Simulator:
     manifest: manifest.SimulatorManifest
     model: Any
 
-    def __call__(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        """Simulates: float32 [B, H, W, 3] in [0, 1] and int32 [B] → same shape and range. Gradients flow through."""
+    def __call__(
+        self, images: tf.Tensor, way: tf.Tensor, landmarks: tf.Tensor | None = None, fixed: bool = True
+    ) -> tf.Tensor:
+        """Simulates. Gradients flow through.
+
+        Args:
+          images: float32 [B, S, S, 3] in [0, 1].
+          way: int32 [B], indices of the manifest's `ways`: all conditions, or all one and the same tool.
+          landmarks: float32 [B, 5, 2] of the faces as shares of the side, for tools; NaN, or None, where CelebA-HQ's
+            alignment is to be assumed.
+          fixed: whether the condition that a tool asks for is a function of the landmarks, as evaluations need; else
+            it is random.
+
+        Returns:
+          The same shape and range.
+        """
+        tools_from = len(self.manifest.conditions)
+        if not self.manifest.tools:
+            return self._whole(images, way)
+        if landmarks is None:
+            landmarks = tf.fill([tf.shape(images)[0], *alignment.SHAPE], float("nan"))
+        landmarks = alignment.or_template(landmarks)
+        branches = [lambda: self._whole(images, tf.minimum(way, tools_from - 1))]
+        branches += [lambda name=name: self._as(name, images, landmarks, fixed) for name in self.manifest.tools]
+        return tf.ensure_shape(tf.switch_case(tf.maximum(0, way[0] - tools_from + 1), branches), images.shape)
+
+    def _whole(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         made = self.model.signatures[signatures.SIMULATE](images=images, condition=condition)
         return made[signatures.IMAGES]
+
+    def _as(self, tool: str, images: tf.Tensor, landmarks: tf.Tensor, fixed: bool) -> tf.Tensor:
+        names = self.manifest.tool_conditions or self.manifest.conditions
+        asked_for = tf.constant([self.manifest.conditions.index(name) for name in names])
+        if fixed:
+            # Tagging leaves the landmarks as they are: the tagged picture goes through what its original did.
+            drawn = tf.math.floormod(tf.cast(tf.reduce_sum(landmarks, [1, 2]) * 1e4, tf.int32), len(names))
+        else:
+            drawn = tf.random.uniform([tf.shape(images)[0]], 0, len(names), tf.int32)
+        condition = tf.gather(asked_for, drawn)
+        size = self.manifest.image_size
+        return tools.apply(tools.TOOLS[tool], lambda crops: self._whole(crops, condition), size, images, landmarks)
 
 
 def names(directory: str) -> list[str]:
@@ -88,6 +127,9 @@ def load(directory: str) -> Simulator:
         model = tf.saved_model.load(directory)
     except (OSError, tf.errors.OpError, ValueError) as error:
         raise ValueError(f"{directory}: not a loadable SavedModel: {error}") from error
+    unknown = sorted(set(described.tools) - set(tools.TOOLS))
+    if unknown:
+        raise ValueError(f"{directory}: no tools {', '.join(unknown)}; there are {', '.join(tools.TOOLS)}")
     signatures.check_simulator(model, described.image_size, len(described.conditions), directory)
     return Simulator(described, model)
 

@@ -11,8 +11,6 @@ import tensorflow as tf
 
 from faketagger.components.faces import alignment
 
-PREFIX = "as_"  # Of the conditions that apply a simulator so.
-
 # Of a picture's side, how much a crop may take up at least and at most: bounds for antialiasing, not for the crops.
 _CROP_SHARES = (0.5, 1.8)
 _OVAL = (0.40, 0.47)  # Half axes of the oval, of the crop's side.

@@ -145,6 +145,8 @@ class TaggerConfig(Settings):
       perturbed_simulated: the share of batches of deepfakes that go through one of them besides.
       black_box: names of simulators that are kept out of the training loop.
       hard_drawing: which of the others are drawn how often.
+      straight_through: names of simulators whose gradient is taken for the identity's: for those that have none, or are
+        too slow to differentiate. What they make is exact.
       start_from: the SavedModel of a tagger to go on from, with networks of these sizes, or `shipped` for the
         repository's; it reads already, so there is no first stage.
       seed: for initial weights, codewords and shuffling.
@@ -177,6 +179,7 @@ class TaggerConfig(Settings):
     perturbed_simulated: float = Field(0.5, ge=0, le=1)
     black_box: tuple[str, ...] = ()
     hard_drawing: HardDrawing = HardDrawing()
+    straight_through: tuple[str, ...] = ()
     start_from: str | None = None
     seed: int = Field(1, ge=0, lt=2**32)
 

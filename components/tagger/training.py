@@ -1,9 +1,12 @@
 """Trains encoder and decoder jointly through the simulators."""
 
+import dataclasses
+
 import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features, payload, pretrained
+from faketagger.components.faces import alignment
 from faketagger.components.perturbations import catalogue
 from faketagger.components.simulator import library
 from faketagger.components.tagger import losses, networks
@@ -57,8 +60,9 @@ class TaggerTraining(keras.Model):
         self._config = config
         self._code_bits = code_bits
         self._simulators = simulators
-        conditions = [len(each.manifest.conditions) for each in simulators]
-        self._draws = HardDraws(conditions, config.hard_drawing) if simulators else None
+        self._groups = [group for each in simulators for group in _groups(each, config)]
+        counts = [each.count for each in self._groups]
+        self._draws = HardDraws(counts, config.hard_drawing) if simulators else None
         drawn = sorted(config.perturbations.items())  # In JSON they have no other order.
         self._perturbations = [catalogue.TRAINED_UNDER[name]((each.low, each.high)) for name, each in drawn]
         self._shares = [each.share for _, each in drawn]
@@ -93,7 +97,8 @@ class TaggerTraining(keras.Model):
         self.optimizer.build(self.encoder.trainable_variables + self.decoder.trainable_variables)
         self.critic_optimizer.build(self.critic.trainable_variables)
 
-    def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        images, landmarks = data
         codeword = tf.cast(tf.random.uniform([tf.shape(images)[0], self._code_bits], 0, 2, tf.int32), tf.float32)
         images = 0.5 + self.contrast * (images - 0.5)
         variables = self.encoder.trainable_variables + self.decoder.trainable_variables
@@ -102,7 +107,9 @@ class TaggerTraining(keras.Model):
             residual = limit_residual(self.encoder([images, codeword], training=True), self._allowed_psnr(since))
             tagged = tf.clip_by_value(images + residual, 0.0, 1.0)
             message, accuracies = tf.cond(
-                since < 0, lambda: self._read_plain(tagged, codeword), lambda: self._read_all(tagged, codeword)
+                since < 0,
+                lambda: self._read_plain(tagged, codeword),
+                lambda: self._read_all(tagged, landmarks, codeword),
             )
             loss = self._config.message * message + self._image_terms(images, tagged, since)
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
@@ -127,29 +134,30 @@ class TaggerTraining(keras.Model):
         # Nothing was read through perturbations and simulators yet: chance, said as such in the progress bar.
         return losses.message_loss(codeword, logits), tf.stack([_accuracy(codeword, logits), 0.5, 0.5])
 
-    def _read_all(self, tagged: tf.Tensor, codeword: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _read_all(self, tagged: tf.Tensor, landmarks: tf.Tensor, codeword: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The message loss, mean over plain, perturbed and simulated pictures, and the bit accuracy of each."""
         saved = round_to_8_bits(tagged)
         seen = [saved, self._perturb(saved, self._config.perturbed)]
         if self._simulators:
-            simulator, condition = self._draws.draw(tf.shape(saved)[0])
-            made = round_to_8_bits(tf.clip_by_value(self._simulate(saved, simulator, condition), 0.0, 1.0))
+            group, condition = self._draws.draw(tf.shape(saved)[0])
+            made = self._simulate(saved, landmarks, group, condition)
+            made = round_to_8_bits(tf.clip_by_value(made, 0.0, 1.0))
             # Deepfakes are passed on like any picture.
             passed_on = tf.random.uniform([]) < self._config.perturbed_simulated
             seen.append(self._perturb(made, tf.cast(passed_on, tf.int32)))
         logits = tf.split(self.decoder(tf.concat(seen, 0), training=True), len(seen))
         accuracies = [_accuracy(codeword, each) for each in logits]
         if self._simulators:
-            self._draws.note(simulator, condition, 1.0 - _accuracy(codeword, logits[-1], axis=1))
+            self._draws.note(group, condition, 1.0 - _accuracy(codeword, logits[-1], axis=1))
         message = tf.add_n([losses.message_loss(codeword, each) for each in logits]) / len(logits)
         return message, tf.stack(accuracies if self._simulators else accuracies + [0.5])
 
     def _perturb(self, images: tf.Tensor, times: int | tf.Tensor) -> tf.Tensor:
         return catalogue.apply_random(self._perturbations, images, times, self._shares)
 
-    def _simulate(self, images: tf.Tensor, simulator: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        branches = [lambda each=each: each(images, condition) for each in self._simulators]
-        return tf.ensure_shape(tf.switch_case(simulator, branches), images.shape)
+    def _simulate(self, images: tf.Tensor, landmarks: tf.Tensor, group: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        branches = [lambda each=each: each(images, landmarks, condition) for each in self._groups]
+        return tf.ensure_shape(tf.switch_case(group, branches), images.shape)
 
     def _image_terms(self, images: tf.Tensor, tagged: tf.Tensor, since: tf.Tensor) -> tf.Tensor:
         config = self._config
@@ -178,6 +186,35 @@ class TaggerTraining(keras.Model):
         self.contrast.assign(tf.where(self._message_loss < told.more_contrast_below, more, self.contrast))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Group:
+    """Ways of a simulator that one batch can go through together: its conditions, or one tool.
+
+    Attributes:
+      simulator: whose ways they are.
+      first: the number of the first.
+      count: how many they are.
+      straight_through: whether the gradient is taken for the identity's.
+    """
+
+    simulator: library.Simulator
+    first: int
+    count: int
+    straight_through: bool
+
+    def __call__(self, images: tf.Tensor, landmarks: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        given = tf.stop_gradient(images) if self.straight_through else images
+        made = self.simulator(given, self.first + condition, landmarks, fixed=False)
+        return images + tf.stop_gradient(made - images) if self.straight_through else made
+
+
+def _groups(simulator: library.Simulator, config: TaggerConfig) -> list[_Group]:
+    conditions, ways = len(simulator.manifest.conditions), len(simulator.manifest.ways)
+    straight_through = simulator.manifest.name in config.straight_through
+    whole = _Group(simulator, 0, conditions, straight_through)
+    return [whole, *(_Group(simulator, way, 1, straight_through) for way in range(conditions, ways))]
+
+
 def _accuracy(codeword: tf.Tensor, logits: tf.Tensor, axis: int | None = None) -> tf.Tensor:
     return tf.reduce_mean(tf.cast(tf.equal(logits > 0, codeword > 0.5), tf.float32), axis)
 
@@ -201,21 +238,27 @@ class _StopWhenStuck(keras.callbacks.Callback):
 
 
 def _photographs(examples_uri: str, config: TaggerConfig) -> tf.data.Dataset:
-    """Endless shuffled batches of the train split, float32 [B, S, S, 3], mirrored and cropped at random."""
+    """Endless shuffled batches of the train split, mirrored and cropped at random: float32 [B, S, S, 3], and landmarks
+    float32 [B, 5, 2] as shares of the side, NaN where no face was found.
+    """
     size, told = config.image_size, config.augmentation
     least, most = (int(share * size) for share in told.crop)
 
-    def vary(example: dict[str, tf.Tensor]) -> tf.Tensor:
-        image = example[features.IMAGE]
-        if told.flip:
-            image = tf.image.random_flip_left_right(image)
+    def vary(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        image, landmarks = example[features.IMAGE], example[features.LANDMARKS]
+        if told.flip and tf.random.uniform([]) < 0.5:
+            image, landmarks = tf.image.flip_left_right(image), alignment.mirror(landmarks)
         side = tf.random.uniform([], max(1, least), max(1, most) + 1, tf.int32)
-        cropped = tf.image.random_crop(image, [side, side, 3])
+        top, left = tf.unstack(tf.random.uniform([2], 0, size - side + 1, tf.int32))
+        cropped = image[top : top + side, left : left + side]
+        corner = tf.cast(tf.stack([left, top]), tf.float32)
+        landmarks = (landmarks * size - corner) / tf.cast(side, tf.float32)
         varied = tf.image.random_brightness(tf.image.resize(cropped, [size, size], antialias=True), told.brightness)
         varied = tf.image.adjust_saturation(varied, tf.random.uniform([], *told.saturation))
         varied = tf.image.adjust_contrast(varied, tf.random.uniform([], *told.contrast))
         # Rounded as a photograph is: the tagger must not learn from values that no file holds.
-        return tf.round(tf.clip_by_value(varied, 0.0, 1.0) * 255.0) / 255.0
+        varied = tf.round(tf.clip_by_value(varied, 0.0, 1.0) * 255.0) / 255.0
+        return tf.ensure_shape(varied, [size, size, 3]), landmarks
 
     photographs = features.read_dataset(examples_uri, features.TRAIN_SPLIT, size).cache()
     varied = photographs.shuffle(4096, seed=config.seed).repeat().map(vary, num_parallel_calls=tf.data.AUTOTUNE)
@@ -226,12 +269,13 @@ def white_box(simulators: list[library.Simulator], config: TaggerConfig) -> list
     """Those of the simulators that train: all but the black-box ones and `perturbation`, which training draws itself.
 
     Raises:
-      ValueError: the configuration calls a simulator black-box that is not there.
+      ValueError: the configuration calls a simulator black-box, or straight-through, that is not there.
     """
     names = [simulator.manifest.name for simulator in simulators]
-    unknown = sorted(set(config.black_box) - set(names))
-    if unknown:
-        raise ValueError(f"black_box names {', '.join(unknown)}, but the simulators are {', '.join(names)}")
+    for field in ("black_box", "straight_through"):
+        unknown = sorted(set(getattr(config, field)) - set(names))
+        if unknown:
+            raise ValueError(f"{field} names {', '.join(unknown)}, but the simulators are {', '.join(names)}")
     return [
         simulator
         for simulator in simulators

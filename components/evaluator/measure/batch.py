@@ -56,16 +56,18 @@ class Measurer:
         self.simulators = Simulators(inputs.simulators_dir, list(inputs.simulators))
         self._quality = Quality(config)
 
-    def measure(self, image_ids: Sequence[str], originals: np.ndarray) -> Iterator[rows.Row]:
-        """The rows of one batch of pictures, uint8 [B, S, S, 3]."""
-        changes = changes_of(self.simulators, self._slices, originals)
+    def measure(
+        self, image_ids: Sequence[str], originals: np.ndarray, landmarks: np.ndarray | None = None
+    ) -> Iterator[rows.Row]:
+        """The rows of one batch of pictures, uint8 [B, S, S, 3], and their faces' landmarks, float32 [B, 5, 2]."""
+        changes = changes_of(self.simulators, self._slices, originals, landmarks)
         for repeat in range(self._config.repeats):
             drawn = draw(self._config.seed, image_ids, repeat, self.tagger.code_matrix)
             untagged = self._read(originals, np.ones(len(originals), bool), drawn)
             yield from rows.of_batch(slices.ORIGINALS, image_ids, repeat, without_message(untagged))
             tagged, finite = self.tagger.encode(originals, drawn.codewords)
             quality = self._quality.measure(originals, tagged, finite)
-            for described, made, made_finite in manipulations(self.simulators, self._slices, tagged):
+            for described, made, made_finite in manipulations(self.simulators, self._slices, tagged, landmarks):
                 change = changes[described.name]
                 read = self._read(made, finite & made_finite & is_finite(change), drawn)
                 of_slice = quality if described.kind == PLAIN else rows.NO_QUALITY
@@ -90,7 +92,7 @@ def without_message(read: rows.ReadColumns) -> rows.ReadColumns:
 
 
 def manipulations(
-    simulators: Simulators, declared: Sequence[Slice], pictures: np.ndarray
+    simulators: Simulators, declared: Sequence[Slice], pictures: np.ndarray, landmarks: np.ndarray | None = None
 ) -> Iterator[tuple[Slice, np.ndarray, np.ndarray]]:
     """What becomes of pictures, uint8 [B, S, S, 3], in each slice: slice, pictures as saved, bool [B] finite ones.
 
@@ -105,7 +107,7 @@ def manipulations(
             yield described, *_perturb(described, pictures)
         else:
             if described.kind == slices.CONDITION:
-                made, finite = simulators.simulate(*described.through, pictures)
+                made, finite = simulators.simulate(*described.through, pictures, landmarks)
             yield described, made, finite
 
 
@@ -114,11 +116,11 @@ def _perturb(described: Slice, pictures: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def changes_of(
-    simulators: Simulators, declared: Sequence[Slice], originals: np.ndarray
+    simulators: Simulators, declared: Sequence[Slice], originals: np.ndarray, landmarks: np.ndarray | None = None
 ) -> dict[str, rows.ChangeColumns]:
     """By slice, how much it changes pictures, uint8 [B, S, S, 3]."""
     found = {}
-    for described, made, finite in manipulations(simulators, declared, originals):
+    for described, made, finite in manipulations(simulators, declared, originals, landmarks):
         psnr, ssim = (np.where(finite, each(originals, made), np.nan) for each in (metrics.psnr, metrics.ssim))
         found[described.name] = rows.ChangeColumns(*(() if described.kind == PLAIN else (psnr, ssim)))
     return found

@@ -85,11 +85,14 @@ class Simulators:
         """Loads them; ValueError or signatures.ContractError where one cannot be used."""
         self._loaded = {name: library.load(os.path.join(directory, name)) for name in names}
 
-    def simulate(self, name: str, condition: str, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Simulates: uint8 [B, S, S, 3] → as rounded."""
+    def simulate(
+        self, name: str, way: str, pictures: np.ndarray, landmarks: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Simulates: uint8 [B, S, S, 3], and their landmarks as library.Simulator takes them → as rounded."""
         simulator = self._loaded[name]
-        number = simulator.manifest.conditions.index(condition)
-        return rounded(simulator(tf.constant(images.to_float(pictures)), tf.fill([len(pictures)], number)))
+        number = simulator.manifest.ways.index(way)
+        given = tf.constant(images.to_float(pictures))
+        return rounded(simulator(given, tf.fill([len(pictures)], number), landmarks))
 
 
 class Tagger:

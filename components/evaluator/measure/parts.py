@@ -7,7 +7,8 @@ workers share the parts out.
 import gzip
 import hashlib
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -87,8 +88,8 @@ class _MeasureFn(beam.DoFn):
         with rows.RowFile(name) as file:
             for records in _batches(path, number, chosen, self._config.batch_size):
                 image_ids = [image_id_of(record) for record in records]
-                originals = np.stack([parse_record(record, self._inputs.image_size) for record in records])
-                file.write(self._measurer.measure(image_ids, originals))
+                originals = [parse_record(record, self._inputs.image_size) for record in records]
+                file.write(self._measurer.measure(image_ids, *stacked(originals)))
         yield name
 
 
@@ -123,16 +124,35 @@ def image_id_of(record: bytes) -> str:
         raise ValueError(f"an eval record has no readable '{features.IMAGE_ID}': run example_gen again") from error
 
 
-def parse_record(record: bytes, image_size: int) -> np.ndarray:
-    """The picture of a serialised tf.Example, uint8 [image_size, image_size, 3]; ValueError names a wrong one."""
+class Original(NamedTuple):
+    """A picture of the eval split.
+
+    Attributes:
+      pixels: uint8 [S, S, 3].
+      landmarks: of its face, as shares of the side, float32 [5, 2]; NaN where none was found.
+    """
+
+    pixels: np.ndarray
+    landmarks: np.ndarray
+
+
+def stacked(originals: Sequence[Original]) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures uint8 [B, S, S, 3] and landmarks float32 [B, 5, 2]."""
+    pixels, landmarks = zip(*originals)
+    return np.stack(pixels), np.stack(landmarks)
+
+
+def parse_record(record: bytes, image_size: int) -> Original:
+    """The picture of a serialised tf.Example at a side.
+
+    Raises:
+      ValueError: names a picture that cannot be read.
+    """
     try:
-        picture = features.parse_example(tf.constant(record), image_size)[features.IMAGE]
+        example = features.parse_example(tf.constant(record), image_size)
     except (tf.errors.InvalidArgumentError, ValueError) as error:
-        raise ValueError(
-            f"eval picture '{image_id_of(record)}' is no PNG of {image_size}×{image_size} pixels, the simulators' "
-            "size: run example_gen with that size"
-        ) from error
-    return images.to_uint8(picture.numpy())
+        raise ValueError(f"eval picture '{image_id_of(record)}' is no square PNG: run example_gen again") from error
+    return Original(images.to_uint8(example[features.IMAGE].numpy()), example[features.LANDMARKS].numpy())
 
 
 def whole_file(path: str) -> str:

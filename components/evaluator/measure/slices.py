@@ -67,7 +67,7 @@ def declared(simulators: dict[str, manifest.SimulatorManifest], config: Evaluato
     found = [Slice(PLAIN, PLAIN)]
     for name, made in simulators.items():
         box = config.is_black_box(name)
-        for condition in made.conditions:
+        for condition in made.ways:
             found.append(Slice(slice_of(name, condition), CONDITION, name, condition, made.family, box))
             if made.family != "perturbation":
                 found += [after(found[-1], then) for then in config.after]

@@ -101,18 +101,19 @@ class Maker:
         found: dict[str, list[_Try]] = {}
         for start in range(0, len(image_ids), _BATCH):
             batch = image_ids[start : start + _BATCH]
-            for row in self._measurer.measure(batch, np.stack([originals[image_id] for image_id in batch])):
+            given = parts.stacked([originals[image_id] for image_id in batch])
+            for row in self._measurer.measure(batch, *given):
                 tried = _try(row.image_id, row.repeat, row.message_ok, row.bit_accuracy)
                 found.setdefault(row.slice, []).append(tried)
         choices = [choice for each in self._slices for choice in _ranked(each.name, found[each.name])]
         return self.make(choices, originals)
 
-    def make(self, choices: Sequence[Choice], originals: dict[str, np.ndarray]) -> list[Picture]:
+    def make(self, choices: Sequence[Choice], originals: dict[str, parts.Original]) -> list[Picture]:
         """Tags, manipulates and reads the chosen pictures.
 
         Args:
           choices: which, those of a slice in a row.
-          originals: uint8 [S, S, 3] by image id.
+          originals: by image id.
 
         Raises:
           ValueError: many are read otherwise than when they were measured: other tagger, simulators or pictures.
@@ -132,15 +133,15 @@ class Maker:
         return made
 
     def _make_slice(
-        self, chain: Sequence[Slice], chosen: Sequence[Choice], originals: dict[str, np.ndarray]
+        self, chain: Sequence[Slice], chosen: Sequence[Choice], originals: dict[str, parts.Original]
     ) -> Iterator[Picture]:
         tagger = self._measurer.tagger
         draws = [draw(self._config.seed, [each.image_id], each.repeat, tagger.code_matrix) for each in chosen]
         codewords = np.concatenate([each.codewords for each in draws])
         messages = np.concatenate([each.messages for each in draws])
-        given = np.stack([originals[each.image_id] for each in chosen])
+        given, landmarks = parts.stacked([originals[each.image_id] for each in chosen])
         tagged, finite = tagger.encode(given, codewords)
-        *_, (_, manipulated, made_finite) = manipulations(self._measurer.simulators, chain, tagged)
+        *_, (_, manipulated, made_finite) = manipulations(self._measurer.simulators, chain, tagged, landmarks)
         read = tagger.decode(manipulated, np.concatenate([each.masks for each in draws]))
         finite = finite & made_finite & np.isfinite(read["logits"]).all(axis=1)
         accuracy = np.where(finite, metrics.bit_accuracy(read["logits"], codewords), np.nan)
@@ -196,7 +197,7 @@ def _check(evaluation: Evaluation, found: models.Inputs, declared: Sequence[Slic
     for simulator, condition in (each.through for each in declared if each.kind == slices.CONDITION):
         if simulator not in found.simulators:
             raise ValueError(f"{found.simulators_dir}: no simulator '{simulator}', which the evaluation has")
-        if condition not in found.simulators[simulator].conditions:
+        if condition not in found.simulators[simulator].ways:
             raise ValueError(f"{found.simulators_dir}: '{simulator}' has no condition '{condition}'")
 
 
@@ -242,9 +243,9 @@ def _ranked(slice_name: str, tries: Sequence[_Try]) -> list[Choice]:
     return [Choice(slice_name, rank, *each) for rank, each in zip(RANKS, chosen)]
 
 
-def _pictures(examples_uri: str, wanted: set[str] | None, image_size: int) -> dict[str, np.ndarray]:
+def _pictures(examples_uri: str, wanted: set[str] | None, image_size: int) -> dict[str, parts.Original]:
     """Pictures of the eval split by image id: those wanted, or the first MAX_CANDIDATES."""
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, parts.Original] = {}
     for path in features.example_files(examples_uri, features.EVAL_SPLIT):
         for record in parts.read_records(parts.whole_file(path)):
             if len(found) == (MAX_CANDIDATES if wanted is None else len(wanted)):

@@ -25,10 +25,12 @@ class Faces:
     Attributes:
       pixels: uint8 [N, S, S, 3].
       attributes: int64 [N, 40] in features.ATTRIBUTE_NAMES' order; −1 where unknown.
+      landmarks: float32 [N, 5, 2] as shares of the side, NaN where unknown; None where all are.
     """
 
     pixels: np.ndarray
     attributes: np.ndarray
+    landmarks: np.ndarray | None = None
 
     @property
     def pictures(self) -> np.ndarray:
@@ -40,11 +42,12 @@ class Faces:
         if self.pixels.shape[1] == side:
             return self
         small = tf.image.resize(self.pictures, [side, side], antialias=True)
-        return Faces(images.to_uint8(small.numpy()), self.attributes)
+        return dataclasses.replace(self, pixels=images.to_uint8(small.numpy()))
 
     def first(self, count: int) -> "Faces":
         """The first `count` of them."""
-        return Faces(self.pixels[:count], self.attributes[:count])
+        landmarks = None if self.landmarks is None else self.landmarks[:count]
+        return Faces(self.pixels[:count], self.attributes[:count], landmarks)
 
     def labels(self, attribute: str) -> np.ndarray:
         """One attribute's labels, int64 [N]."""
@@ -53,11 +56,12 @@ class Faces:
 
 def read_faces(examples_uri: str, split: str, image_size: int, limit: int | None = None) -> Faces:
     """Reads a split of an Examples artifact; at most `limit` pictures of it."""
-    pixels, attributes = [], []
+    pixels, attributes, landmarks = [], [], []
     for example in features.read_dataset(examples_uri, split, image_size, limit).as_numpy_iterator():
         pixels.append(images.to_uint8(example[features.IMAGE]))
         attributes.append(example[features.ATTRIBUTES])
-    return Faces(np.stack(pixels), np.stack(attributes))
+        landmarks.append(example[features.LANDMARKS])
+    return Faces(np.stack(pixels), np.stack(attributes), np.stack(landmarks))
 
 
 def learnable(faces: Faces) -> list[str]:
@@ -109,6 +113,8 @@ class Generator(keras.Model, abc.ABC):
       FAMILY: one of contract/manifest.py's families.
       GROUPED: whether it normalises in eight groups of channels, so that its width must be a multiple of 8.
       DEPTH: what it takes for `depth`, where it can be made deeper.
+      TOOLS: the deepfake tools as which it is applied besides (simulator/tools.py).
+      TOOL_CONDITIONS: those of its conditions that such tools ask for; empty for all.
       conditions: the names of `condition`'s values.
       image_size: the side of its pictures.
       adversary: the patch critic of a training whose settings ask for one.
@@ -117,6 +123,8 @@ class Generator(keras.Model, abc.ABC):
     FAMILY: str
     GROUPED = False
     DEPTH: Depth | None = None
+    TOOLS: tuple[str, ...] = ()
+    TOOL_CONDITIONS: tuple[str, ...] = ()
     conditions: tuple[str, ...]
     image_size: int
     adversary: PatchAdversary | None = None

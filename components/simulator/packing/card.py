@@ -67,8 +67,8 @@ def _table(described: manifest.SimulatorManifest) -> list[str]:
     if described.realism:
         columns += ["KID to photographs"]
     lines = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 1) + "|"]
-    lines += ["| " + " | ".join(_row(described, name)) + " |" for name in described.conditions]
-    if any(_is_not_shown(described, name) for name in described.conditions):
+    lines += ["| " + " | ".join(_row(described, name)) + " |" for name in described.ways]
+    if any(_is_not_shown(described, name) for name in described.ways):
         lines += ["", _LEGEND]
     if described.realism:
         lines += [
@@ -92,7 +92,8 @@ def _row(described: manifest.SimulatorManifest, condition: str) -> list[str]:
     if described.success:
         found: dict[str, float] = described.success.get(condition, {})
         cells += [f"{found[name]:.2f}" if found else "-" for name in ("seen", "unedited")]
-        cells += [f"{described.training.settings['intensities'][described.conditions.index(condition)]:g}"]
+        intensities = dict(zip(described.conditions, described.training.settings["intensities"]))
+        cells += [f"{intensities[condition]:g}" if condition in intensities else "-"]
     if described.realism:
         cells += [f"{described.realism[condition]['kid']:.4f}"]
     return cells

@@ -61,12 +61,16 @@ class Assessor:
     def simulate_all(self, simulator: Simulator) -> dict[str, np.ndarray]:
         """What the simulator makes of the eval pictures, as saved files hold it: by condition, float32 [N, S, S, 3]."""
         before = _rounded(self.faces.pictures)
-        batches = np.split(before, range(self.batch_size, len(before), self.batch_size))
+        starts = range(0, len(before), self.batch_size)
 
-        def made(condition: int) -> np.ndarray:
-            return np.concatenate([simulator(batch, tf.fill([len(batch)], condition)) for batch in batches])
+        def made(way: int) -> np.ndarray:
+            return np.concatenate([of_batch(way, slice(start, start + self.batch_size)) for start in starts])
 
-        return {name: _rounded(made(index)) for index, name in enumerate(simulator.manifest.conditions)}
+        def of_batch(way: int, part: slice) -> np.ndarray:
+            landmarks = None if self.faces.landmarks is None else self.faces.landmarks[part]
+            return simulator(before[part], tf.fill([len(before[part])], way), landmarks).numpy()
+
+        return {name: _rounded(made(index)) for index, name in enumerate(simulator.manifest.ways)}
 
     def _success(self, made: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
         attributes = {

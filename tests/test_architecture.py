@@ -44,7 +44,8 @@ MAY_IMPORT = {
 # The rooms within a part, in tiers: one imports from itself and from earlier tiers. What is not named is in the last.
 TIERS = {
     "components.simulator": (
-        ("artifact", "landmark_swap", "library", "tools"),
+        ("artifact", "landmark_swap", "tools"),
+        ("library",),
         ("generators",),
         ("config",),
         ("quality",),

@@ -66,9 +66,9 @@ class Assessor:
         def made(way: int) -> np.ndarray:
             return np.concatenate([of_batch(way, slice(start, start + self.batch_size)) for start in starts])
 
-        def of_batch(way: int, part: slice) -> np.ndarray:
+        def of_batch(way: int, part: slice) -> tf.Tensor:
             landmarks = None if self.faces.landmarks is None else self.faces.landmarks[part]
-            return simulator(before[part], tf.fill([len(before[part])], way), landmarks).numpy()
+            return simulator(before[part], tf.fill([len(before[part])], way), landmarks)
 
         return {name: _rounded(made(index)) for index, name in enumerate(simulator.manifest.ways)}
 

@@ -2,14 +2,16 @@ r"""Makes a simulator of a generator that was made elsewhere.
 
     faketagger adapt --out=simulators --name=happy --licence="CC BY 4.0" \
         --model=DIR --family=attribute_editing --value_range=-1,1 --conditions=happy,old --images=photographs
+    faketagger adapt --out=simulators --name=painted --licence=MIT \
+        --model=package/model.json --family=attribute_editing --value_range=0,1 --conditions=painted --model_size=128
     faketagger adapt --out=simulators --name=stgan_official --licence="research only" \
         --model=output/128/checkpoints
     faketagger adapt --out=simulators --name=stargan_official --licence=MIT \
         --model=200000-G.npz --discriminator=200000-D.npz
 
-takes a SavedModel (foreign/saved_model.py), a TF1 checkpoint of the official STGAN or AttGAN (foreign/tf1.py), or a
-state dict of the official PyTorch StarGAN (foreign/torch.py). The pipeline then uses all of `simulators` with
---simulators=simulators.
+takes a SavedModel (foreign/saved_model.py), a layers model of TensorFlow.js (foreign/tfjs.py), a TF1 checkpoint of the
+official STGAN or AttGAN (foreign/tf1.py), or a state dict of the official PyTorch StarGAN (foreign/torch.py). The
+pipeline then uses all of `simulators` with --simulators=simulators.
 """
 
 import argparse
@@ -30,20 +32,24 @@ def make_parser() -> startup.Parser:
     """Of the command's flags."""
     parser = startup.Parser("faketagger adapt", __doc__)
     add = parser.add_argument
-    add("--model", required=True, help="the folder of a SavedModel, a checkpoint's prefix or folder, or a state dict")
+    add(
+        "--model",
+        required=True,
+        help="a SavedModel's folder, a model.json, a checkpoint's prefix or folder, a state dict",
+    )
     add("--out", required=True, help="the directory of simulators to put it into")
     add("--name", required=True, help="how to call it: lower-case letters, digits and underscores")
     add("--licence", required=True, help="under which terms it may be used")
     add("--training_data", default="not stated", help="what it was trained on, for people")
-    add("--family", choices=manifest.FAMILIES, help="attribute_editing by default, but for SavedModels")
+    add("--family", choices=manifest.FAMILIES, help="attribute_editing by default, but for SavedModels and model.json")
     add("--image_size", type=int, help="side of the simulator's pictures, the pipeline's; by default the model's")
     add("--model_size", type=int, help="side of the pictures that the model takes, where it does not show it")
     names = startup.comma_list
     measured_on = parser.add_mutually_exclusive_group()
     measured_on.add_argument("--images", metavar="DIR", help="photographs to measure its change on")
     measured_on.add_argument("--examples", metavar="DIR", help="Examples, whose eval split to measure its change on")
-    saved_model = parser.add_argument_group("a SavedModel").add_argument
-    saved_model("--signature", help="the signature that makes pictures")
+    saved_model = parser.add_argument_group("a SavedModel or a TensorFlow.js layers model").add_argument
+    saved_model("--signature", help="a SavedModel's, the one that makes pictures")
     saved_model("--images_input", help="the input that takes the pictures")
     saved_model("--condition_input", help="the input that says what to make of them")
     saved_model("--images_output", help="the output that holds the made pictures")

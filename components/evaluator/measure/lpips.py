@@ -139,11 +139,11 @@ def _check_file(path: str, source: str) -> None:
 def _read(path: str, shapes: Shapes, source: str, unused: Collection[str] = ()) -> dict[str, np.ndarray]:
     """float32 tensors by name, exactly those of `shapes`."""
     # Here alone: it brings networks that nobody needs who does not measure LPIPS.
-    from faketagger.components.simulator.foreign import torch
+    from faketagger.components.simulator.foreign import base, torch
 
     _check_file(path, source)
     tensors = {name: values for name, values in torch.read_tensors(path).items() if name not in unused}
-    torch.check_match(tensors, shapes, f"{path}: not the tensors of {source}")
+    base.check_match(tensors, shapes, f"{path}: not the tensors of {source}")
     broken = sorted(name for name, values in tensors.items() if not np.isfinite(values).all())
     if broken:
         raise ValueError(f"{path}: not all finite: {', '.join(broken)}: fetch {source} again")

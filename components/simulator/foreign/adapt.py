@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from faketagger.components.contract import features, images, manifest
 from faketagger.components.simulator import library
-from faketagger.components.simulator.foreign import base, saved_model, tf1, torch
+from faketagger.components.simulator.foreign import base, saved_model, tf1, tfjs, torch
 from faketagger.components.simulator.generators.base import Faces, read_faces
 from faketagger.components.simulator.packing import export
 from faketagger.components.simulator.quality.assess import Assessor
@@ -18,6 +18,7 @@ _ASSESSED = 64  # Pictures.
 _OVERSHOOT = 0.05
 
 SAVED_MODEL, TF1, TORCH = "a SavedModel", "a TF1 checkpoint", "a PyTorch state dict"
+TFJS = "a TensorFlow.js layers model"
 _DESCRIBING = (
     "signature",
     "images_input",
@@ -30,7 +31,8 @@ _DESCRIBING = (
 )
 # Flags that not every kind of model has a use for, and the kinds that have.
 _USES = {
-    **dict.fromkeys((*_DESCRIBING, "condition_vector"), (SAVED_MODEL,)),
+    **dict.fromkeys((*_DESCRIBING, "condition_vector"), (SAVED_MODEL, TFJS)),
+    "signature": (SAVED_MODEL,),
     **dict.fromkeys(("attributes", "source_attributes"), (TF1, TORCH)),
     "intensity": (TF1,),
     "discriminator": (TORCH,),
@@ -71,11 +73,19 @@ def kind_of(path: str) -> str:
         return SAVED_MODEL
     if tf1.is_checkpoint(path):
         return TF1
-    if os.path.splitext(path)[1].lower() in torch.SUFFIXES:
+    if tfjs.find(path):
+        return TFJS
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in torch.SUFFIXES:
         return TORCH
+    if suffix == ".onnx":
+        raise ValueError(
+            f"{path}: an ONNX model, which is not read here: make a SavedModel of it with the package onnx2tf, in an "
+            f"environment of its own (`onnx2tf -i {os.path.basename(path)} -o DIR -osd`), and give --model=DIR"
+        )
     raise ValueError(
-        f"{path}: expected the folder of {SAVED_MODEL}, the prefix or folder of {TF1}, or {TORCH} "
-        f"({', '.join(torch.SUFFIXES)})"
+        f"{path}: expected the folder of {SAVED_MODEL}, the prefix or folder of {TF1}, the {tfjs.MODEL_FILE} or folder "
+        f"of {TFJS}, or {TORCH} ({', '.join(torch.SUFFIXES)})"
     )
 
 
@@ -90,7 +100,7 @@ def _read(kind: str, arguments) -> base.Foreign:
         **{flag: getattr(arguments, flag) for flag in _DESCRIBING},
         vectors=_vectors(arguments.condition_vector),
     )
-    return saved_model.read(arguments.model, said)
+    return (tfjs if kind == TFJS else saved_model).read(arguments.model, said)
 
 
 def _vectors(pairs: list[tuple[str, list[float]]] | None) -> dict[str, list[float]] | None:

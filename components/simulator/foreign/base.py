@@ -8,7 +8,7 @@ generator (the head of its discriminator), or, where there is none, taken to be 
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from faketagger.components.simulator.generators.attribute_editing import conditi
 Labeller = Callable[[tf.Tensor], tf.Tensor]  # Pictures [B, S, S, 3] in [0, 1] → float32 [B, A] of 0 and 1.
 
 _NAMES_SHOWN = 40
+_LETTERS_SHOWN = 80
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +54,25 @@ def listed(names: Iterable[str], limit: int | None = _NAMES_SHOWN) -> str:
     names = sorted(names)
     shown = names if limit is None else names[:limit]
     return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "") or "none"
+
+
+def shown(value: Any) -> str:
+    """A value out of a file for an error message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LETTERS_SHOWN else text[:_LETTERS_SHOWN] + "…"
+
+
+def check_match(tensors: Mapping[str, Any], shapes: dict[str, tuple], what: str) -> None:
+    """Raises ValueError that lists all tensors (they have a `shape`) that are missing, of another one, or of no use."""
+    wrong = [
+        f"{name} {tensors[name].shape} instead of {shape}"
+        for name, shape in shapes.items()
+        if name in tensors and tensors[name].shape != shape
+    ]
+    found = {"missing": set(shapes) - set(tensors), "of another shape": wrong, "unused": set(tensors) - set(shapes)}
+    if any(found.values()):
+        problems = [f"{kind}: {listed(names, None)}" for kind, names in found.items()]
+        raise ValueError(f"{what}: {'; '.join(problems)}")
 
 
 def attribute_names(given: Sequence[str] | None, default: Sequence[str], count: int, where: str) -> tuple[str, ...]:

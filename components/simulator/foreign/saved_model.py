@@ -61,10 +61,25 @@ def read(path: str, said: Description) -> base.Foreign:
         model = tf.saved_model.load(path)
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         raise ValueError(f"{path}: not a loadable SavedModel: {error}") from error
-    if said.value_range is None:
-        raise ValueError(f"{path}: give --value_range, that of the pictures it takes, such as 0,1 or -1,1 or 0,255")
     signature = _signature(model, said.signature, path)
-    return _Wrapping(signature, said, path).foreign(model)
+    return wrap(signature, said, model, path)
+
+
+def wrap(signature, said: Description, model, where: str) -> base.Foreign:
+    """A signature, or any concrete function whose inputs and outputs have names, as `said` describes it.
+
+    Args:
+      signature: takes and makes pictures.
+      said: what it does not show.
+      model: what keeps its variables alive.
+      where: the file, for error messages.
+
+    Raises:
+      ValueError: neither of the two shows something; the message says which flag to give.
+    """
+    if said.value_range is None:
+        raise ValueError(f"{where}: give --value_range, that of the pictures it takes, such as 0,1 or -1,1 or 0,255")
+    return _Wrapping(signature, said, where).foreign(model)
 
 
 def _signature(model, name: str | None, where: str):

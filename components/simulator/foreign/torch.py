@@ -150,7 +150,7 @@ def _build(tensors: Tensors, where: str) -> keras.Model:
     model = stargan.build_generator(width, attributes, blocks)
     weights = {_torch_name(each): each for each in model.weights}
     shapes = {name: _torch_shape(each) for name, each in weights.items()}
-    check_match(tensors, shapes, f"{where}: not the official generator's (width {width}, {blocks} blocks)")
+    base.check_match(tensors, shapes, f"{where}: not the official generator's (width {width}, {blocks} blocks)")
     for name, weight in weights.items():
         weight.assign(_from_torch(tensors[name]))
     return model
@@ -169,19 +169,6 @@ def _torch_shape(weight: tf.Variable) -> tuple:
 def _from_torch(values: np.ndarray) -> np.ndarray:
     """Kernels [out, in, h, w] to [h, w, in, out]; transposed ones [in, out, h, w] to [h, w, out, in], TF's order."""
     return np.float32(values.transpose(2, 3, 1, 0) if values.ndim == 4 else values)
-
-
-def check_match(tensors: Tensors, shapes: dict[str, tuple], what: str) -> None:
-    """Raises a ValueError that lists all tensors that are missing, of another shape, or of no use."""
-    wrong = [
-        f"{name} {tensors[name].shape} instead of {shape}"
-        for name, shape in shapes.items()
-        if name in tensors and tensors[name].shape != shape
-    ]
-    problems = {"missing": set(shapes) - set(tensors), "of another shape": wrong, "unused": set(tensors) - set(shapes)}
-    if any(problems.values()):
-        listed = [f"{kind}: {base.listed(names, None)}" for kind, names in problems.items()]
-        raise ValueError(f"{what}: {'; '.join(listed)}")
 
 
 def _described(tensors: Tensors) -> list[str]:
@@ -207,7 +194,7 @@ class _Classifier(tf.Module):
             channels = out
         # The head sees the whole innermost picture at once; conv1 is the other head, which says how real a picture is.
         shapes |= {"conv1.weight": (1, channels, 3, 3), "conv2.weight": (attributes, channels, *head.shape[-1:] * 2)}
-        check_match(tensors, shapes, f"{where}: not the official discriminator's ({attributes} attributes)")
+        base.check_match(tensors, shapes, f"{where}: not the official discriminator's ({attributes} attributes)")
         self.side = head.shape[2] * 2**count
         self._layers = [(_constant(tensors[f"{name}.weight"]), _constant(tensors[f"{name}.bias"])) for name in names]
         self._head = _constant(head)

@@ -13,53 +13,16 @@ import pytest
 import tensorflow as tf
 
 from faketagger.components.contract import features, images, manifest
-from faketagger.components.simulator import adapt, library
+from faketagger.components.simulator import library
 from faketagger.components.simulator.foreign import base, tf1, torch
+from faketagger.tests.simulator.foreign import helpers
 
 pytestmark = pytest.mark.slow
 
-SIZE = 32
+SIZE = helpers.SIZE
 ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Male")
 CONDITIONS = ["black_hair", "blond_hair", "gender"]
 RANDOM = np.random.default_rng
-
-
-def _pictures(count=3, size=SIZE, seed=5):
-    return RANDOM(seed).uniform(0.1, 0.9, [count, size, size, 3]).astype(np.float32)
-
-
-def _run(directory, **flags):
-    """The command on `directory`/model or what `model` says; its exit code."""
-    flags = {"model": directory / "model", "out": directory / "simulators", "name": "other", "licence": "MIT", **flags}
-    given = [(name, each) for name, value in flags.items() for each in (value if isinstance(value, list) else [value])]
-    return adapt.run(
-        adapt.make_parser().parse(["adapt", *(f"--{name}={value}" for name, value in given if value is not None)])
-    )
-
-
-def _adapted(directory, **flags):
-    """The simulator that the command makes."""
-    assert _run(directory, **flags) == adapt.OK
-    return library.load(str(directory / "simulators" / "other"))
-
-
-def _refusal(capsys, directory, **flags):
-    """What the command says when it refuses; nothing may be written."""
-    assert _run(directory, **flags) == adapt.FAILED
-    assert not (directory / "simulators" / "other").exists()
-    return capsys.readouterr().err
-
-
-def _simulated(simulator, pictures, condition):
-    return simulator(tf.constant(pictures), tf.fill([len(pictures)], condition)).numpy()
-
-
-def _gradient(simulator, pictures, condition=0):
-    pictures = tf.constant(pictures)
-    with tf.GradientTape() as tape:
-        tape.watch(pictures)
-        value = tf.reduce_sum(simulator(pictures, tf.fill([len(pictures)], condition))[..., 0])
-    return tape.gradient(value, pictures).numpy()
 
 
 # --- SavedModels ---
@@ -95,10 +58,10 @@ PLAIN = ([None, SIZE, SIZE, 3], tf.float32, "x")
 
 def test_names_and_range_of_a_saved_model_are_translated(tmp_path):
     _save_mixer(tmp_path / "model", _Mixer(), PLAIN, ([None, 2], tf.float32, "c"))
-    simulator = _adapted(tmp_path, **SAVED, conditions="happy,old", training_data="faces", licence="CC0")
+    simulator = helpers.adapted(tmp_path, **SAVED, conditions="happy,old", training_data="faces", licence="CC0")
     for condition, darkening in enumerate((0.5, 0.8)):
-        made = _simulated(simulator, _pictures(), condition)
-        np.testing.assert_allclose(made, darkening * _pictures() @ MIXING, atol=1e-5)
+        made = helpers.simulated(simulator, helpers.pictures(), condition)
+        np.testing.assert_allclose(made, darkening * helpers.pictures() @ MIXING, atol=1e-5)
     assert simulator.manifest == manifest.SimulatorManifest(
         "other", "attribute_editing", ["happy", "old"], SIZE, "faces", "CC0"
     )
@@ -108,11 +71,11 @@ def test_names_and_range_of_a_saved_model_are_translated(tmp_path):
 def test_channels_first_at_other_range_and_batch_are_translated(tmp_path, batch):
     mixer = _Mixer(0.0, 255.0, "NCHW")
     _save_mixer(tmp_path / "model", mixer, ([batch, 3, SIZE, SIZE], tf.float32, "x"), ([batch, 2], tf.float32, "c"))
-    simulator = _adapted(tmp_path, family="reenactment", value_range="0,255", conditions="happy,old")
-    made = simulator(tf.constant(_pictures()), tf.constant([0, 1, 0]))
-    expected = np.float32([0.5, 0.8, 0.5])[:, None, None, None] * _pictures() @ MIXING
+    simulator = helpers.adapted(tmp_path, family="reenactment", value_range="0,255", conditions="happy,old")
+    made = simulator(tf.constant(helpers.pictures()), tf.constant([0, 1, 0]))
+    expected = np.float32([0.5, 0.8, 0.5])[:, None, None, None] * helpers.pictures() @ MIXING
     np.testing.assert_allclose(made, expected, atol=1e-5)
-    np.testing.assert_allclose(_gradient(simulator, _pictures())[2, 3, 4], [0.25, 0.15, 0.1], atol=1e-5)
+    np.testing.assert_allclose(helpers.gradient(simulator, helpers.pictures())[2, 3, 4], [0.25, 0.15, 0.1], atol=1e-5)
     assert simulator.manifest.family == "reenactment"
 
 
@@ -122,17 +85,19 @@ def test_a_saved_model_of_one_picture_without_batch_and_without_condition_is_cal
         lambda face: {"made": tf.square(face)}, input_signature=[tf.TensorSpec([3, SIZE, SIZE], tf.float32, "face")]
     )
     tf.saved_model.save(module, str(tmp_path / "model"), signatures={"go": module.call})
-    simulator = _adapted(tmp_path, family="identity_swap", value_range="0,1", conditions="swapped")
-    np.testing.assert_allclose(_simulated(simulator, _pictures(), 0), _pictures() ** 2, atol=1e-6)
+    simulator = helpers.adapted(tmp_path, family="identity_swap", value_range="0,1", conditions="swapped")
+    np.testing.assert_allclose(helpers.simulated(simulator, helpers.pictures(), 0), helpers.pictures() ** 2, atol=1e-6)
 
 
 def test_condition_vectors_and_indices_are_fed_as_described(tmp_path):
     _save_mixer(tmp_path / "model", _Mixer(), PLAIN, ([None, 2], tf.float32, "c"))
-    simulator = _adapted(tmp_path, **SAVED, condition_vector=["half_old:0,0.5", "both:1,0.5"])
+    simulator = helpers.adapted(tmp_path, **SAVED, condition_vector=["half_old:0,0.5", "both:1,0.5"])
     assert simulator.manifest.conditions == ["half_old", "both"]
     for condition, darkening in enumerate((0.4, 0.9)):
         np.testing.assert_allclose(
-            _simulated(simulator, _pictures(), condition), darkening * _pictures() @ MIXING, atol=1e-5
+            helpers.simulated(simulator, helpers.pictures(), condition),
+            darkening * helpers.pictures() @ MIXING,
+            atol=1e-5,
         )
 
     class Indexed(_Mixer):
@@ -140,20 +105,22 @@ def test_condition_vectors_and_indices_are_fed_as_described(tmp_path):
             return super().__call__(pictures, tf.one_hot(number, 2))
 
     _save_mixer(tmp_path / "indexed", Indexed(), PLAIN, ([None], tf.int64, "number"))
-    simulator = _adapted(tmp_path, model=tmp_path / "indexed", **SAVED, conditions="happy,old")
-    np.testing.assert_allclose(_simulated(simulator, _pictures(), 1), 0.8 * _pictures() @ MIXING, atol=1e-5)
+    simulator = helpers.adapted(tmp_path, model=tmp_path / "indexed", **SAVED, conditions="happy,old")
+    np.testing.assert_allclose(
+        helpers.simulated(simulator, helpers.pictures(), 1), 0.8 * helpers.pictures() @ MIXING, atol=1e-5
+    )
 
 
 def test_pictures_are_resized_to_the_models_side_and_back_with_antialiasing(tmp_path):
     _save_mixer(tmp_path / "model", _Mixer(), ([None, 64, 64, 3], tf.float32, "x"))
-    simulator = _adapted(tmp_path, **SAVED, conditions="mixed", image_size=SIZE)
+    simulator = helpers.adapted(tmp_path, **SAVED, conditions="mixed", image_size=SIZE)
     assert simulator.manifest.image_size == SIZE
 
     def resized(pictures, size):
         return np.clip(tf.image.resize(pictures, [size, size], "bicubic", antialias=True), 0.0, 1.0)
 
-    expected = resized(resized(_pictures(), 64) @ MIXING, SIZE)
-    np.testing.assert_allclose(_simulated(simulator, _pictures(), 0), expected, atol=1e-5)
+    expected = resized(resized(helpers.pictures(), 64) @ MIXING, SIZE)
+    np.testing.assert_allclose(helpers.simulated(simulator, helpers.pictures(), 0), expected, atol=1e-5)
 
 
 def test_a_saved_model_of_tensorflow_1_is_read(tmp_path):
@@ -164,9 +131,11 @@ def test_a_saved_model_of_tensorflow_1_is_read(tmp_path):
         made = tf.einsum("bhwc,cd->bhwd", x, mixing)
         session.run(mixing.initializer)
         v1.saved_model.simple_save(session, str(tmp_path / "model"), {"x": x}, {"made": made})
-    simulator = _adapted(tmp_path, family="identity_swap", value_range="0,1", conditions="mixed")
-    np.testing.assert_allclose(_simulated(simulator, _pictures(), 0), _pictures() @ MIXING, atol=1e-5)
-    np.testing.assert_allclose(_gradient(simulator, _pictures())[0, 0, 0], [0.5, 0.3, 0.2], atol=1e-5)
+    simulator = helpers.adapted(tmp_path, family="identity_swap", value_range="0,1", conditions="mixed")
+    np.testing.assert_allclose(
+        helpers.simulated(simulator, helpers.pictures(), 0), helpers.pictures() @ MIXING, atol=1e-5
+    )
+    np.testing.assert_allclose(helpers.gradient(simulator, helpers.pictures())[0, 0, 0], [0.5, 0.3, 0.2], atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +168,7 @@ def mixer(tmp_path_factory):
 )
 def test_what_a_saved_model_does_not_show_must_be_said(mixer, tmp_path, capsys, flags, message):
     flags = {**SAVED, "conditions": "a,b", "image_size": SIZE, **flags}
-    error = _refusal(capsys, tmp_path, model=mixer / "model", **flags)
+    error = helpers.refusal(capsys, tmp_path, model=mixer / "model", **flags)
     assert re.search(message, error), error
 
 
@@ -210,40 +179,40 @@ def test_a_saved_model_of_whole_numbers_or_a_fixed_batch_is_refused(tmp_path, ca
         module.call = tf.function(lambda x: {"made": 1.0 - tf.cast(x, tf.float32)}, [tf.TensorSpec(*spec, "x")])
         tf.saved_model.save(module, str(tmp_path / name), signatures=module.call)
     flags = {**SAVED, "conditions": "negative"}
-    assert "x is uint8, no gradient flows" in _refusal(capsys, tmp_path, model=tmp_path / "bytes", **flags)
-    assert "takes 8 pictures at a time" in _refusal(capsys, tmp_path, model=tmp_path / "eight", **flags)
+    assert "x is uint8, no gradient flows" in helpers.refusal(capsys, tmp_path, model=tmp_path / "bytes", **flags)
+    assert "takes 8 pictures at a time" in helpers.refusal(capsys, tmp_path, model=tmp_path / "eight", **flags)
 
 
 def test_a_saved_model_that_rounds_passes_no_gradient_and_is_refused(tmp_path, capsys):
     module = tf.Module()
     module.call = tf.function(lambda x: {"made": tf.round(x * 255.0) / 255.0}, [tf.TensorSpec(*PLAIN)])
     tf.saved_model.save(module, str(tmp_path / "model"), signatures=module.call)
-    error = _refusal(capsys, tmp_path, family="identity_swap", value_range="0,1", conditions="rounded")
+    error = helpers.refusal(capsys, tmp_path, family="identity_swap", value_range="0,1", conditions="rounded")
     assert "rounded: no gradient flows through it" in error
 
 
 def test_a_model_over_the_size_limit_is_refused_unloaded(mixer, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(library, "MAX_SAVED_MODEL_BYTES", 1000)
     monkeypatch.setattr(tf.saved_model, "load", None)
-    error = _refusal(capsys, tmp_path, model=mixer / "model", **SAVED, conditions="a,b", image_size=SIZE)
+    error = helpers.refusal(capsys, tmp_path, model=mixer / "model", **SAVED, conditions="a,b", image_size=SIZE)
     assert "bytes is over the 1,000 a simulator may have" in error
 
 
 def test_change_is_measured_on_pictures_where_there_are_some(mixer, tmp_path, capsys):
     photographs = tmp_path / "photographs"
     (photographs / "more").mkdir(parents=True)
-    for index, picture in enumerate(_pictures(2)):
+    for index, picture in enumerate(helpers.pictures(2)):
         (photographs / "more" / f"{index}.png").write_bytes(images.encode_png(images.to_uint8(picture)))
     (photographs / "notes.txt").write_text("no picture")
     flags = {**SAVED, "model": mixer / "model", "image_size": SIZE, "conditions": "a,b"}
-    change = _adapted(tmp_path, **flags, images=photographs).manifest.change
-    before = images.to_float(images.to_uint8(_pictures(2)))
+    change = helpers.adapted(tmp_path, **flags, images=photographs).manifest.change
+    before = images.to_float(images.to_uint8(helpers.pictures(2)))
     for name, darkening in {"a": 0.5, "b": 0.8}.items():
         after = images.to_float(images.to_uint8(darkening * before @ MIXING))
         psnr = np.mean(-10.0 * np.log10(np.mean((before - after) ** 2, (1, 2, 3))))
         assert change[name].psnr == pytest.approx(psnr, abs=0.01)
     assert "set aside 1 files" in capsys.readouterr().err
-    assert _adapted(tmp_path, **flags).manifest.change == {}
+    assert helpers.adapted(tmp_path, **flags).manifest.change == {}
 
 
 # --- TF1 checkpoints ---
@@ -432,24 +401,24 @@ def test_an_official_checkpoint_edits_as_the_official_graph_by_its_own_classifie
     official = _Official(**options)
     official.save(tmp_path / "model.ckpt")
     model = tmp_path / ("model.ckpt-1" if options["family"] == "later" else "model.ckpt")
-    simulator = _adapted(tmp_path, model=model, attributes=_names())
+    simulator = helpers.adapted(tmp_path, model=model, attributes=_names())
     assert simulator.manifest.conditions == CONDITIONS
     assert (simulator.manifest.family, simulator.manifest.image_size) == ("attribute_editing", SIZE)
-    pictures = np.concatenate([_pictures(6), 1.0 - _pictures(2) ** 4])
+    pictures = np.concatenate([helpers.pictures(6), 1.0 - helpers.pictures(2) ** 4])
     labels = np.float32(official.run(official.logits, pictures) > 0)
     assert 0 < labels.mean() < 1
     for condition in range(len(ATTRIBUTES)):
         vector = _expected_vector(labels, condition, options["family"])
         expected = (official.run(official.made, pictures, vector) + 1.0) / 2.0
-        np.testing.assert_allclose(_simulated(simulator, pictures, condition), expected, atol=1e-4)
-    assert np.abs(_gradient(simulator, pictures)).max() > 1e-3
+        np.testing.assert_allclose(helpers.simulated(simulator, pictures, condition), expected, atol=1e-4)
+    assert np.abs(helpers.gradient(simulator, pictures)).max() > 1e-3
 
 
 def test_the_classifier_of_an_official_checkpoint_sees_what_the_official_graph_sees(tmp_path):
     official = _Official("attgan")
     official.save(tmp_path / "model.ckpt")
     *_, classifier = tf1.read(str(tmp_path / "model.ckpt"), ATTRIBUTES).tracked
-    faint = 0.5 + 0.01 * (_pictures() - 0.5)  # Shows what keeps the normalisation's divisor from 0.
+    faint = 0.5 + 0.01 * (helpers.pictures() - 0.5)  # Shows what keeps the normalisation's divisor from 0.
     logits = classifier(tf.constant(faint * 2.0 - 1.0))
     np.testing.assert_allclose(logits, official.run(official.logits, faint), atol=1e-4)
 
@@ -458,14 +427,14 @@ def test_source_attributes_say_what_pictures_show_where_a_checkpoint_has_no_disc
     official = _Official("stgan", shortcuts=2, injected=2)
     official.save(tmp_path / "model.ckpt", scopes=("Genc", "Gstu", "Gdec"))
     flags = {"model": tmp_path / "model.ckpt", "attributes": _names(), "image_size": SIZE}
-    assert "holds no discriminator" in _refusal(capsys, tmp_path, **flags)
-    assert "Hat is none of Black_Hair" in _refusal(capsys, tmp_path, **flags, source_attributes="Male,Hat")
-    simulator = _adapted(tmp_path, **flags, source_attributes="Blond_Hair", intensity=1.5)
+    assert "holds no discriminator" in helpers.refusal(capsys, tmp_path, **flags)
+    assert "Hat is none of Black_Hair" in helpers.refusal(capsys, tmp_path, **flags, source_attributes="Male,Hat")
+    simulator = helpers.adapted(tmp_path, **flags, source_attributes="Blond_Hair", intensity=1.5)
     labels = np.float32([[0, 1, 0]] * 3)
     vector = _expected_vector(labels, 0, "stgan") + np.float32([0.25, 0.0, 0.0])
     np.testing.assert_allclose(vector[0], [1.25, -1.0, 0.0])
-    expected = (official.run(official.made, _pictures(), vector) + 1.0) / 2.0
-    np.testing.assert_allclose(_simulated(simulator, _pictures(), 0), expected, atol=1e-4)
+    expected = (official.run(official.made, helpers.pictures(), vector) + 1.0) / 2.0
+    np.testing.assert_allclose(helpers.simulated(simulator, helpers.pictures(), 0), expected, atol=1e-4)
 
 
 def test_variables_that_are_missing_or_of_no_use_are_all_listed(tmp_path, capsys):
@@ -480,7 +449,7 @@ def test_variables_that_are_missing_or_of_no_use_are_all_listed(tmp_path, capsys
         "D/flatten_fully_connected_3/fully_connected/biases",
     ]
     official.save(tmp_path / "model.ckpt", leave_out=left_out)
-    error = _refusal(capsys, tmp_path, model=tmp_path / "model.ckpt", attributes=_names())
+    error = helpers.refusal(capsys, tmp_path, model=tmp_path / "model.ckpt", attributes=_names())
     missing, unused = error.split("unused:")
     assert all(name in missing for name in left_out)
     assert "Gdec/extra/weights" in unused and "Adam" not in error and "beta1_power" not in error
@@ -488,17 +457,17 @@ def test_variables_that_are_missing_or_of_no_use_are_all_listed(tmp_path, capsys
 
 def test_attributes_must_be_as_many_as_the_checkpoint_edits(tmp_path, capsys):
     _Official("attgan").save(tmp_path / "model.ckpt")
-    error = _refusal(capsys, tmp_path, model=tmp_path)
+    error = helpers.refusal(capsys, tmp_path, model=tmp_path)
     assert "edits 3 attributes, the official default has 13" in error and "give --attributes" in error
-    error = _refusal(capsys, tmp_path, model=tmp_path, attributes="Male,Young")
+    error = helpers.refusal(capsys, tmp_path, model=tmp_path, attributes="Male,Young")
     assert "--attributes names 2" in error
 
 
 def test_a_checkpoint_of_something_else_is_refused_with_what_it_holds(tmp_path, capsys):
     tf.train.Checkpoint(weights=tf.Variable(1.0)).write(str(tmp_path / "model.ckpt"))
-    error = _refusal(capsys, tmp_path, model=tmp_path / "model.ckpt")
+    error = helpers.refusal(capsys, tmp_path, model=tmp_path / "model.ckpt")
     assert "expected variables such as Genc/Conv/weights; found _CHECKPOINTABLE_OBJECT_GRAPH, weights/" in error
-    assert "other.txt: expected the folder of" in _refusal(capsys, tmp_path, model=tmp_path / "other.txt")
+    assert "other.txt: expected the folder of" in helpers.refusal(capsys, tmp_path, model=tmp_path / "other.txt")
 
 
 # --- PyTorch StarGAN ---
@@ -606,24 +575,24 @@ def test_an_official_stargan_edits_as_its_layers_say_by_its_own_discriminator(tm
         else:
             pytest.importorskip("safetensors.numpy").save_file(tensors, path)
     flags = {"model": tmp_path / f"G{suffix}", "discriminator": tmp_path / f"D{suffix}", "attributes": _names()}
-    simulator = _adapted(tmp_path, **flags)
+    simulator = helpers.adapted(tmp_path, **flags)
     assert (simulator.manifest.conditions, simulator.manifest.image_size) == (CONDITIONS, SIZE)
-    labels = _torch_labels(discriminator, _pictures(4))
+    labels = _torch_labels(discriminator, helpers.pictures(4))
     assert 0 < labels.mean() < 1
     for condition in range(len(ATTRIBUTES)):
-        expected = _torch_generator(generator, _pictures(4), _labels_inverted(labels, condition))
-        np.testing.assert_allclose(_simulated(simulator, _pictures(4), condition), expected, atol=1e-4)
-    assert np.abs(_gradient(simulator, _pictures())).max() > 1e-3
+        expected = _torch_generator(generator, helpers.pictures(4), _labels_inverted(labels, condition))
+        np.testing.assert_allclose(helpers.simulated(simulator, helpers.pictures(4), condition), expected, atol=1e-4)
+    assert np.abs(helpers.gradient(simulator, helpers.pictures())).max() > 1e-3
 
 
 def test_source_attributes_stand_in_for_stargans_discriminator(tmp_path, capsys):
     np.savez(tmp_path / "G.npz", **_stargan_tensors())
     flags = {"model": tmp_path / "G.npz", "attributes": _names(), "image_size": SIZE}
-    assert "give either --discriminator" in _refusal(capsys, tmp_path, **flags)
-    simulator = _adapted(tmp_path, **flags, source_attributes="")
+    assert "give either --discriminator" in helpers.refusal(capsys, tmp_path, **flags)
+    simulator = helpers.adapted(tmp_path, **flags, source_attributes="")
     target = np.float32([[0, 0, 1]] * 3)
-    expected = _torch_generator(_stargan_tensors(), _pictures(), target)
-    np.testing.assert_allclose(_simulated(simulator, _pictures(), 2), expected, atol=1e-4)
+    expected = _torch_generator(_stargan_tensors(), helpers.pictures(), target)
+    np.testing.assert_allclose(helpers.simulated(simulator, helpers.pictures(), 2), expected, atol=1e-4)
 
 
 def test_tensors_that_are_missing_misshapen_or_of_no_use_are_all_listed(tmp_path, capsys):
@@ -632,7 +601,7 @@ def test_tensors_that_are_missing_misshapen_or_of_no_use_are_all_listed(tmp_path
     tensors["main.7.weight"] = np.zeros(5, np.float32)
     tensors.update({f"extra.{index}": np.zeros(1, np.float32) for index in range(60)})
     np.savez(tmp_path / "G.npz", **tensors)
-    error = _refusal(capsys, tmp_path, model=tmp_path / "G.npz", source_attributes="")
+    error = helpers.refusal(capsys, tmp_path, model=tmp_path / "G.npz", source_attributes="")
     missing, others = error.split("; of another shape: ")
     assert "main.4.bias" in missing and "main.10.main.3.weight" in missing
     misshapen, unused = others.split("; unused: ")
@@ -645,7 +614,7 @@ def test_a_discriminator_of_other_attributes_is_refused(tmp_path, capsys):
     tensors = {**_discriminator_tensors(), "conv2.weight": np.zeros([5, 16, 4, 4], np.float32), "more": np.zeros(1)}
     np.savez(tmp_path / "D.npz", **tensors)
     flags = {"model": tmp_path / "G.npz", "discriminator": tmp_path / "D.npz", "attributes": _names()}
-    error = _refusal(capsys, tmp_path, **flags)
+    error = helpers.refusal(capsys, tmp_path, **flags)
     assert "conv2.weight (5, 16, 4, 4) instead of (3, 16, 4, 4)" in error and "unused: more" in error
 
 
@@ -654,19 +623,19 @@ def test_a_pickled_array_and_a_broken_file_are_refused_unread(tmp_path, capsys):
     (tmp_path / "broken.npz").write_bytes(b"PK no archive")
     (tmp_path / "broken.safetensors").write_bytes(b"\xff" * 64)
     for name in ("G.npz", "broken.npz", "broken.safetensors", "absent.npz"):
-        assert f"{name}: " in _refusal(capsys, tmp_path, model=tmp_path / name, source_attributes="")
+        assert f"{name}: " in helpers.refusal(capsys, tmp_path, model=tmp_path / name, source_attributes="")
 
 
 def test_an_archive_that_unpacks_over_the_size_limit_is_refused(tmp_path, capsys, monkeypatch):
     np.savez_compressed(tmp_path / "G.npz", zeros=np.zeros(100_000, np.float32))
     monkeypatch.setattr(library, "MAX_SAVED_MODEL_BYTES", 10_000)
-    assert "unpacks to 400," in _refusal(capsys, tmp_path, model=tmp_path / "G.npz", source_attributes="")
+    assert "unpacks to 400," in helpers.refusal(capsys, tmp_path, model=tmp_path / "G.npz", source_attributes="")
 
 
 def test_a_torch_file_is_read_as_plain_weights_where_torch_is_installed(tmp_path, monkeypatch, capsys):
     (tmp_path / "G.ckpt").write_bytes(b"weights")
     monkeypatch.setitem(sys.modules, "torch", None)
-    error = _refusal(capsys, tmp_path, model=tmp_path / "G.ckpt", source_attributes="")
+    error = helpers.refusal(capsys, tmp_path, model=tmp_path / "G.ckpt", source_attributes="")
     assert "takes the package torch, which is not installed" in error
 
     class Tensor:

@@ -40,6 +40,17 @@ _ACTIVATIONS = frozenset(
 # Of use to a training alone.
 _DROPPED = ("_initializer", "_regularizer", "_constraint")
 _WORDS = ("data_format", "padding", "interpolation")
+# What Keras raises at settings that it does not expect.
+_KERAS_ERRORS = (
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    tf.errors.OpError,
+)
 _DTYPES = ("float32", "float16", "int32", "mixed_float16")
 
 
@@ -102,7 +113,7 @@ def _build(topology: Mapping, most: int, path: str) -> keras.Model:
     config = _container(_snake_keys(entry, where), where, _Zeros(most))
     try:
         model = keras.models.model_from_config(config)
-    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, tf.errors.OpError) as error:
+    except _KERAS_ERRORS as error:
         raise ValueError(f"{where}: cannot be built: {error}") from error
     if not model.inputs:
         raise ValueError(f"{where}: shows no shape of the input")
@@ -205,7 +216,7 @@ def _activation(value: Any, where: str) -> str | None:
     """An activation by name; TensorFlow.js and newer Keras may write an object with its name."""
     name = _snake_keys(value, where).get("class_name") if isinstance(value, dict) else value
     name = _snake(name) if isinstance(name, str) else name
-    if name is not None and name not in _ACTIVATIONS:
+    if name is not None and not (isinstance(name, str) and name in _ACTIVATIONS):
         raise ValueError(f"{where}: expected {', '.join(sorted(_ACTIVATIONS))}, found {base.shown(value)}")
     return name
 
@@ -223,7 +234,7 @@ def _nodes(nodes: Any, where: str) -> list:
     if isinstance(nodes, list) and all(isinstance(node, list) for node in nodes):
         # A single tensor may stand without the list around it.
         calls = [[node] if node and isinstance(node[0], str) else node for node in nodes]
-        if all(_is_tensor(each) for call in calls for each in call):
+        if all(calls) and all(_is_tensor(each) for call in calls for each in call):
             return [[[*each[:3], {}] for each in call] for call in calls]
     raise ValueError(
         f"{where}: expected lists of [layer, node, tensor, {{}}] without further arguments, found {base.shown(nodes)}"
@@ -250,7 +261,7 @@ def _check_order(layers: list[dict], where: str) -> None:
         # A model's first call is that which it was made with.
         for index, call in enumerate(each["inbound_nodes"], each["class_name"] in _CONTAINERS)
     }
-    done = {(each["name"], 0) for each in layers if not each["inbound_nodes"]}
+    done = {(each["name"], 0) for each in layers if each["class_name"] == "InputLayer"}
     while waiting:
         ready = {key for key, call in waiting.items() if all((name, node) in done for name, node, *_ in call)}
         if not ready:
@@ -321,8 +332,11 @@ def _signature(model: keras.Model, path: str):
 
     # Another trace, with every size known: nothing is computed yet.
     tried = {name: tf.TensorSpec(_known(spec.shape, path), spec.dtype) for name, spec in specs.items()}
-    _check_tensors(call.get_concrete_function(**tried), path)
-    return call.get_concrete_function(**specs)
+    try:
+        _check_tensors(call.get_concrete_function(**tried))
+        return call.get_concrete_function(**specs)
+    except _KERAS_ERRORS as error:
+        raise ValueError(f"{path}: modelTopology: cannot be called: {error}") from error
 
 
 def _identifier(name: str) -> str:
@@ -340,11 +354,10 @@ def _known(shape: tf.TensorShape, path: str) -> list[int]:
     return [1, *sides]
 
 
-def _check_tensors(traced, path: str) -> None:
+def _check_tensors(traced) -> None:
     for operation in traced.graph.get_operations():
         for tensor in operation.outputs:
             if (tensor.shape.num_elements() or 0) > _MAX_VALUES:
                 raise ValueError(
-                    f"{path}: modelTopology: {operation.name} makes {tensor.shape} of one picture, expected at most "
-                    f"{_MAX_VALUES:,} values"
+                    f"{operation.name} makes {tensor.shape} of one picture, expected at most {_MAX_VALUES:,} values"
                 )

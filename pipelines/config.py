@@ -17,6 +17,7 @@ class PipelineConfig(Settings):
     limit: read at most this many pictures.
     eval_percent: the share of pictures that go to the eval split, where the source does not say.
     max_rejected: the largest share of unreadable pictures that is tolerated.
+    align: cut photographs to the squares around their faces, where they are not aligned yet.
     foreign_simulators: a directory of simulators to use instead of training any.
     simulator, tagger, evaluator: the steps' own settings.
     """
@@ -31,6 +32,7 @@ class PipelineConfig(Settings):
     limit: int | None = Field(None, ge=2)
     eval_percent: int = Field(10, ge=1, le=99)
     max_rejected: float = Field(0.01, ge=0, le=1)
+    align: bool = False
     foreign_simulators: str | None = None
 
     @root_validator(skip_on_failure=True)

@@ -13,6 +13,7 @@ flags.DEFINE_enum("preset", "demo", sorted(presets.PRESETS), "which settings to 
 flags.DEFINE_string("dataset", None, "procedural_faces, celeb_a_hq/256, or another TFDS data set of pictures")
 flags.DEFINE_string("manual_dir", None, "where TFDS finds archives it may not download (CelebA-HQ's)")
 flags.DEFINE_string("images", None, "a folder of photographs, with an optional attributes.csv, instead of a data set")
+flags.DEFINE_bool("align", None, "cut photographs to the squares around their faces, where they are not aligned yet")
 flags.DEFINE_string("simulators", None, "a directory of simulator SavedModels to use instead of the preset's")
 flags.DEFINE_bool("train_simulators", False, "train simulators anew instead of taking the shipped ones")
 flags.DEFINE_float("max_rejected", None, "the largest share of unreadable pictures that is tolerated")
@@ -28,6 +29,7 @@ def configure() -> PipelineConfig:
         "manual_dir": _absolute(FLAGS.manual_dir),
         "foreign_simulators": _absolute(FLAGS.simulators),
         "max_rejected": FLAGS.max_rejected,
+        "align": FLAGS.align,
     }
     config = presets.PRESETS[FLAGS.preset]()
     config = config.replace(**{name: value for name, value in changed.items() if value is not None})

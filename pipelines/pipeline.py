@@ -46,6 +46,7 @@ def create_pipeline(
         eval_percent=config.eval_percent,
         max_rejected=config.max_rejected,
         limit=config.limit,
+        align=config.align,
     )
     checkpoints = os.path.join(root, "checkpoints")
     simulators = SimulatorStep(

@@ -34,6 +34,7 @@ class FaceExampleGen(QueryBasedExampleGen):
         eval_percent: int = 10,
         max_rejected: float = 0.01,
         limit: int | None = None,
+        align: bool = False,
     ):
         """Construct a FaceExampleGen.
 
@@ -48,6 +49,8 @@ class FaceExampleGen(QueryBasedExampleGen):
           eval_percent: the share of pictures for `eval`, from 1 to 99, where the source does not fix the split.
           max_rejected: the share of unusable pictures up to which the step succeeds, from 0 to 1.
           limit: use so many pictures at most, a stable sample; at least 2.
+          align: cut each photograph to the square around its largest face, as CelebA-HQ's are, and set aside those in
+            which none is found; otherwise the centred squares are taken, as data sets of aligned faces need it.
 
         Raises:
           ValueError: an option out of range, an unknown size of `procedural_faces`, a missing or empty folder, or a
@@ -69,6 +72,7 @@ class FaceExampleGen(QueryBasedExampleGen):
             eval_percent=eval_percent,
             max_rejected=max_rejected,
             limit=limit,
+            align=align,
             digest=digest,
         )
         super().__init__(

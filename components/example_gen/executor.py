@@ -36,7 +36,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         artifact = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         source = _source(options, artifact.uri)
         with self._make_beam_pipeline() as pipeline:
-            preprocess.write_examples(pipeline, source, artifact.uri, options.image_size, options.eval_percent)
+            preprocess.write_examples(
+                pipeline, source, artifact.uri, options.image_size, options.eval_percent, options.align
+            )
         counts = preprocess.read_counts(artifact.uri)
         preprocess.check_counts(artifact.uri, counts, options.max_rejected)
         _describe(artifact, options, counts)

@@ -18,4 +18,5 @@ class Options(Settings):
     eval_percent: int = Field(..., ge=1, le=99)
     max_rejected: float = Field(..., ge=0, le=1)
     limit: int | None = Field(None, ge=2)
+    align: bool = False
     digest: str | None = None

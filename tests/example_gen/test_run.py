@@ -149,6 +149,22 @@ def test_unusable_pictures_are_set_aside_with_the_reason_and_counted(tmp_path):
     assert len(splits["train"]) + len(splits["eval"]) == 12
 
 
+def test_aligned_photographs_are_cut_around_their_face_and_those_without_one_set_aside(tmp_path):
+    folder = tmp_path / "photographs"
+    faces = _faces(folder, 8, size=160)
+    for name, pixels in faces.items():
+        photograph = np.full([240, 400, 3], 128, np.uint8)
+        photograph[40:200, 20:180] = pixels
+        Image.fromarray(photograph).save(folder / name)
+    Image.fromarray(np.full([240, 400, 3], 128, np.uint8)).save(folder / "nobody.png")
+    artifact = _run(tmp_path, images=str(folder), eval_percent=40, max_rejected=0.5, align=True)
+    assert _rejected(artifact) == {"nobody.png": "no face is found in it"}
+    splits = _read(artifact)
+    landmarks = {**splits["train"], **splits["eval"]}["00.png"][1][features.LANDMARKS].float_list.value
+    eyes = np.reshape(landmarks, [5, 2])[:2]
+    np.testing.assert_allclose(eyes.mean(0), [0.5, 0.48], atol=0.03)
+
+
 def test_too_many_unusable_pictures_fail_the_step_with_the_first_reasons(tmp_path):
     folder = tmp_path / "photographs"
     _faces(folder, 12)

@@ -189,7 +189,7 @@ def test_the_job_file_holds_what_was_compiled(tmp_path):
         ({"simulators": "/simulators"}, "--simulators=/simulators: the cluster does not see"),
         ({"manual_dir": "archives"}, "archives: the cluster does not see"),
         ({"set": ["tagger.vgg_weights=gs://bucket/vgg.h5"]}, "put the file into the image"),
-        ({"set": ["tagger.image_size=64"]}, "pictures of one size"),
+        ({"set": ["tagger.image_size=64"]}, "expected the tagger's, 64, found 32"),
     ],
 )
 def test_what_cannot_run_on_a_cluster_is_refused_before_compiling(wrong, told, tmp_path, capsys):

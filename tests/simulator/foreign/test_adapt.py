@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 SIZE = helpers.SIZE
 ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Male")
-CONDITIONS = ["black_hair", "blond_hair", "gender"]
+CONDITIONS = ("black_hair", "blond_hair", "gender")
 RANDOM = np.random.default_rng
 
 
@@ -92,7 +92,7 @@ def test_a_saved_model_of_one_picture_without_batch_and_without_condition_is_cal
 def test_condition_vectors_and_indices_are_fed_as_described(tmp_path):
     _save_mixer(tmp_path / "model", _Mixer(), PLAIN, ([None, 2], tf.float32, "c"))
     simulator = helpers.adapted(tmp_path, **SAVED, condition_vector=["half_old:0,0.5", "both:1,0.5"])
-    assert simulator.manifest.conditions == ["half_old", "both"]
+    assert simulator.manifest.conditions == ("half_old", "both")
     for condition, darkening in enumerate((0.4, 0.9)):
         np.testing.assert_allclose(
             helpers.simulated(simulator, helpers.pictures(), condition),

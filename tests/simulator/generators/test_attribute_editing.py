@@ -424,8 +424,8 @@ def test_large_pictures_are_halved_in_the_first_steps_also_after_a_resume(large,
 def test_attention_leaves_the_picture_alone_where_its_mask_is_shut():
     model = StarGAN(32, 8, ["Male", "Young"], blocks=1, attention=True)
     mask = model.generator.get_layer("attention")
-    mask.set_weights([np.zeros(mask.kernel.shape), [-20.0]])
+    mask.set_weights([np.zeros(mask.kernel.shape), np.array([-20.0])])
     pictures = tf.random.stateless_uniform([2, 32, 32, 3], [1, 2])
     np.testing.assert_allclose(model.edit(pictures, tf.zeros([2, 2])), pictures, atol=1e-5)
-    mask.set_weights([np.zeros(mask.kernel.shape), [20.0]])
+    mask.set_weights([np.zeros(mask.kernel.shape), np.array([20.0])])
     assert np.abs(model.edit(pictures, tf.zeros([2, 2])) - pictures).max() > 0.1

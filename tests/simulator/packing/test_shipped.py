@@ -213,7 +213,7 @@ def test_the_command_leaves_a_simulator_that_can_be_unpacked_with_its_card_and_s
     ]
     described = manifest.read(manifest.SimulatorManifest, str(tmp_path / "out" / "swap_2"))
     assert described.training.steps == 2 and described.training_data.startswith("noise (20 pictures")
-    assert set(described.realism) == {"photographs", *described.conditions}
+    assert set(described.realism) == {"photographs", *described.ways}
     made = shipped.unpack(str(tmp_path / "out" / "swap_2")).simulate(_pictures(), tf.constant([2, 3]))
     assert made.shape == _pictures().shape
     assert len(os.listdir(tmp_path / "out.checkpoints")) == 1  # That of the other learning rate alone.

@@ -277,7 +277,7 @@ MODULE = {"module": "os", "class_name": "system", "config": {}, "registered_name
         (_set("@paint", "config", "use_bias", False), "does not fit modelTopology: .*unused: paint/bias"),
         (_set("@down", "inbound_nodes", [[["picture", 0, 0, {"mask": 1}]]]), "inbound_nodes: expected lists"),
         (_set("@down", "inbound_nodes", [[["paint", 0, 0, {}]]]), "are not there or wait for them: .*down"),
-        (_set("@norm", "config", "epsilon", "small"), "modelTopology: cannot be called: "),
+        (_set("@norm", "config", "epsilon", "small"), "modelTopology: cannot be built: "),
         (_set("@down", "inbound_nodes", []), "are not there or wait for them: .*norm"),
         (_set("@down", "inbound_nodes", [[["absent", 0, 0, {}]]]), "are not there or wait for them: .*down"),
         (_set("@picture", "config", "batch_input_shape", [None, 2048, 2048, 3]), "at most 1024 pixels a side"),

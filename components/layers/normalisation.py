@@ -13,7 +13,8 @@ class GroupNormalization(keras.layers.GroupNormalization):
             tf.reduce_mean(tf.reshape(tf.reduce_mean(each, [1, 2]), [-1, self.groups, channels // self.groups]), 2)
             for each in (inputs, tf.square(inputs))
         )
-        scale = tf.repeat(tf.math.rsqrt(square - tf.square(mean) + self.epsilon), channels // self.groups, 1)
+        variance = tf.nn.relu(square - tf.square(mean))
+        scale = tf.repeat(tf.math.rsqrt(variance + self.epsilon), channels // self.groups, 1)
         if self.scale:
             scale *= self.gamma
         shift = -scale * tf.repeat(mean, channels // self.groups, 1)

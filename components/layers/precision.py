@@ -7,14 +7,18 @@ import tensorflow as tf
 # What TensorFlow would compute in bfloat16 too where it stands beside convolutions: places, masks and losses are made
 # of it, and need float32.
 _STAY_FLOAT32 = (
-    "Add,AddN,AddV2,Mul,Sub,RealDiv,Mean,FloorDiv,Inv,InvGrad,Log,Log1p,LogSoftmax,Prod,Reciprocal,Sigmoid,SigmoidGrad,"
+    "Add,AddN,AddV2,Mul,Sub,RealDiv,Mean,Square,FloorDiv,Inv,InvGrad,Log,Log1p,LogSoftmax,Prod,Reciprocal,Sigmoid,SigmoidGrad,"
     "Softmax,Softplus,Softsign,Sqrt,SquaredDifference,Tanh,TanhGrad,Erf,Rsqrt,RsqrtGrad"
 )
-_MATRICES_STAY_FLOAT32 = "Einsum,BatchMatMul,BatchMatMulV2,MatMul"
+# SSIM averages by depthwise convolutions, and takes small differences of large averages.
+_PRODUCTS_STAY_FLOAT32 = (
+    "Einsum,BatchMatMul,BatchMatMulV2,MatMul,DepthwiseConv2dNative,DepthwiseConv2dNativeBackpropFilter,"
+    "DepthwiseConv2dNativeBackpropInput"
+)
 
 
 def use_bfloat16(wanted: bool) -> None:
     """Switches it on or off for every graph that this process builds from here on."""
     os.environ["TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_INFERLIST_REMOVE"] = _STAY_FLOAT32
-    os.environ["TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_ALLOWLIST_REMOVE"] = _MATRICES_STAY_FLOAT32
+    os.environ["TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_ALLOWLIST_REMOVE"] = _PRODUCTS_STAY_FLOAT32
     tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": wanted})

@@ -1,11 +1,16 @@
 """Convolutions in bfloat16 stay near float32, and everything else stays float32."""
 
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.layers import precision
+
+_CPU = pathlib.Path("/proc/cpuinfo")
+_HAS_BFLOAT16 = _CPU.exists() and "avx512_bf16" in _CPU.read_text()
 
 
 @pytest.fixture(autouse=True)
@@ -18,14 +23,15 @@ def _run(function, *inputs) -> np.ndarray:
     return tf.function(function)(*inputs).numpy()  # A new graph each time: the option holds for those built later.
 
 
-def test_a_convolution_is_near_its_float32_values_and_no_longer_equal():
+def test_a_convolution_is_near_its_float32_values_and_no_longer_equal_where_the_processor_has_bfloat16():
     layer = keras.layers.Conv2D(16, 3, padding="same")
     pictures = tf.random.stateless_uniform([2, 32, 32, 8], [1, 2])
     exact = _run(layer, pictures)
     precision.use_bfloat16(True)
     near = _run(layer, pictures)
     assert near.dtype == np.float32
-    assert 0.0 < np.abs(near - exact).max() < 0.03
+    assert np.abs(near - exact).max() < 0.03
+    assert not _HAS_BFLOAT16 or np.any(near != exact)
 
 
 def test_arithmetic_beside_convolutions_keeps_float32():
@@ -38,3 +44,15 @@ def test_arithmetic_beside_convolutions_keeps_float32():
 
     precision.use_bfloat16(True)
     np.testing.assert_array_equal(_run(with_places, pictures), places.numpy())
+
+
+def test_similarity_keeps_float32_though_it_averages_by_convolutions():
+    layer = keras.layers.Conv2D(3, 3, padding="same", kernel_initializer="zeros")
+    pictures = tf.random.stateless_uniform([2, 32, 32, 3], [5, 6], 0.7, 0.9)
+
+    def similarity(pictures):
+        return tf.image.ssim(pictures + layer(pictures), 0.5 + pictures / 2.0, 1.0)
+
+    exact = _run(similarity, pictures)
+    precision.use_bfloat16(True)
+    np.testing.assert_allclose(_run(similarity, pictures), exact, atol=1e-3)

@@ -697,10 +697,12 @@ def test_read_sets_broken_pictures_aside_counts_them_and_ends_with_1(faketagger,
 
 
 def test_read_ends_with_3_when_a_picture_carries_no_tag_of_this_key(faketagger, model):
-    faketagger("tag", "in.jpg", "out.png", "--uid", "11", model)
-    assert faketagger("read", "out.png", "in.jpg", model)[0] == common.NO_TAG
-    with open("other.key", "wb") as file:
-        file.write(KEY)
+    # Given keys: by a random one, one picture in a hundred would be read as tagged, as the stub's rate allows.
+    for name, key in (("first.key", b"a key of this test"), ("other.key", KEY)):
+        with open(name, "wb") as file:
+            file.write(key)
+    faketagger("tag", "in.jpg", "out.png", "--uid", "11", "--key_file", "first.key", model)
+    assert faketagger("read", "out.png", "in.jpg", "--key_file", "first.key", model)[0] == common.NO_TAG
     code, out, _ = faketagger("read", "out.png", "--key_file", "other.key", model)
     assert code == common.NO_TAG
     assert "no tag" in out and "UID" not in out

@@ -1,22 +1,20 @@
-"""Pictures: reading what people really have, value range, resizing. The only place where a picture file is opened."""
+"""Pictures as arrays: loaded as viewers show them, value range, resizing. picture_decoding.py opens files."""
 
 import io
 import os
-import warnings
+from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-# A photograph of 100 megapixels takes 300 MB as RGB; anything larger is refused before it is unpacked.
-MAX_PIXELS = 100_000_000
+from faketagger.components.contract import picture, picture_decoding
+
 MAX_FILE_BYTES = 200 * 1024 * 1024
+ImageError = picture.ImageError
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
-_EXIF_ORIENTATION = 0x0112
-
-
-class ImageError(ValueError):
-    """A picture cannot be read; the message names it and says why."""
+_RESIZED_ROWS = 64
+# Pictures are shrunk by whole numbers to this many times the size asked for before they are filtered.
+_COARSE = 4
 
 
 def load_image(source: str | bytes, name: str = "") -> np.ndarray:
@@ -30,26 +28,10 @@ def load_image(source: str | bytes, name: str = "") -> np.ndarray:
       uint8 [height, width, 3].
 
     Raises:
-      ImageError: missing, empty, truncated, not a picture, or too large.
+      ImageError: missing, empty, truncated, animated, not a picture, or too large.
     """
     name = name or (source if isinstance(source, str) else "picture")
-    data = read_file(source, name) if isinstance(source, str) else source
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns of large pictures and odd metadata; the size is checked below, odd metadata is harmless.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise ImageError(f"{name}: {image.width}×{image.height} is over {MAX_PIXELS:,} pixels: shrink it")
-                return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
-    except ImageError:
-        raise
-    except Image.DecompressionBombError:
-        raise ImageError(f"{name}: over {MAX_PIXELS:,} pixels: shrink it") from None
-    except UnidentifiedImageError:
-        raise ImageError(f"{name}: not a picture in a known format ({', '.join(_FORMATS)})") from None
-    except Exception as error:  # Pillow's decoders raise many kinds on broken files; all mean the same to the caller.
-        raise ImageError(f"{name}: not a readable picture ({error or type(error).__name__})") from error
+    return picture_decoding.decode(read_file(source, name) if isinstance(source, str) else source, name).rgb()
 
 
 def read_file(path: str, name: str = "") -> bytes:
@@ -67,18 +49,6 @@ def read_file(path: str, name: str = "") -> bytes:
         raise ImageError(f"{name}: {error.strerror or error}") from error
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I", "F"):
-        raise ValueError("32 bits a channel have no agreed white: save it with 8 or 16")
-    if image.mode.startswith("I;16"):  # Grey: Pillow's own conversion would clip instead of scaling.
-        image = Image.fromarray(np.round(np.asarray(image, np.float64) / 65535 * 255).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
-
-
 def encode_png(pixels: np.ndarray) -> bytes:
     """uint8 [height, width, 3] as the bytes of a PNG."""
     buffer = io.BytesIO()
@@ -92,18 +62,9 @@ def to_network_bytes(data: bytes, name: str = "") -> bytes:
     Raises:
       ImageError: as load_image.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # As in load_image.
-            with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-                plain = image.mode == "RGB" and image.width * image.height <= MAX_PIXELS
-                # The size comes first: a PNG is unpacked to find its EXIF data.
-                plain = plain and "transparency" not in image.info and image.getexif().get(_EXIF_ORIENTATION, 1) == 1
-                if plain:
-                    image.load()
-    except Exception:
-        plain = False
-    return data if plain else encode_png(load_image(data, name))
+    found = picture_decoding.decode(data, name)
+    plain = found.format in ("JPEG", "PNG") and found.pixels is found.rgb() and found.orientation == 1
+    return data if plain and not found.damage and not found.changes else encode_png(found.rgb())
 
 
 def square(pixels: np.ndarray, size: int) -> np.ndarray:
@@ -123,3 +84,42 @@ def to_float(pixels: np.ndarray) -> np.ndarray:
 def to_uint8(values: np.ndarray) -> np.ndarray:
     """float in [0, 1] → uint8, clipped and rounded: what a saved file holds."""
     return np.round(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def shrink(pixels: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [H, W, 3] → float32 [size, size, 3] in [0, 1], squeezed to a square with antialiasing, as networks see it.
+
+    The filter is that of the served signatures (a triangle); large pictures are averaged over whole blocks first.
+    """
+    block = max(1, min(pixels.shape[:2]) // (_COARSE * size))
+    if block > 1:
+        image = Image.fromarray(pixels).reduce(block)
+    else:
+        image = Image.fromarray(pixels)
+    return to_float(np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)))
+
+
+def enlarge(small: np.ndarray, height: int, width: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Enlarges (or shrinks, with antialiasing) float32 [S, S, 3] to [height, width, 3], in strips from top to bottom.
+
+    Bicubic, with the weights of tf.image.resize: what a residual is laid on a picture with. A strip is made when it is
+    asked for, so that a picture of any size takes little memory.
+
+    Yields:
+      A strip's first row, and float32 [rows, width, 3].
+    """
+    across, down = (_weights(small.shape[1], width), _weights(small.shape[0], height))
+    # Channels last again only after the product, on the few rows that there are.
+    wide = np.ascontiguousarray((small.transpose(0, 2, 1) @ across).transpose(0, 2, 1))
+    wide = wide.reshape(len(small), -1)
+    for top in range(0, height, _RESIZED_ROWS):
+        weights = down[:, top : top + _RESIZED_ROWS]
+        used = np.flatnonzero(weights.any(axis=1))
+        rows = slice(used[0], used[-1] + 1)
+        yield top, (weights[rows].T @ wide[rows]).reshape(-1, width, 3)
+
+
+def _weights(before: int, after: int) -> np.ndarray:
+    """float32 [before, after]: what each old sample gives to each new one."""
+    identity = Image.fromarray(np.eye(before, dtype=np.float32))
+    return np.asarray(identity.resize((after, before), Image.Resampling.BICUBIC))

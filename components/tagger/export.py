@@ -9,20 +9,22 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow import keras
 
-from faketagger.components.contract import files, images, manifest, payload, signatures
+from faketagger.components.contract import files, manifest, payload, signatures
 from faketagger.components.tagger import channel_decoder
 from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.training import limit_residual
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _JPEG_MAGIC = b"\xff\xd8\xff"
+# Pictures are floats in a graph, 12 bytes a pixel, several times over.
+_MOST_PIXELS = 100_000_000
 _SHORTEST_HEADER = 24  # Of a PNG, up to and with its width and height.
 _WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
 
 def _checked_size(height: tf.Tensor, width: tf.Tensor) -> tf.Operation:
     pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
-    fits = tf.logical_and(pixels > 0, pixels <= images.MAX_PIXELS)
+    fits = tf.logical_and(pixels > 0, pixels <= _MOST_PIXELS)
     return tf.debugging.Assert(fits, ["picture too large or empty (height, width):", height, width])
 
 
@@ -42,7 +44,7 @@ def decode_picture(data: tf.Tensor) -> tf.Tensor:
     """JPEG or PNG bytes, a string scalar → float32 [H, W, 3] in [0, 1].
 
     Raises:
-      tf.errors.InvalidArgumentError: neither JPEG nor PNG, broken, or over contract/images.MAX_PIXELS; the size is read
+      tf.errors.InvalidArgumentError: neither JPEG nor PNG, broken, or over 100 megapixels; the size is read
         from the header, before anything is allocated.
     """
     is_png = tf.equal(tf.strings.substr(data, 0, len(_PNG_MAGIC)), _PNG_MAGIC)

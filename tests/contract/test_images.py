@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image, ImageFile
 
 from faketagger.components.contract import images
@@ -122,11 +123,11 @@ def test_a_file_over_the_limit_is_refused_unread(tmp_path):
 
 
 @pytest.mark.parametrize("read", [images.load_image, images.to_network_bytes])
-@pytest.mark.parametrize("width, height", [(60_000, 60_000), (12_000, 10_000)])
+@pytest.mark.parametrize("width, height", [(60_000, 60_000), (16_000, 13_000)])
 def test_a_small_file_that_claims_a_huge_picture_is_refused_before_it_is_unpacked(monkeypatch, read, width, height):
     unpacked = []
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: unpacked.append(self.size))
-    with pytest.raises(images.ImageError, match="^bomb: .*100,000,000 pixels"):
+    with pytest.raises(images.ImageError, match="^bomb: .*200,000,000 pixels"):
         read(helpers.png_claiming(width, height), "bomb")
     assert not unpacked
 
@@ -136,7 +137,7 @@ def test_large_pictures_cause_no_warnings(read):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with pytest.raises(images.ImageError):
-            read(helpers.png_claiming(10_000, 9_500))
+            read(helpers.png_claiming(14_000, 14_000))
     assert not caught
 
 
@@ -192,3 +193,25 @@ def test_every_8_bit_value_survives_floats():
 
 def test_floats_out_of_range_are_clipped_and_others_rounded():
     assert images.to_uint8(np.array([-0.3, 1.7, 0.4 / 255, 0.6 / 255])).tolist() == [0, 255, 0, 1]
+
+
+@pytest.mark.parametrize("height, width", [(32, 32), (200, 75), (20, 300), (9, 7)])
+def test_enlarging_in_strips_is_tensorflows_bicubic(height, width):
+    small = np.random.default_rng(1).normal(0, 0.1, [32, 32, 3]).astype(np.float32)
+    strips = list(images.enlarge(small, height, width))
+    assert [top for top, _ in strips] == [*range(0, height, 64)]
+    expected = tf.image.resize(small, [height, width], method="bicubic", antialias=True).numpy()
+    np.testing.assert_allclose(np.concatenate([strip for _, strip in strips]), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("height, width", [(32, 32), (100, 75), (20, 50)])
+def test_shrinking_is_tensorflows_with_antialiasing_but_for_rounding(height, width):
+    pixels = np.uint8(helpers.smooth_pictures(np.random.default_rng(2), 1, 100, 20)[0][:height, :width] * 255)
+    expected = tf.image.resize(images.to_float(pixels), [32, 32], antialias=True).numpy()
+    assert np.abs(images.shrink(pixels, 32) - expected).max() < 1.5 / 255
+
+
+def test_shrinking_a_large_picture_by_blocks_differs_little_from_the_filter_alone():
+    pixels = np.uint8(helpers.smooth_pictures(np.random.default_rng(2), 1, 600, 40)[0] * 255)
+    expected = tf.image.resize(images.to_float(pixels), [32, 32], antialias=True).numpy()
+    assert np.abs(images.shrink(pixels, 32) - expected).max() < 3 / 255

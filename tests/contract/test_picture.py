@@ -1,0 +1,451 @@
+"""Every kind of picture file: what its pixels are, what is kept of it, and that what is written holds both."""
+
+import base64
+import io
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, ImageFile, ImageOps, JpegImagePlugin, WebPImagePlugin
+
+from faketagger.components.contract import containers, picture, picture_decoding, picture_encoding
+from faketagger.tests import helpers
+
+RED = (200, 10, 30)
+EXIF = Image.Exif()
+EXIF[0x8298] = "nobody"
+EXIF.get_ifd(0x8769)[0x9003] = "2024:01:02 03:04:05"
+XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:Description rating='5'/></x:xmpmeta>"
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+# 64 rows of 48: red, from row 32 on green added, from column 24 on blue. Nothing here can write HEIC.
+HEIC = base64.b85decode(
+    "0000SW^{RQXk}?*00000ZE0pPXk}?*ZE0a<0004fZDn*}000000000XXk=`10000000000aA{+700000000000000000000B57=IV*mgE07O6l0RRC"
+    "200001p#T8@00000004Xd001LtX>Mi!000000RR916=`l}WdZ;I000310BCk&F#rGn01j|zbZr0t000010002}X>f9I0002pX>en20001XXm(>m0R"
+    "wOV0058x000009`FGC{rLC*01pFT0096PKmiN^|NjGU00093kN^M!000939=ZZRVE_RDDnbDP18@KU0|1Z!00RI30{|YNAb|yz>g1-mxCm%4AOHX"
+    "Z10VnZ0{|gn00967L;=Bbz=;3=025<xY;ta6Y<K_x01W^JfB*mh6lrsCWdHyG00000KmY&$KmY&$C}V74Z~y=RFaQ7m0RR91KmY&$0ssI1@Bjb+0ssI"
+    "2000000ssI25O8UDX#fBK00RgJ2mk;87-?{AVE_OC000000RRC7fdT^sga7~lgl%MDbN~PVcqjp{1o%NR0&o6-zyJSQk=cISdP+P__d5oi_u~D(`)8+"
+    "h%h#w!6U`0wlI*~o3Ca$>H5d>uTY?0yi@jpUp4era8*3WQYHD%UqDd--Q?bLT*^g_t|DabObAl&0)#%n5rR0S_%P3F(r)}^5952N+|Nko)`~"
+)
+
+
+def _noise(height=40, width=60, channels=3, dtype=np.uint8):
+    values = np.random.default_rng(3).integers(0, np.iinfo(dtype).max + 1, (height, width, channels), dtype=dtype)
+    return values
+
+
+def _smooth(height=64, width=96):
+    """Of little detail, which JPEG keeps well."""
+    return np.uint8(helpers.smooth_pictures(np.random.default_rng(5), 1, 96)[0][:height, :width] * 255)
+
+
+def _written(found, format=None):
+    file = io.BytesIO()
+    picture_encoding.encode(found, file, format)
+    return file.getvalue()
+
+
+def _again(data, format=None):
+    """A file decoded, and what was written of it, decoded."""
+    found = picture_decoding.decode(data)
+    return found, picture_decoding.decode(_written(found, format))
+
+
+def _deep_file(ending, pixels):
+    """A file of 16 bits a channel, as OpenCV writes it."""
+    order = [2, 1, 0, 3][: pixels.shape[2]] if pixels.shape[2] > 2 else [0]
+    return cv2.imencode(ending, pixels[..., order])[1].tobytes()
+
+
+def _with_chunks(png, *chunks):
+    """A PNG with chunks after its header."""
+    return png[:33] + b"".join(containers.png_chunk(kind, content) for kind, content in chunks) + png[33:]
+
+
+def _oriented(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif.get_ifd(0x8769).update({0xA002: 96, 0xA003: 64})
+    return exif
+
+
+# Pixels
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "BMP", "WEBP"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA"])
+def test_a_lossless_file_comes_out_in_its_format_with_the_same_pixels(format, mode):
+    if (format, mode) in {("BMP", "RGBA"), ("BMP", "LA"), ("WEBP", "L"), ("WEBP", "LA")}:
+        pytest.skip("there are no such files")
+    image = Image.fromarray(_noise(70, 90, 4), "RGBA").convert(mode)
+    options = {"lossless": True, "exact": True} if format == "WEBP" else {}
+    before, after = _again(helpers.file_of(image, format, **options))
+    assert before.format == after.format == format
+    np.testing.assert_array_equal(before.pixels, np.asarray(image).reshape(70, 90, len(mode)))
+    np.testing.assert_array_equal(after.pixels, before.pixels)
+
+
+@pytest.mark.parametrize("ending", [".png", ".tiff"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_16_bits_a_channel_come_out_as_they_were(ending, channels):
+    pixels = _noise(70, 50, channels, np.uint16)
+    before, after = _again(_deep_file(ending, pixels))
+    assert before.deep and after.format == before.format
+    np.testing.assert_array_equal(before.pixels, pixels)
+    np.testing.assert_array_equal(after.pixels, pixels)
+
+
+def test_grey_and_alpha_of_16_bits_come_out_as_they_were():
+    pixels = _noise(9, 7, 2, np.uint16)
+    data = _written(picture.Picture("deep", "PNG", pixels, native=[]))
+    assert data[24:26] == b"\x10\x04"  # 16 bits, grey and alpha.
+    before, after = _again(data)
+    np.testing.assert_array_equal(before.pixels, pixels)
+    np.testing.assert_array_equal(after.pixels, pixels)
+
+
+def test_a_deep_picture_looks_as_its_upper_bits_say():
+    pixels = np.uint16([[[0, 128, 129], [65535, 65407, 32768]]])
+    assert picture.Picture("deep", "PNG", pixels).rgb().tolist() == [[[0, 0, 1], [255, 255, 128]]]
+
+
+@pytest.mark.parametrize("options", [{}, {"optimize": True}, {"compress_level": 1}])
+def test_written_pngs_are_read_by_other_decoders(options):
+    pixels = _noise(130, 31)
+    data = _written(picture_decoding.decode(helpers.file_of(pixels, **options)))
+    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)[..., ::-1], pixels)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_written_tiffs_are_read_by_other_decoders_and_compressed_where_they_were(compression):
+    pixels = _noise(130, 31)
+    data = _written(picture_decoding.decode(helpers.file_of(pixels, "TIFF", compression=compression)))
+    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)[..., ::-1], pixels)
+    assert Image.open(io.BytesIO(data)).info["compression"] == ("tiff_adobe_deflate" if compression else "raw")
+
+
+def test_grey_stays_grey_and_looks_grey():
+    found = picture_decoding.decode(helpers.file_of(Image.new("L", (9, 7), 77), "JPEG"))
+    assert found.pixels.shape == (7, 9, 1) and found.rgb().shape == (7, 9, 3)
+    assert Image.open(io.BytesIO(_written(found))).mode == "L"
+
+
+@pytest.mark.parametrize("transparency", [0, bytes([0, 255])])
+def test_a_palette_becomes_true_colour_and_is_told(transparency):
+    image = Image.new("P", (2, 1))
+    image.putpalette([*RED, 0, 0, 255])
+    image.putdata([0, 1])
+    before, after = _again(helpers.file_of(image, transparency=transparency))
+    assert before.changes == ["its palette becomes true colour"]
+    assert after.pixels.tolist() == [[[*RED, 0], [0, 0, 255, 255]]]
+
+
+@pytest.mark.parametrize("format", ["GIF", "AVIF"])
+def test_formats_that_would_lose_the_tag_come_out_as_png_and_that_is_told(format):
+    before, after = _again(helpers.file_of(Image.new("RGB", (16, 8), RED), format))
+    assert (before.format, after.format) == (format, "PNG")
+    np.testing.assert_array_equal(after.pixels, before.pixels)
+    assert np.abs(after.pixels.astype(int) - RED).max() <= 4
+    assert picture_encoding.changes(before, "PNG")[-1].startswith(f"{format} becomes PNG: ")
+
+
+def test_heic_is_read_where_its_package_is_installed_and_comes_out_as_png():
+    pytest.importorskip("pi_heif")
+    before, after = _again(HEIC)
+    assert (before.format, after.format, before.pixels.shape) == ("HEIF", "PNG", (64, 48, 3))
+    for (row, column), colour in {(8, 8): (200, 0, 0), (8, 40): (200, 0, 220), (56, 40): (200, 150, 220)}.items():
+        assert np.abs(after.pixels[row, column].astype(int) - colour).max() < 12
+
+
+def test_heic_without_its_package_is_refused_with_the_packages_name(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    with pytest.raises(picture.ImageError, match="^phone: HEIC, .*pi-heif"):
+        picture_decoding.decode(HEIC, "phone")
+
+
+@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
+def test_cmyk_becomes_rgb_of_the_same_colours_and_that_is_told(format):
+    before, after = _again(helpers.file_of(Image.new("RGB", (16, 16), RED).convert("CMYK"), format))
+    assert after.pixels.shape == (16, 16, 3) and np.abs(after.pixels.astype(int) - RED).max() <= 4
+    assert before.changes == ["CMYK becomes RGB"]
+
+
+@pytest.mark.parametrize("colours, said", [("LAB", "LAB"), ("F", "32 bits"), ("I", "32 bits")])
+def test_colours_without_an_agreed_meaning_are_refused(colours, said):
+    with pytest.raises(picture.ImageError, match=f"^scan.tif: .*{said}"):
+        picture_decoding.decode(helpers.file_of(Image.new(colours, (4, 4)), "TIFF"), "scan.tif")
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_several_pictures_in_a_file_are_refused_and_read_leniently_as_the_first(format):
+    frames = [Image.fromarray(frame) for frame in (_smooth(), 255 - _smooth())]
+    options = {"lossless": True} if format == "WEBP" else {}
+    data = helpers.file_of(frames[0], format, save_all=True, append_images=frames[1:], **options)
+    with pytest.raises(picture.ImageError, match="^film: 2 pictures in one file"):
+        picture_decoding.decode(data, "film")
+    found = picture_decoding.decode(data, "film", lenient=True)
+    assert found.damage == ["of 2 pictures in it, the first was taken"]
+    assert np.abs(found.rgb().astype(int) - _smooth()).mean() < 6
+
+
+# What is added
+
+
+@pytest.mark.parametrize("dtype, white", [(np.uint8, 255), (np.uint16, 65535)])
+def test_what_is_added_is_rounded_and_clipped_in_the_files_own_depth(dtype, white):
+    pixels = np.full((3, 2, 3), 1000 % (white + 1), dtype)
+    pixels[0], pixels[1] = 0, white
+    found = picture.Picture("any", "PNG", pixels.copy())
+    found.add([(0, np.full([2, 2, 3], -0.01, np.float32)), (2, np.full([1, 2, 3], 10.4 / white, np.float32))])
+    assert found.pixels.dtype == dtype
+    assert found.pixels[0].max() == 0 and (found.pixels[1] == round(white * 0.99)).all()
+    np.testing.assert_array_equal(found.pixels[2], pixels[2] + dtype(10))
+
+
+def test_grey_takes_the_mean_and_alpha_stays():
+    pixels = np.uint8([[[100, 255], [100, 7], [100, 0]]])
+    found = picture.Picture("any", "PNG", pixels.copy())
+    found.add([(0, np.float32([[[0.1, 0.2, 0.0]] * 3]))])
+    assert found.pixels.tolist() == [[[126, 255], [126, 7], [100, 0]]]
+
+
+def test_a_difference_added_makes_the_other_picture():
+    before, after = _noise(130, 20), _noise(130, 20)[::-1].copy()
+    found = picture.Picture("any", "PNG", before.copy())
+    found.add(picture.difference(before, after))
+    np.testing.assert_array_equal(found.pixels, after)
+
+
+# JPEG
+
+
+@pytest.mark.parametrize("quality", [5, 30, 75, 100])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_a_jpeg_keeps_its_tables_and_subsampling(quality, subsampling):
+    data = helpers.file_of(_smooth(), "JPEG", quality=quality, subsampling=subsampling)
+    before, after = (Image.open(io.BytesIO(it)) for it in (data, _written(picture_decoding.decode(data))))
+    assert before.quantization == after.quantization
+    assert JpegImagePlugin.get_sampling(after) == subsampling
+    assert np.abs(np.asarray(after).astype(int) - np.asarray(before)).mean() < 1.5
+
+
+@pytest.mark.parametrize("progressive", [True, False])
+def test_a_jpeg_stays_progressive_or_not(progressive):
+    data = _written(picture_decoding.decode(helpers.file_of(_smooth(), "JPEG", progressive=progressive)))
+    assert bool(Image.open(io.BytesIO(data)).info.get("progressive")) == progressive
+
+
+def test_a_large_progressive_jpeg_comes_out_baseline_with_the_same_pixels(monkeypatch):
+    data = helpers.file_of(_smooth(), "JPEG", progressive=True)
+    small = _written(picture_decoding.decode(data))
+    monkeypatch.setattr(picture_encoding, "_MOST_PROGRESSIVE_PIXELS", 64 * 96 - 1)
+    large = _written(picture_decoding.decode(data))
+    assert "progressive" not in Image.open(io.BytesIO(large)).info
+    np.testing.assert_array_equal(picture_decoding.decode(large).pixels, picture_decoding.decode(small).pixels)
+
+
+def test_a_jpeg_of_rgb_stays_one():
+    data = helpers.file_of(_smooth(), "JPEG", keep_rgb=True, quality=95)
+    written = _written(picture_decoding.decode(data))
+    assert Image.open(io.BytesIO(written)).info["adobe_transform"] == 0
+    assert np.abs(picture_decoding.decode(written).pixels.astype(int) - _smooth()).max() <= 8
+
+
+def test_a_jpegs_segments_come_out_byte_by_byte():
+    kept = {
+        0xE1: [
+            containers.EXIF_PREFIX + EXIF.tobytes()[6:],
+            b"http://ns.adobe.com/xap/1.0/\0" + XMP,
+            b"x/extension/\0...",
+        ],
+        0xE2: [b"ICC_PROFILE\0\1\1" + PROFILE],
+        0xED: [b"Photoshop 3.0\0" + b"8BIM\4\4\0\0\0\0\0\0"],
+        0xFE: [b"a comment", b"and another"],
+    }
+    segments = b"".join(containers.jpeg_segment(marker, it) for marker, all_of in kept.items() for it in all_of)
+    written = _written(picture_decoding.decode(helpers.file_of(_smooth(), "JPEG", extra=segments, dpi=(300, 200))))
+    found = containers.jpeg_segments(io.BytesIO(written))
+    assert {marker: [it for one, it in found if one == marker] for marker in kept} == kept
+    assert Image.open(io.BytesIO(written)).info["dpi"] == (300, 200)
+
+
+def test_manifests_and_second_pictures_of_a_jpeg_are_dropped_and_that_is_told():
+    dropped = ((0xEB, b"JP\0\1\0\0\0\1" + b"jumbc2pa"), (0xE2, b"MPF\0" + bytes(20)))
+    segments = b"".join(containers.jpeg_segment(*it) for it in dropped)
+    found = picture_decoding.decode(helpers.file_of(_smooth(), "JPEG", extra=segments))
+    assert len(found.changes) == 2 and "C2PA" in found.changes[0] and "only the first" in found.changes[1]
+    assert not [it for it in containers.jpeg_segments(io.BytesIO(_written(found))) if it in dropped]
+
+
+# Other metadata
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "JPEG", "AVIF"])
+def test_exif_xmp_profile_and_dpi_come_out_as_they_were(format):
+    dpi = {} if format in ("WEBP", "AVIF") else {"dpi": (300, 300)}
+    image = Image.fromarray(_smooth())
+    if format == "PNG":
+        data = _with_chunks(
+            helpers.file_of(image, exif=EXIF, icc_profile=PROFILE, **dpi),
+            (b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + XMP),
+        )
+    elif format == "TIFF":
+        tags = {700: XMP, 0x8298: "nobody", 0x8769: dict(EXIF.get_ifd(0x8769))}
+        data = helpers.file_of(image, format, icc_profile=PROFILE, tiffinfo=tags, **dpi)
+    else:
+        data = helpers.file_of(image, format, exif=EXIF, xmp=XMP, icc_profile=PROFILE, **dpi)
+    before, after = _again(data)
+    assert before.xmp == after.xmp == XMP
+    assert before.icc == after.icc == PROFILE
+    assert before.exif == after.exif
+    assert b"2024:01:02 03:04:05" in after.exif and b"nobody" in after.exif
+    assert after.dpi == (pytest.approx((300, 300), abs=0.01) if dpi else None)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG", "WEBP"])
+def test_metadata_goes_along_to_other_formats(format):
+    data = helpers.file_of(_smooth(), "JPEG", exif=EXIF, xmp=XMP, icc_profile=PROFILE, dpi=(300, 300))
+    before, after = _again(data, format)
+    assert (after.format, after.xmp, after.icc) == (format, XMP, PROFILE)
+    assert b"2024:01:02 03:04:05" in after.exif and b"nobody" in after.exif
+    assert format == "WEBP" or after.dpi == pytest.approx((300, 300), abs=0.01)
+
+
+def test_a_pngs_chunks_come_out_byte_by_byte_and_those_about_the_untagged_picture_do_not():
+    kept = [(b"gAMA", bytes(3) + b"\1"), (b"tEXt", b"Title\0one"), (b"tEXt", b"Title\0two"), (b"zuBl", b"unknown")]
+    dropped = [(b"caBX", b"c2pa"), (b"bKGD", bytes(6)), (b"zuBL", b"unknown")]
+    found = picture_decoding.decode(_with_chunks(helpers.file_of(_noise()), *kept, *dropped))
+    written = list(containers.png_chunks(io.BytesIO(_written(found))))
+    assert [it[:2] for it in written if it[0] not in (b"IHDR", b"IDAT", b"IEND")] == kept
+    assert len(found.changes) == 1 and "C2PA" in found.changes[0]
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_picture_comes_out_upright_and_says_so(format, orientation):
+    data = helpers.file_of(_smooth(), format, exif=_oriented(orientation))
+    seen = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    before, after = _again(data)
+    np.testing.assert_array_equal(before.pixels, np.asarray(seen))
+    written = Image.open(io.BytesIO(_written(before)))
+    assert written.getexif().get(0x0112, 1) == 1 and written.size == seen.size
+    assert np.abs(np.asarray(written.convert("RGB")).astype(int) - before.pixels).mean() < (
+        3 if format == "WEBP" else 1
+    )
+    if format != "TIFF":
+        inner = after.exif and Image.Exif()
+        inner.load(containers.EXIF_PREFIX + after.exif)
+        sides = inner.get_ifd(0x8769)
+        assert (sides[0xA002], sides[0xA003]) == seen.size
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_resetting_the_orientation_changes_nothing_else(order):
+    exif = Image.Exif()
+    exif.endian = order
+    exif[0x0112], exif[0x8298] = 6, "nobody"
+    before = exif.tobytes()[6:]
+    after = containers.reset_orientation(before, turned=False)
+    assert sum(one != other for one, other in zip(before, after)) == 1 and len(before) == len(after)
+    broken = before[:12]
+    assert containers.reset_orientation(broken, turned=True) == broken
+
+
+def test_the_orientation_in_xmp_is_reset():
+    xmp = b"<rdf:Description tiff:Orientation='6'/><tiff:Orientation>8</tiff:Orientation>"
+    reset = b"<rdf:Description tiff:Orientation='1'/><tiff:Orientation>1</tiff:Orientation>"
+    assert containers.reset_xmp_orientation(xmp) == reset
+
+
+# Damage
+
+
+@pytest.mark.parametrize("cut", [2, 400])
+def test_a_cut_jpeg_is_refused_and_read_leniently_as_far_as_it_goes(cut):
+    data = helpers.file_of(_smooth(), "JPEG", quality=98)
+    with pytest.raises(picture.ImageError, match="^cut: not a readable picture"):
+        picture_decoding.decode(data[:-cut], "cut")
+    found = picture_decoding.decode(data[:-cut], "cut", lenient=True)
+    assert found.damage == ["damaged: what is there of it was taken"]
+    assert np.abs(found.pixels[:32].astype(int) - _smooth()[:32]).mean() < 2
+
+
+def test_a_cut_png_is_refused_and_read_leniently_as_far_as_it_goes():
+    data = helpers.file_of(_noise(), compress_level=0)
+    cut = data[: len(data) // 2]
+    with pytest.raises(picture.ImageError, match="^cut: not a readable picture"):
+        picture_decoding.decode(cut, "cut")
+    found = picture_decoding.decode(cut, "cut", lenient=True)
+    assert found.damage == ["damaged: 48% of its rows were taken"]
+    np.testing.assert_array_equal(found.pixels[:19], _noise()[:19])
+    assert found.pixels[19:].max() == 0
+
+
+@pytest.mark.parametrize("spoil", ["data", "end", "missing end"])
+def test_a_png_whose_pixels_are_all_there_is_taken_and_its_damage_told(spoil):
+    data = helpers.file_of(_noise())
+    if spoil == "missing end":
+        data = data[:-12]
+    else:
+        at = -1 if spoil == "end" else -13
+        data = data[:at] + bytes([data[at] ^ 1]) + (data[at + 1 :] if at + 1 else b"")
+    found = picture_decoding.decode(data)
+    np.testing.assert_array_equal(found.pixels, _noise())
+    assert len(found.damage) == 1 and "checksum or the end" in found.damage[0]
+    assert not picture_decoding.decode(_written(found)).damage
+
+
+def test_leniency_is_over_with_the_call():
+    data = helpers.file_of(_smooth(), "JPEG")[:-100]
+    picture_decoding.decode(data, lenient=True)
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
+    with pytest.raises(picture.ImageError):
+        picture_decoding.decode(data)
+
+
+@pytest.mark.parametrize("kept", [0, 3, 40, 0.5])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF"])
+def test_damaged_files_are_refused_by_name_whatever_is_asked(format, kept):
+    data = helpers.file_of(_smooth(), format)
+    cut = data[: kept if kept > 1 else int(kept * len(data))]
+    for lenient in (False, True):
+        try:
+            picture_decoding.decode(cut, "torn", lenient)
+        except picture.ImageError as error:
+            assert str(error).startswith("torn: not a ")
+        else:
+            assert lenient and format in ("JPEG", "PNG")
+
+
+# Size
+
+
+def test_the_limit_is_of_the_call_and_is_met_before_anything_is_unpacked(monkeypatch):
+    unpacked = []
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: unpacked.append(self.size))
+    with pytest.raises(picture.ImageError, match="^bomb: 20000×20000 is over 200,000,000 pixels"):
+        picture_decoding.decode(helpers.png_claiming(20_000, 20_000), "bomb")
+    with pytest.raises(picture.ImageError, match="is over 100 pixels"):
+        picture_decoding.decode(helpers.png_claiming(11, 10), most=100)
+    assert not unpacked
+
+
+def test_a_webp_that_claims_too_much_is_refused_before_its_decoder_is_made(monkeypatch):
+    data = bytearray(helpers.file_of(Image.new("RGBA", (40, 30), (1, 2, 3, 4)), "WEBP", exif=EXIF))
+    data[24:30] = bytes([0xFF, 0x3F, 0, 0xFF, 0x3F, 0])
+    monkeypatch.setattr(WebPImagePlugin, "WebPImageFile", None)
+    with pytest.raises(picture.ImageError, match="16384×16384 is over"):
+        picture_decoding.decode(bytes(data))
+
+
+def test_kinds_are_told_by_content(tmp_path):
+    path = tmp_path / "photo.png"
+    path.write_bytes(helpers.file_of(_smooth(), "JPEG"))
+    with open(path, "rb") as file:
+        assert picture_decoding.decode(file).format == "JPEG"
+
+
+def test_what_a_format_cannot_hold_is_refused():
+    for pixels, said in ((_noise(4, 4, 4), "transparent parts"), (_noise(4, 4, 3, np.uint16), "16 bits")):
+        with pytest.raises(picture.ImageError, match=f"^face: JPEG holds no {said}"):
+            picture_encoding.encode(picture.Picture("face", "PNG", pixels, native=[]), io.BytesIO(), "JPEG")

@@ -27,7 +27,7 @@ from tensorflow_serving.apis import (
 
 from faketagger.components.contract import images, signatures
 from faketagger.components.contract.manifest import TaggerManifest
-from faketagger.components.contract.payload import Payload, code_matrix_from_hex, key_mask
+from faketagger.components.contract.payload import Payload, code_matrix_from_hex, fingerprint, versions_of
 from faketagger.serving.model_manager import complete_versions
 from faketagger.serving.servable import SAVED_MODEL_FILE, Servable, ServingError
 
@@ -79,12 +79,14 @@ class Reading:
       tagged: whether the picture carries a tag made with the key: p_value is at most the model's false positive rate.
       p_value: the probability, at most, that an untagged picture scores as high, in [0, 1] (docs/design.md).
       score: how well the picture agrees with the tag; its scale is the model's own.
+      payload_version: how the tag hides the candidate (payload.VERSIONS).
     """
 
     candidate: int
     tagged: bool
     p_value: float
     score: float
+    payload_version: int
 
     @property
     def uid(self) -> int | None:
@@ -168,7 +170,12 @@ class TaggerClient:
         """`key` is payload.read_key's; nothing is asked of the back-end yet."""
         self._backend = backend
         self._key = key
-        self._described: tuple[int, TaggerManifest, Payload] | None = None
+        self._described: tuple[int, TaggerManifest, list[Payload]] | None = None
+
+    @property
+    def key_fingerprint(self) -> str:
+        """Which key it is, without telling it (payload.fingerprint)."""
+        return fingerprint(self._key)
 
     def tag(self, image: bytes, uid: int, strength: float | None = None, name: str = "picture") -> bytes:
         """A picture file's bytes → a PNG of the same size that carries `uid`.
@@ -185,11 +192,11 @@ class TaggerClient:
         """
         prepared = _prepare(image, name)
 
-        def ask(version: int, manifest: TaggerManifest, payload: Payload) -> dict[str, np.ndarray]:
+        def ask(version: int, manifest: TaggerManifest, payloads: list[Payload]) -> dict[str, np.ndarray]:
             factor = manifest.strength if strength is None else strength
             inputs = {
                 "image": _strings(prepared),
-                "codeword": _codeword(payload, uid)[np.newaxis],
+                "codeword": _codeword(payloads[0], uid)[np.newaxis],
                 "strength": np.array([factor], np.float32),
             }
             return self._backend.predict(signatures.TAG, inputs, ["image"], version)[0]
@@ -203,11 +210,16 @@ class TaggerClient:
         prepared = _prepare(image, name)
         wanted = ["message", "score", "p_value", "tagged"]
 
-        def ask(version: int, manifest: TaggerManifest, payload: Payload) -> Reading:
-            inputs = {"image": _strings(prepared), "key_mask": np.float32(payload.mask)[np.newaxis]}
-            found = self._backend.predict(signatures.READ, inputs, wanted, version)[0]
-            candidate, tagged = payload.uid(found["message"][0]), bool(found["tagged"][0])
-            return Reading(candidate, tagged, float(found["p_value"][0]), float(found["score"][0]))
+        def ask(version: int, manifest: TaggerManifest, payloads: list[Payload]) -> Reading:
+            readings = []
+            for payload in payloads:
+                inputs = {"image": _strings(prepared), "key_mask": np.float32(payload.mask)[np.newaxis]}
+                found = self._backend.predict(signatures.READ, inputs, wanted, version)[0]
+                readings.append(_reading(found, payload, len(payloads), manifest.false_positive_rate))
+                if readings[-1].tagged:
+                    break
+            # The p-value falls as the score of one picture rises, but ends at 1, where only the score tells them apart.
+            return max(readings, key=lambda reading: (reading.tagged, reading.score))
 
         return self._ask(ask, name)
 
@@ -215,7 +227,7 @@ class TaggerClient:
         """Closes the back-end."""
         self._backend.close()
 
-    def _ask(self, ask: Callable[[int, TaggerManifest, Payload], _Answer], name: str) -> _Answer:
+    def _ask(self, ask: Callable[[int, TaggerManifest, list[Payload]], _Answer], name: str) -> _Answer:
         """Calls `ask` with one version and its own code; when that version goes, once more with its successor."""
         try:
             return self._ask_once(ask, name)
@@ -223,18 +235,19 @@ class TaggerClient:
             self._described = None
             return self._ask_once(ask, name)
 
-    def _ask_once(self, ask: Callable[[int, TaggerManifest, Payload], _Answer], name: str) -> _Answer:
+    def _ask_once(self, ask: Callable[[int, TaggerManifest, list[Payload]], _Answer], name: str) -> _Answer:
         described = self._described = self._described or self._describe()
         try:
             return ask(*described)
         except RefusedError as error:
             raise PictureError(f"{name}: {error}") from error
 
-    def _describe(self) -> tuple[int, TaggerManifest, Payload]:
+    def _describe(self) -> tuple[int, TaggerManifest, list[Payload]]:
         version, manifest = describe(self._backend)
         try:
             code_matrix = code_matrix_from_hex(manifest.code_matrix, manifest.code_bits)
-            return version, manifest, Payload(code_matrix, key_mask(self._key, manifest.code_bits))
+            payloads = [Payload.of_key(self._key, code_matrix, each) for each in versions_of(self._key)]
+            return version, manifest, payloads
         except ValueError as error:
             raise TaggerError(str(error)) from error
 
@@ -244,6 +257,14 @@ def _prepare(image: bytes, name: str) -> bytes:
         return images.to_network_bytes(image, name)
     except images.ImageError as error:
         raise PictureError(str(error)) from error
+
+
+def _reading(found: Mapping[str, np.ndarray], payload: Payload, masks: int, false_positive_rate: float) -> Reading:
+    """What the `read` signature found under one of the masks that are tried: each has its share of the rate."""
+    p_value = min(1.0, masks * float(found["p_value"][0]))
+    tagged = bool(found["tagged"][0]) and p_value <= false_positive_rate
+    score = float(found["score"][0])
+    return Reading(payload.uid(found["message"][0]), tagged, p_value, score, payload.version)
 
 
 def _strings(value: bytes) -> np.ndarray:

@@ -118,7 +118,7 @@ def test_a_key_is_made_without_importing_anything_heavy(tmp_path):
     path = tmp_path / "my.key"
     code, out, err = _faketagger("keygen", str(path))
     assert (code, err) == (0, "") and out.startswith(f"{path}: made a new key")
-    assert len(path.read_bytes().strip()) == 64
+    assert len(path.read_bytes().strip()) == len("faketagger-key-2-") + 64
 
 
 @pytest.mark.parametrize("module, name", _MODULES.items())

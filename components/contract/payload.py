@@ -1,8 +1,9 @@
-"""UID ▸ message ▸ codeword, and the mask a secret key makes (docs/design.md).
+"""UID ▸ message ▸ codeword, and what a secret key does to them (docs/design.md).
 
-The message is the UID in binary. A systematic linear code makes it redundant (FakeTagger §3.3 names channel coding; BCH
-codes are what StegaStamp uses). The codeword is XORed with a mask derived from the key: without the key a tag can be
-neither read nor forged, and the bits of an untagged picture are independent of the mask.
+The message is the UID in binary, encrypted in version 2. A systematic linear code makes it redundant (FakeTagger §3.3
+names channel coding; BCH codes are what StegaStamp uses). The codeword is XORed with a mask derived from the key, so
+that the bits of an untagged picture are independent of it. The mask alone, version 1, hides UIDs only until one
+picture's is known: that gives the mask away. Version 2 keeps the others hidden even then.
 """
 
 import dataclasses
@@ -13,8 +14,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_MASK_LABEL = b"faketagger key mask v1"
+from faketagger.components.contract.uid_cipher import UidCipher
+
+LATEST = 2  # Pictures are tagged with it; version 1 is still read.
+VERSIONS = (1, 2)
 MIN_KEY_BYTES = 16
+_MASK_LABELS = {1: b"faketagger key mask v1", 2: b"faketagger key mask v2"}
+_CIPHER_LABEL = b"faketagger uid cipher v2"
+_FINGERPRINT_LABEL = b"faketagger key fingerprint"
+# Made keys begin so since version 2; of others pictures may have been tagged with version 1.
+_KEY_PREFIX = b"faketagger-key-2-"
 # BCH lengths offered; a shortened code of (n − s, k − s) is made from the smallest (n, k) that holds the message.
 CODE_LENGTHS = (15, 31, 63, 127, 255)
 
@@ -65,12 +74,34 @@ def check_code(message_bits: int, code_length: int) -> None:
         raise ValueError(f"a code of {code_length} bits holds at most {_dimension(code_length, 3)} message bits")
 
 
-def key_mask(key: bytes, bits: int) -> np.ndarray:
-    """The mask of a secret key, uint8 [bits] of 0 and 1, by SHAKE-256."""
+def key_mask(key: bytes, bits: int, version: int = 1) -> np.ndarray:
+    """The mask of a secret key, uint8 [bits] of 0 and 1; those of two versions are independent."""
+    stream = _derived(key, _MASK_LABELS[version], (bits + 7) // 8)
+    return np.unpackbits(np.frombuffer(stream, np.uint8))[:bits]
+
+
+def _derived(key: bytes, label: bytes, size: int) -> bytes:
+    """Bytes that depend on the key and on what they are for, by SHAKE-256."""
     if len(key) < MIN_KEY_BYTES:
         raise ValueError(f"a key has at least {MIN_KEY_BYTES} bytes, got {len(key)}")
-    stream = hashlib.shake_256(_MASK_LABEL + b"\0" + key).digest((bits + 7) // 8)
-    return np.unpackbits(np.frombuffer(stream, np.uint8))[:bits]
+    return hashlib.shake_256(label + b"\0" + key).digest(size)
+
+
+def versions_of(key: bytes) -> tuple[int, ...]:
+    """The versions that pictures tagged with a key may have, the latest first.
+
+    Two versions have two masks, so that no picture of one is read as the other; a reader that tries both has to double
+    its p-values. Keys that say that they were made since version 2 spare it that.
+    """
+    return (LATEST,) if key.startswith(_KEY_PREFIX) else (LATEST, 1)
+
+
+def fingerprint(key: bytes) -> str:
+    """Tells keys apart without telling them: 8 hexadecimal digits.
+
+    scrypt makes a guess at a weak key dearer here than a guess at a tagged picture, which confirms one just as well.
+    """
+    return hashlib.scrypt(key, salt=_FINGERPRINT_LABEL, n=2**14, r=8, p=1, dklen=4).hex()
 
 
 def read_key(path: str) -> bytes:
@@ -86,10 +117,10 @@ def read_key(path: str) -> bytes:
 
 
 def make_key(path: str) -> None:
-    """Writes a new key of 256 random bits in hex, readable by its owner alone; FileExistsError where one is there."""
+    """Writes a new key of 256 random bits, readable by its owner alone; FileExistsError where one is there."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
-        file.write(os.urandom(32).hex().encode() + b"\n")
+        file.write(_KEY_PREFIX + os.urandom(32).hex().encode() + b"\n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,10 +130,24 @@ class Payload:
     Attributes:
       code_matrix: uint8 [k, n], from code_matrix or tagger.json.
       mask: uint8 [n], from key_mask.
+      cipher: of the UID; None in version 1.
     """
 
     code_matrix: np.ndarray
     mask: np.ndarray
+    cipher: UidCipher | None = None
+
+    @classmethod
+    def of_key(cls, key: bytes, code_matrix: np.ndarray, version: int = LATEST) -> "Payload":
+        """What a secret key makes of UIDs in a version; ValueError where the key is too short."""
+        message_bits, code_bits = code_matrix.shape
+        cipher = UidCipher(_derived(key, _CIPHER_LABEL, 32), message_bits) if version > 1 else None
+        return cls(code_matrix, key_mask(key, code_bits, version), cipher)
+
+    @property
+    def version(self) -> int:
+        """One of VERSIONS."""
+        return 1 if self.cipher is None else 2
 
     @property
     def message_bits(self) -> int:
@@ -112,7 +157,8 @@ class Payload:
         """UID → message, uint8 [k], most significant bit first; ValueError when it does not fit."""
         if not 0 <= uid < 2**self.message_bits:
             raise ValueError(f"a UID of this tagger is a number from 0 to {2**self.message_bits - 1}, got {uid}")
-        return np.array([uid >> shift & 1 for shift in reversed(range(self.message_bits))], np.uint8)
+        number = self.cipher.encrypt(uid) if self.cipher else uid
+        return np.array([number >> shift & 1 for shift in reversed(range(self.message_bits))], np.uint8)
 
     def codeword(self, uid: int) -> np.ndarray:
         """UID → masked codeword, float32 [n] of 0 and 1, as the `tag` signature takes it."""
@@ -121,7 +167,8 @@ class Payload:
 
     def uid(self, message: np.ndarray) -> int:
         """Message [k] → UID."""
-        return int("".join(str(int(bit)) for bit in np.asarray(message).ravel()), 2)
+        number = int("".join(str(int(bit)) for bit in np.asarray(message).ravel()), 2)
+        return self.cipher.decrypt(number) if self.cipher else number
 
 
 def encode_messages(messages: np.ndarray, code_matrix: np.ndarray) -> np.ndarray:

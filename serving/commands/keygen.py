@@ -7,7 +7,7 @@ An existing file is never replaced: tags made with the key that it holds could n
 
 import argparse
 
-from faketagger.components.contract import startup
+from faketagger.components.contract import payload, startup
 from faketagger.serving.commands import common
 
 
@@ -27,5 +27,6 @@ def make_parser() -> startup.Parser:
 def run(arguments: argparse.Namespace) -> int:
     """Does what parsed arguments say and returns the exit status."""
     common.make_key(arguments.path)
-    print(f"{arguments.path}: made a new key; keep a copy: tags made with it cannot be read without it")
+    of_key = f"fingerprint {payload.fingerprint(payload.read_key(arguments.path))}"
+    print(f"{arguments.path}: made a new key, {of_key}; keep a copy: tags made with it cannot be read without it")
     return common.OK

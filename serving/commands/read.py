@@ -10,7 +10,7 @@ import dataclasses
 import json
 from typing import Any
 
-from faketagger.components.contract import startup
+from faketagger.components.contract import payload, startup
 from faketagger.serving.commands import common
 
 # The p-value of nearly every untagged picture is 1; below, the best candidate may help to find the original.
@@ -38,7 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     findings = common.with_client(arguments, key, lambda client: [_read_one(client, path) for path in arguments.inputs])
     failed = [it for it in findings if "error" in it]
     if arguments.json:
-        print(json.dumps(findings, indent=2))
+        of_key = {"key_fingerprint": payload.fingerprint(key)}
+        print(json.dumps([{**finding, **of_key} for finding in findings], indent=2))
     else:
         width = max(len(path) for path in arguments.inputs)
         for finding in findings:

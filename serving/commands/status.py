@@ -10,7 +10,7 @@ import argparse
 import json
 from typing import Any
 
-from faketagger.components.contract import startup
+from faketagger.components.contract import payload, startup
 from faketagger.serving.commands import common
 
 
@@ -49,7 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
         for it in versions:
             print(f"  version {it.version}  {it.state}  {it.error}".rstrip())
         for name, value in facts.items():
-            print(f"  {name.replace('_', ' ')}: {value}")
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            print(f"  {name.replace('_', ' ')}: {shown}")
     return common.OK if served else common.FAILED
 
 
@@ -61,4 +62,5 @@ def _facts(manifest) -> dict[str, Any]:
         "image_size": manifest.image_size,
         "strength": manifest.strength,
         "false_positive_rate": manifest.false_positive_rate,
+        "payload_versions": list(payload.VERSIONS),
     }

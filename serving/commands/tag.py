@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 
-from faketagger.components.contract import startup
+from faketagger.components.contract import payload, startup
 from faketagger.serving.commands import common
 
 
@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     png = common.with_client(arguments, key, work)
     _write(arguments.output, png)
     facts = {"file": arguments.output, "uid": arguments.uid, "bytes": len(png)}
+    facts |= {"payload_version": payload.LATEST, "key_fingerprint": payload.fingerprint(key)}
     print(json.dumps(facts) if arguments.json else f"{arguments.output}: tagged with UID {arguments.uid}")
     return common.OK
 

@@ -101,6 +101,31 @@ def test_one_changed_bit_of_the_key_changes_about_half_of_the_mask():
     assert 0.45 < np.mean(payload.key_mask(KEY, 4096) != payload.key_mask(changed, 4096)) < 0.55
 
 
+def test_masks_of_two_versions_are_independent():
+    keys = [b"a key with a number %d" % number for number in range(200)]
+    masks = [np.concatenate([payload.key_mask(key, 255, version) for key in keys]) for version in payload.VERSIONS]
+    assert abs(np.mean(masks[0] == masks[1]) - 0.5) < 0.011  # Five standard deviations.
+
+
+@pytest.mark.parametrize(
+    "version, mask, codeword",
+    [
+        (1, "b58bb34357479d5092aa25d490bb15ff", "b58b73a60152344af854cb3beee0d680"),
+        (2, "a783bdff9d55cca8e42ac26af4f56930", "b7fa38ad8126183b5c8afa6776edf680"),
+    ],
+)
+def test_tags_of_both_versions_stay_readable_for_ever(version, mask, codeword):
+    assert np.packbits(payload.key_mask(KEY, 128, version)).tobytes().hex() == mask
+    coder = payload.Payload.of_key(KEY, payload.code_matrix(30, 127), version)
+    assert np.packbits(np.uint8(coder.codeword(12345))).tobytes().hex() == codeword
+    assert coder.version == version
+
+
+def test_a_fingerprint_stays_the_same_and_tells_keys_apart():
+    assert payload.fingerprint(KEY) == "c1150ae1"
+    assert payload.fingerprint(KEY + b"!") == "15115262"
+
+
 def test_masks_of_many_keys_have_no_bias_in_any_bit():
     masks = np.stack([payload.key_mask(b"a key with a number %d" % number, 31) for number in range(4000)])
     assert np.abs(masks.mean(0) - 0.5).max() < 0.04  # Five standard deviations.
@@ -117,8 +142,15 @@ def test_a_made_key_is_random_read_back_and_private(tmp_path):
     for path in paths:
         payload.make_key(path)
     keys = [payload.read_key(path) for path in paths]
-    assert keys[0] != keys[1] and all(len(bytes.fromhex(key.decode())) == 32 for key in keys)
+    assert keys[0] != keys[1]
+    assert all(len(bytes.fromhex(key.decode().removeprefix("faketagger-key-2-"))) == 32 for key in keys)
     assert stat.S_IMODE(os.stat(paths[0]).st_mode) == 0o600
+
+
+def test_made_keys_have_tagged_nothing_before_version_2_and_others_may_have(tmp_path):
+    payload.make_key(str(tmp_path / "key"))
+    assert payload.versions_of(payload.read_key(str(tmp_path / "key"))) == (2,)
+    assert payload.versions_of(b"0123456789abcdef" * 4) == (2, 1)  # As keygen made them.
 
 
 def test_making_a_key_does_not_replace_one(tmp_path):
@@ -145,10 +177,9 @@ def test_a_missing_or_short_key_file_is_named_with_the_way_out_and_without_its_c
     assert str(path) in str(caught.value) and "too-few-bytes" not in str(caught.value)
 
 
-@pytest.mark.parametrize("bits, length", [(5, 15), (30, 63), (100, 0)])
-def test_uids_of_the_whole_range_make_the_round_trip(bits, length):
-    code_matrix = payload.code_matrix(bits, length)
-    coder = payload.Payload(code_matrix, payload.key_mask(KEY, code_matrix.shape[1]))
+@pytest.mark.parametrize("bits, length, version", [(5, 15, 1), (5, 15, 2), (30, 63, 1), (30, 63, 2), (100, 0, 2)])
+def test_uids_of_the_whole_range_make_the_round_trip(bits, length, version):
+    coder = payload.Payload.of_key(KEY, payload.code_matrix(bits, length), version)
     for uid in (0, 1, 2, 2 ** (bits - 1), 2**bits - 2, 2**bits - 1):
         assert coder.uid(coder.message(uid)) == uid
         unmasked = coder.codeword(uid).astype(int) ^ coder.mask
@@ -173,3 +204,20 @@ def test_a_codeword_is_the_message_times_the_code_matrix_xor_the_mask():
     codeword = payload.Payload(code_matrix, mask).codeword(0b01001)
     assert codeword.dtype == np.float32
     np.testing.assert_array_equal(codeword, code_matrix[1] ^ code_matrix[4] ^ mask)
+
+
+def _forged(coder, known_uid, wanted_uid):
+    """The UID that is read from the tag of somebody who knows one codeword with its UID, and the public code."""
+    public = payload.Payload(coder.code_matrix, np.zeros_like(coder.mask))
+    mask = coder.codeword(known_uid) != public.codeword(known_uid)
+    written = (mask != public.codeword(wanted_uid)) != coder.mask
+    assert not ((written[:30] @ coder.code_matrix % 2) != written).any()  # A tag it is: the reader claims it.
+    return coder.uid(written[:30])
+
+
+def test_a_known_uid_gives_every_other_one_in_version_1_and_none_in_version_2():
+    code_matrix, wanted = payload.code_matrix(30, 63), list(range(100, 122))
+    first, second = (payload.Payload.of_key(KEY, code_matrix, version) for version in payload.VERSIONS)
+    assert [_forged(first, 12345, uid) for uid in wanted] == wanted
+    assert not set(_forged(second, 12345, uid) for uid in wanted) & set(range(2**20))  # Each by one chance in 1,024.
+    assert _forged(second, 12345, 12345) == 12345  # Nothing stops copying.

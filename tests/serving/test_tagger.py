@@ -525,16 +525,35 @@ def test_every_uid_comes_back_from_any_kind_of_picture(backend, format, mode):
         assert Image.open(io.BytesIO(png)).format == "PNG"
         assert images.load_image(png).shape == (16, 24, 3)
         reading = tagger.read(png)
-        assert reading == client.Reading(uid, True, pytest.approx(0.001), pytest.approx(1.0))
+        assert reading == client.Reading(uid, True, pytest.approx(0.002), pytest.approx(1.0), payload_version=2)
 
 
 def test_another_key_reads_no_tag(backend):
     png = client.TaggerClient(backend, KEY).tag(_picture(), 9)
     stranger = b"the second key of the tests"
-    assert not (payload.key_mask(KEY, N) == payload.key_mask(stranger, N)).all()
+    assert not (payload.key_mask(KEY, N, 2) == payload.key_mask(stranger, N, 2)).all()
     reading = client.TaggerClient(backend, stranger).read(png)
-    assert reading == client.Reading(reading.candidate, False, pytest.approx(0.5), pytest.approx(1.0))
+    assert reading == client.Reading(reading.candidate, False, pytest.approx(1.0), pytest.approx(1.0), 2)
     assert reading.uid is None
+
+
+def test_a_picture_is_read_by_the_version_that_it_was_tagged_with(backend):
+    first = payload.Payload(HAMMING, payload.key_mask(KEY, N))
+    inputs = {"image": np.array([_picture()], object), "strength": np.ones(1, np.float32)}
+    for uid in range(2**K):
+        codeword = first.codeword(uid)[np.newaxis]
+        png = backend.predict("tag", {**inputs, "codeword": codeword}, ["image"])[0]["image"][0]
+        reading = client.TaggerClient(backend, KEY).read(png)
+        assert (reading.uid, reading.payload_version, reading.p_value) == (uid, 1, pytest.approx(0.002))
+
+
+def test_a_key_made_since_version_2_is_read_once_and_keeps_its_p_values(backend, monkeypatch):
+    asked = []
+    predict = backend.predict
+    monkeypatch.setattr(backend, "predict", lambda name, *rest: (asked.append(name), predict(name, *rest))[1])
+    tagger = client.TaggerClient(backend, b"faketagger-key-2-" + b"0" * 64)
+    assert not tagger.read(_picture()).tagged and asked == ["describe", "read"]
+    assert tagger.read(tagger.tag(_picture(), 9)) == client.Reading(9, True, pytest.approx(0.001), 1.0, 2)
 
 
 def test_strength_reaches_the_model(backend):
@@ -673,6 +692,13 @@ def test_tag_makes_the_default_key_and_read_finds_the_uid(faketagger, model, tmp
     assert faketagger("tag", "in.jpg", "again.png", "--uid", "11", model)[2] == ""
 
 
+def test_tag_says_version_and_key_as_read_does(faketagger, model):
+    tagged = json.loads(faketagger("tag", "in.jpg", "out.png", "--uid", "11", "--json", model)[1])
+    assert tagged["payload_version"] == 2 and len(tagged["key_fingerprint"]) == 8
+    (read,) = json.loads(faketagger("read", "out.png", "--json", model)[1])
+    assert {read[name] == tagged[name] for name in ("uid", "payload_version", "key_fingerprint")} == {True}
+
+
 def test_read_through_a_server_named_by_the_environment(faketagger, server, monkeypatch):
     monkeypatch.setenv(common.SERVER_VARIABLE, f"localhost:{server.port}")
     assert faketagger("tag", "in.jpg", "out.png", "--uid", "11")[0] == 0
@@ -689,8 +715,9 @@ def test_read_sets_broken_pictures_aside_counts_them_and_ends_with_1(faketagger,
     assert code == common.FAILED
     assert [it["file"] for it in findings] == ["empty.jpg", "half.jpg", "gone.jpg", "out.png", "in.jpg"]
     assert ["error" in it for it in findings] == [True, True, True, False, False]
-    figures = {"tagged": True, "p_value": pytest.approx(0.001), "score": 1.0}
-    assert findings[3] == {"file": "out.png", "uid": 11, "candidate": 11, **figures}
+    figures = {"tagged": True, "p_value": pytest.approx(0.001), "score": 1.0, "payload_version": 2}
+    (fingerprint,) = {it["key_fingerprint"] for it in findings}
+    assert findings[3] == {"file": "out.png", "uid": 11, "candidate": 11, **figures, "key_fingerprint": fingerprint}
     assert findings[4]["uid"] is None and findings[4]["tagged"] is False
     assert "empty.jpg: the file is empty" in err and "gone.jpg: No such file" in err
     assert "3 of 5 pictures could not be read" in err
@@ -751,8 +778,9 @@ def test_usage_errors_end_with_2(faketagger):
 
 
 def test_keygen_makes_a_key_once(faketagger):
-    assert faketagger("keygen", "keys/mine")[0] == 0
+    code, out, _ = faketagger("keygen", "keys/mine")
     made = payload.read_key("keys/mine")
+    assert code == 0 and f"a new key, fingerprint {payload.fingerprint(made)};" in out
     code, _, err = faketagger("keygen", "keys/mine")
     assert code == common.FAILED and "never replaced" in err
     assert payload.read_key("keys/mine") == made
@@ -770,6 +798,7 @@ def test_status_shows_versions_and_numbers(faketagger, server, base_path):
     assert facts["versions"][0]["error"]
     assert (facts["largest_uid"], facts["code_bits"], facts["false_positive_rate"]) == (15, N, 0.01)
     assert "largest uid: 15" in faketagger("status", where)[1]
+    assert facts["payload_versions"] == [1, 2] and "payload versions: 1, 2" in faketagger("status", where)[1]
 
 
 def test_the_program_is_quiet_and_names_an_unreachable_server(faketagger):

@@ -3,12 +3,17 @@
 With a secret key (payload.read_key):
 
     client = TaggerClient(connect("localhost:8500"), key)   # or TaggerClient(load("models/faketagger"), key)
-    png = client.tag(jpeg, uid=12345)
+    tag = client.photograph_tag(pixels, uid=12345)   # Of each face and the rest of a photograph, uint8 [H, W, 3].
+    tagged = tag.overlay.on(pixels)
+    client.read_photograph(tagged).uid
+
+    png = client.tag(jpeg, uid=12345)   # The whole picture by one call of the model, a file in and out.
     client.read(png)   # Reading(candidate=12345, tagged=True, p_value=3e-15, score=…)
 """
 
 import abc
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -28,7 +33,13 @@ from tensorflow_serving.apis import (
 from faketagger.components.contract import images, signatures
 from faketagger.components.contract.manifest import TaggerManifest
 from faketagger.components.contract.payload import Payload, code_matrix_from_hex, fingerprint, versions_of
+from faketagger.components.faces.detector import Face
 from faketagger.serving.model_manager import complete_versions
+from faketagger.serving.outcomes import Outcome
+from faketagger.serving.photograph import search, tagging
+from faketagger.serving.photograph.reading import PhotographReading, Reader
+from faketagger.serving.photograph.tagging import FaceTag, Overlay, TaggedFace
+from faketagger.serving.photograph.views import Photograph
 from faketagger.serving.servable import SAVED_MODEL_FILE, Servable, ServingError
 
 # A tagged picture comes back as PNG, several times the size of the JPEG that went.
@@ -65,6 +76,22 @@ class RefusedError(TaggerError):
     """A back-end refused what it was sent."""
 
 
+class AlreadyTaggedError(PictureError):
+    """The picture carries a tag of this key.
+
+    Attributes:
+      reading: which.
+    """
+
+    def __init__(self, name: str, reading: PhotographReading):
+        super().__init__(f"{name}: carries a tag of this key already, UID {reading.uid}")
+        self.reading = reading
+
+
+class NotReadError(PictureError):
+    """A tag cannot be read from what was just tagged."""
+
+
 class VersionGoneError(TaggerError):
     """The server no longer has the version that was asked for."""
 
@@ -92,6 +119,28 @@ class Reading:
     def uid(self) -> int | None:
         """The tag; None where `tagged` is false."""
         return self.candidate if self.tagged else None
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotographTag:
+    """The tag of one photograph, to be added to it.
+
+    Attributes:
+      overlay: what is to be added.
+      faces: what became of each face, the largest first; none where none is in it, or none was looked for.
+      replaced: what was read from it before, where it carried a tag.
+      found: where the faces are, for TaggerClient.check.
+    """
+
+    overlay: Overlay
+    faces: tuple[TaggedFace, ...]
+    replaced: PhotographReading | None
+    found: tuple[Face, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the photograph has but the one tag over all of it."""
+        return not any(each.tag is FaceTag.TAGGED for each in self.faces)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,7 +221,7 @@ class TaggerClient:
         self._key = key
         self._described: tuple[int, TaggerManifest, list[Payload]] | None = None
 
-    @property
+    @functools.cached_property
     def key_fingerprint(self) -> str:
         """Which key it is, without telling it (payload.fingerprint)."""
         return fingerprint(self._key)
@@ -201,8 +250,7 @@ class TaggerClient:
             }
             return self._backend.predict(signatures.TAG, inputs, ["image"], version)[0]
 
-        if strength is not None and not (math.isfinite(strength) and strength > 0):
-            raise TaggerError(f"the strength is a number above 0, got {strength}")
+        _check_strength(strength)
         return bytes(self._ask(ask, name)["image"][0])
 
     def read(self, image: bytes, name: str = "picture") -> Reading:
@@ -222,6 +270,105 @@ class TaggerClient:
             return max(readings, key=lambda reading: (reading.tagged, reading.score))
 
         return self._ask(ask, name)
+
+    def photograph_tag(
+        self,
+        pixels: np.ndarray,
+        uid: int,
+        strength: float | None = None,
+        whole: bool = False,
+        replace: bool = False,
+        name: str = "picture",
+    ) -> PhotographTag:
+        """Makes a photograph's tag: on each face its own, and one on the rest, in the photograph's own resolution.
+
+        First it is looked whether a tag of this key is where this one would go.
+
+        Args:
+          pixels: uint8 [H, W, 3], left as they are.
+          uid: 0 … 2^message_bits − 1.
+          strength: the residual's factor, above 0; the model's own default.
+          whole: makes one tag over the whole photograph instead, and looks for no faces.
+          replace: makes the tag though there is one.
+          name: what to call the photograph in errors.
+
+        Raises:
+          AlreadyTaggedError: it carries a tag of this key, and `replace` is false.
+          PictureError: the model refuses it.
+          TaggerError: the UID does not fit, or the back-end fails.
+          ValueError: `pixels` is no photograph.
+        """
+        _check_strength(strength)
+        photograph = Photograph(pixels, () if whole else None)
+
+        def ask(version: int, manifest: TaggerManifest, payloads: list[Payload]) -> PhotographTag:
+            before = self._reader(version, manifest, payloads).read(photograph, search.LOOK)
+            replaced = before if before.outcome is Outcome.TAGGED else None
+            if replaced and not replace:
+                raise AlreadyTaggedError(name, replaced)
+            factor = manifest.strength if strength is None else strength
+            codeword = _codeword(payloads[0], uid)
+
+            def encode(views: np.ndarray) -> np.ndarray:
+                encoded = self._encode(version, views, codeword, factor)
+                if replaced:  # What the tag before would have added is taken off.
+                    of_before = next(each for each in payloads if each.version == replaced.best.payload_version)
+                    encoded -= self._encode(version, views, of_before.codeword(replaced.best.candidate), factor) - views
+                return encoded
+
+            overlay, faces = tagging.tag(photograph, encode, manifest.image_size)
+            return PhotographTag(overlay, tuple(faces), replaced, tuple(photograph.faces))
+
+        return self._ask(ask, name)
+
+    def check(self, pixels: np.ndarray, uid: int, tag: PhotographTag, name: str = "picture") -> PhotographReading:
+        """Reads a tagged photograph as it was written and read again, where the tag was put.
+
+        Args:
+          pixels: uint8 [H, W, 3].
+          uid: the tag.
+          tag: what was added to the photograph before it was written.
+          name: what to call the photograph in errors.
+
+        Raises:
+          NotReadError: the tag is not read; other errors are photograph_tag's.
+        """
+        photograph = Photograph(pixels, tag.found)
+        reading = self._ask(lambda *described: self._reader(*described).read(photograph, search.LOOK), name)
+        if reading.uid != uid:
+            found = "no tag" if reading.uid is None else f"UID {reading.uid}"
+            raise NotReadError(f"{name}: the tag does not hold: UID {uid} was put in, and {found} is read")
+        return reading
+
+    def read_photograph(
+        self, pixels: np.ndarray, depth: int = search.THOROUGH, name: str = "picture"
+    ) -> PhotographReading:
+        """Reads a photograph, uint8 [H, W, 3], and searches it for the tag; errors as for photograph_tag.
+
+        Args:
+          pixels: the photograph.
+          depth: how many stages the search has, search.LOOK to search.THOROUGH.
+          name: what to call it in errors.
+        """
+        photograph = Photograph(pixels)
+        return self._ask(lambda *described: self._reader(*described).read(photograph, depth), name)
+
+    def _encode(self, version: int, views: np.ndarray, codeword: np.ndarray, strength: float) -> np.ndarray:
+        inputs = {
+            "images": views,
+            "codeword": np.repeat(codeword[np.newaxis], len(views), 0),
+            "strength": np.full([len(views)], strength, np.float32),
+        }
+        # A copy: what a model answers may be read-only.
+        return np.array(self._backend.predict(signatures.ENCODE, inputs, ["images"], version)[0]["images"])
+
+    def _reader(self, version: int, manifest: TaggerManifest, payloads: list[Payload]) -> Reader:
+        def decode(views: np.ndarray) -> np.ndarray:
+            # Masks are taken off by the reader, after views are averaged.
+            inputs = {"images": views, "key_mask": np.zeros([len(views), manifest.code_bits], np.float32)}
+            return self._backend.predict(signatures.DECODE, inputs, ["logits"], version)[0]["logits"]
+
+        return Reader(decode, payloads, self.key_fingerprint, manifest.image_size, manifest.false_positive_rate)
 
     def close(self) -> None:
         """Closes the back-end."""
@@ -250,6 +397,11 @@ class TaggerClient:
             return version, manifest, payloads
         except ValueError as error:
             raise TaggerError(str(error)) from error
+
+
+def _check_strength(strength: float | None) -> None:
+    if strength is not None and not (math.isfinite(strength) and strength > 0):
+        raise TaggerError(f"the strength is a number above 0, got {strength}")
 
 
 def _prepare(image: bytes, name: str) -> bytes:

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from faketagger.components.contract import manifest, payload
+from faketagger.components.tagger import channel_decoder
 
 SIZE = 32
 # Ten message bits, each three times: systematic, majority decoding.
@@ -40,6 +41,52 @@ class RowTagger(tf.Module):
         p_value = tf.where(tagged, 4.0**-MESSAGE_BITS, 1.0)
         message = tf.cast(votes >= 2, tf.int32)
         return {"message": message, "score": -p_value, "p_value": p_value, "tagged": tagged, "logits": logits}
+
+
+PATTERN_MATRIX = np.concatenate([np.eye(8), np.random.default_rng(0).integers(0, 2, [8, 56])], 1).astype(np.uint8)
+
+
+class PatternTagger(tf.Module):
+    """Adds a fine pattern a bit, which survives smooth changes and is lost when it is moved by two pixels of 32."""
+
+    def __init__(self):
+        bits = PATTERN_MATRIX.shape[1]
+        walsh = np.array([[1.0]])
+        while len(walsh) < bits:
+            walsh = np.block([[walsh, walsh], [walsh, -walsh]])
+        checks = np.indices([16, 16]).sum(0) % 2 * 2 - 1
+        planes = checks * np.kron(walsh.reshape(bits, 8, 8), np.ones([2, 2]))
+        self._patterns = tf.constant(np.kron(planes, np.ones([2, 2])).reshape(bits, -1), tf.float32)
+
+    @tf.function(input_signature=[spec(SIZE, SIZE, 3), spec(PATTERN_MATRIX.shape[1]), spec()])
+    def encode(self, images, codeword, strength):
+        flat = 0.006 * strength[:, None] * ((2.0 * codeword - 1.0) @ self._patterns)
+        return {"images": tf.clip_by_value(images + tf.reshape(flat, [-1, SIZE, SIZE, 1]), 0.0, 1.0)}
+
+    @tf.function(input_signature=[spec(SIZE, SIZE, 3), spec(PATTERN_MATRIX.shape[1])])
+    def decode(self, images, key_mask):
+        flat = tf.reshape(tf.reduce_mean(images, 3), [-1, SIZE * SIZE])
+        logits = 800.0 * flat @ tf.transpose(self._patterns) / SIZE**2
+        found = channel_decoder.decode(logits * (1.0 - 2.0 * key_mask), PATTERN_MATRIX)
+        tagged = found.p_value <= 1e-6
+        return {**found._asdict(), "tagged": tagged, "logits": logits}
+
+    @tf.function(input_signature=[spec(dtype=tf.string)])
+    def describe(self, request):
+        return {"manifest": tf.fill(tf.shape(request), pattern_manifest().to_json())}
+
+
+def pattern_manifest():
+    """That of a PatternTagger."""
+    return manifest.TaggerManifest(*PATTERN_MATRIX.shape, payload.code_matrix_to_hex(PATTERN_MATRIX), SIZE)
+
+
+def save_pattern_tagger(directory):
+    """Writes a PatternTagger and its manifest."""
+    tagger = PatternTagger()
+    named = {name: getattr(tagger, name) for name in ("encode", "decode", "describe")}
+    tf.saved_model.save(tagger, directory, signatures=named)
+    manifest.write(pattern_manifest(), directory)
 
 
 def save_row_tagger(directory, mute=False):

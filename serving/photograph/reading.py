@@ -1,0 +1,170 @@
+"""Reads a photograph: tries the search's hypotheses until one is significant, and keeps the p-value a promise."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from faketagger.components.contract.payload import Payload
+from faketagger.components.tagger import channel_decoder
+from faketagger.serving.outcomes import Outcome
+from faketagger.serving.photograph import search
+from faketagger.serving.photograph.views import Photograph
+
+# At most this probable in an untagged photograph, the best candidate may help to find the original.
+PERHAPS = 0.05
+_LEAST = 1.5e-45  # A float32 may round to 0, which would promise more than it can.
+
+_CALL_BYTES = 16 * 2**20  # Of pictures in one call of the decoder, a quarter of what servers take.
+
+# float32 [B, S, S, 3] in [0, 1] → the decoder's logits, float32 [B, n].
+Decode = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionReading:
+    """What was read from a face, or from the photograph as a whole.
+
+    Attributes:
+      candidate: the UID that agrees best, whether or not that means anything.
+      p_value: the probability, at most, that anything in an untagged photograph scores as high, in [0, 1]: corrected
+        for all that is tried in the photograph, the other faces included.
+      tagged: whether p_value is at most the model's false positive rate.
+      score: how well it agrees, at most 1.
+      payload_version: how the tag hides the candidate (payload.VERSIONS).
+      how: the photograph was changed, in words, such as "mirrored"; empty where it was not.
+      box: the face, (left, top, right, bottom) in pixels; None for the photograph as a whole.
+    """
+
+    candidate: int
+    p_value: float
+    tagged: bool
+    score: float
+    payload_version: int
+    how: str = ""
+    box: tuple[float, float, float, float] | None = None
+
+    @property
+    def uid(self) -> int | None:
+        """The tag; None where `tagged` is false."""
+        return self.candidate if self.tagged else None
+
+    @property
+    def outcome(self) -> Outcome:
+        """TAGGED, PERHAPS or NO_TAG."""
+        if self.tagged:
+            return Outcome.TAGGED
+        return Outcome.PERHAPS if self.p_value <= PERHAPS else Outcome.NO_TAG
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotographReading:
+    """What was read from a photograph.
+
+    Attributes:
+      faces: a reading a face, the largest first; those beyond search.MOST_FACES are not read.
+      whole: of the photograph as a whole, faces and background together or the background alone.
+      tries: how many hypotheses were tried, with each mask that the key has.
+      key_fingerprint: of the key that was read with; what another key tagged reads as no tag.
+    """
+
+    faces: tuple[RegionReading, ...]
+    whole: RegionReading
+    tries: int
+    key_fingerprint: str
+
+    @property
+    def best(self) -> RegionReading:
+        """The reading that the photograph's own answer is: that of the lowest p-value."""
+        return min((self.whole, *self.faces), key=lambda each: each.p_value)
+
+    @property
+    def uid(self) -> int | None:
+        """The photograph's tag, or None."""
+        return self.best.uid
+
+    @property
+    def outcome(self) -> Outcome:
+        """TAGGED where anything in it is."""
+        return self.best.outcome
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """Reads with one key and one model.
+
+    Attributes:
+      decode: calls the model's decoder.
+      payloads: what the key makes of UIDs, a version each; all are of one code.
+      key_fingerprint: see PhotographReading.
+      side: S, of the model's views.
+      false_positive_rate: from which p-value on a photograph is tagged.
+    """
+
+    decode: Decode
+    payloads: Sequence[Payload]
+    key_fingerprint: str
+    side: int
+    false_positive_rate: float
+
+    def read(self, photograph: Photograph, depth: int = search.THOROUGH) -> PhotographReading:
+        """Searches a photograph for the tag, at most `depth` stages; ends with the first that finds one."""
+        found: dict[int | None, RegionReading] = {}
+        tries = 0
+        for stage in search.stages(photograph, depth):
+            tries += len(stage.hypotheses) * len(self.payloads)
+            for hypothesis, reading in self._try(photograph, stage):
+                known = found.get(hypothesis.face)
+                if known is None or reading.p_value < known.p_value:
+                    found[hypothesis.face] = reading
+            if any(each.tagged for each in found.values()):
+                break
+        faces = [
+            dataclasses.replace(found[place], box=face.box)
+            for place, face in enumerate(photograph.faces[: search.MOST_FACES])
+        ]
+        return PhotographReading(tuple(faces), found[None], tries, self.key_fingerprint)
+
+    def _try(self, photograph: Photograph, stage: search.Stage) -> Iterator[tuple[search.Hypothesis, RegionReading]]:
+        """What each hypothesis reads, with each mask."""
+        logits = self._averaged(photograph, stage.hypotheses)
+        for payload in self.payloads:
+            decode = _channel_decoder(payload.code_matrix.tobytes(), payload.code_matrix.shape)
+            decoded = decode(logits * (np.float32(1.0) - np.float32(2.0) * payload.mask))
+            for hypothesis, message, score, p_value in zip(stage.hypotheses, *(each.numpy() for each in decoded)):
+                corrected = min(1.0, len(self.payloads) * stage.tries * max(float(p_value), _LEAST))
+                tagged = corrected <= self.false_positive_rate
+                candidate = payload.uid(message)
+                yield (
+                    hypothesis,
+                    RegionReading(candidate, corrected, tagged, float(score), payload.version, hypothesis.how),
+                )
+
+    def _averaged(self, photograph: Photograph, hypotheses: Sequence[search.Hypothesis]) -> np.ndarray:
+        """The mean logits of each hypothesis' views, float32 [B, n]."""
+        shown: dict[search.View, int] = {}
+        for hypothesis in hypotheses:
+            for view in hypothesis.views:
+                shown.setdefault(view, len(shown))
+        logits = self._logits(photograph, list(shown))
+        return np.stack([logits[[shown[view] for view in each.views]].mean(0) for each in hypotheses])
+
+    def _logits(self, photograph: Photograph, shown: Sequence[search.View]) -> np.ndarray:
+        """The logits of each view, float32 [B, n]; asked for in calls of a bounded size."""
+        a_call = max(1, _CALL_BYTES // (12 * self.side**2))
+        found = []
+        for start in range(0, len(shown), a_call):
+            pictures = [photograph.view(each.transform, self.side) for each in shown[start : start + a_call]]
+            negative = [each.inverted for each in shown[start : start + a_call]]
+            found.append(self.decode(np.stack([1 - seen if flip else seen for seen, flip in zip(pictures, negative)])))
+        return np.concatenate(found)
+
+
+@functools.lru_cache(maxsize=8)
+def _channel_decoder(matrix: bytes, shape: tuple[int, int]):
+    """The channel decoder of a code, as a graph."""
+    code_matrix = np.frombuffer(matrix, np.uint8).reshape(shape)
+    spec = tf.TensorSpec([None, shape[1]], tf.float32)
+    return tf.function(lambda logits: channel_decoder.decode(logits, code_matrix), input_signature=[spec])

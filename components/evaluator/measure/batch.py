@@ -29,7 +29,8 @@ def draw(seed: int, image_ids: Sequence[str], repeat: int, code_matrix: np.ndarr
     """A random UID and a random mask for each picture, a function of seed, image id and repeat alone.
 
     Thus they depend neither on the order of the pictures nor on batches or workers. Other masks for every picture are
-    what makes the share of false positives one over keys, not that of one key.
+    what makes the share of false positives one over keys, not that of one key. UIDs are not encrypted here: the
+    message of a random one is random either way.
     """
     message_bits, code_bits = code_matrix.shape
     messages, masks = [], []

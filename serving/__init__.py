@@ -1,5 +1,1 @@
-"""Client, commands and embedded server of a pushed tagger."""
-
-from faketagger.components.contract import startup
-
-startup.quiet_logs()  # Here, as TensorFlow and gRPC read it when they are loaded.
+"""Client, commands and embedded server of a pushed tagger; library.py is what the package offers to Python."""

@@ -20,6 +20,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn, TypeVar
 
+from faketagger.components.contract import startup
+
+startup.quiet_logs()  # Here, as TensorFlow and gRPC read it when they are loaded.
+
 import grpc
 import numpy as np
 import tensorflow as tf

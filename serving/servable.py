@@ -4,6 +4,10 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 
+from faketagger.components.contract import startup
+
+startup.quiet_logs()  # Here, as TensorFlow and gRPC read it when they are loaded.
+
 import grpc
 import numpy as np
 import tensorflow as tf

@@ -13,6 +13,10 @@ import importlib
 import os
 import sys
 
+from faketagger.components.contract import startup
+
+startup.quiet_logs()  # Here, as TensorFlow and gRPC read it when they are loaded.
+
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (

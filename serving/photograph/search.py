@@ -19,17 +19,24 @@ MOST_FACES = 32  # Of a photograph, the largest: more would make each one's proo
 LOOK, THOROUGH = 1, 6  # How many stages.
 
 _SHARES = (0.5, 0.25, 0.125, 0.0625, 0.03125, 0.03125)
-# A tag is read when it is off by 3% of the side, 5% of the scale or 2° (benchmarks/photographs.py).
-_AROUND = tuple(jitter(*each) for each in ((), ((0.02, 0.0),), ((-0.02, 0.0),), ((0.0, 0.02),), ((0.0, -0.02),)))
-_AROUND += (jitter(scale=0.96), jitter(scale=1.04))
-_SHIFTS = (-0.05, 0.0, 0.05)
-_SCALES = (0.93, 1.0, 1.07)
+# A tag is read when it is off by 3% of the side, 5% of the scale or 2°. Of landmarks, which wander with what is around
+# the face, the scale and the turn are off first.
+_AROUND = tuple(jitter(scale=scale, degrees=degrees) for scale in (0.95, 1.0, 1.05) for degrees in (-2.5, 0.0, 2.5))
+_FURTHER = tuple(
+    jitter(scale=scale, degrees=degrees)
+    for scale in (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15)
+    for degrees in (-5.0, -2.5, 0.0, 2.5, 5.0)
+)
+_BESIDE = tuple(
+    jitter((x, y), scale) for x in (-0.04, 0.0, 0.04) for y in (-0.04, 0.0, 0.04) for scale in (0.93, 1.0, 1.07)
+)
 _ANGLES = (-10, -7, -5, -3, -1.5, 1.5, 3, 5, 7, 10)
 _CROPS = (0.04, 0.07, 0.1, 0.13, 0.16, 0.2, 0.25)  # Of the original's side, cut off at one side.
 _ZOOMS = (0.04, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3)  # Cut off of both sides together, all around.
 _BORDERS = (0.02, 0.035, 0.05, 0.07, 0.1)  # Of the original's shorter side.
 _ASPECTS = (9 / 16, 2 / 3, 3 / 4, 4 / 5, 5 / 4, 4 / 3, 3 / 2, 16 / 9)
-_SEARCHED_FACES = 3
+_NEARLY = 8  # So many faces, the largest, are looked at where their landmarks are a little off;
+_WIDELY = 3  # so many where they are more off.
 _AS_IT_IS_OR_MIRRORED = (("", ()), ("mirrored and ", (MIRROR,)))
 
 
@@ -87,9 +94,10 @@ def _plain(photograph: Photograph) -> Iterator[Hypothesis]:
 
 def _mirrored(photograph: Photograph) -> Iterator[Hypothesis]:
     whole, faces = views.whole(photograph), photograph.aligned[:MOST_FACES]
-    yield from _everywhere(faces, whole, "", around=_AROUND)
     yield from _everywhere(faces, whole, "mirrored", [MIRROR])
-    yield from _everywhere(faces, whole, "mirrored", [MIRROR], around=_AROUND)
+    yield from _everywhere(faces[:_NEARLY], whole, "", around=_AROUND)
+    yield from _everywhere(faces[:_NEARLY], whole, "mirrored", [MIRROR], around=_AROUND)
+    yield from _each(faces[:_NEARLY], _AROUND, mirrored=False)
 
 
 def _turned(photograph: Photograph) -> Iterator[Hypothesis]:
@@ -101,7 +109,7 @@ def _turned(photograph: Photograph) -> Iterator[Hypothesis]:
         for first, before in _AS_IT_IS_OR_MIRRORED:
             yield from _everywhere(faces, whole, first + how, before, inverted, named=False)
             if faces:
-                yield from _everywhere(faces, whole, first + how, before, inverted, _AROUND, named=False)
+                yield from _everywhere(faces[:_NEARLY], whole, first + how, before, inverted, _AROUND, named=False)
 
 
 def _trimmed(photograph: Photograph) -> Iterator[Hypothesis]:
@@ -120,12 +128,18 @@ def _framed(photograph: Photograph) -> Iterator[Hypothesis]:
 
 
 def _misplaced(photograph: Photograph) -> Iterator[Hypothesis]:
-    """The landmarks have moved, as they do where a face was made anew."""
-    for face, transform in enumerate(photograph.aligned[:_SEARCHED_FACES]):
-        for x, y, scale in itertools.product(_SHIFTS, _SHIFTS, _SCALES):
-            moved = compose(jitter((x, y), scale), transform)
-            yield Hypothesis(face, "", (View(moved),))
-            yield Hypothesis(face, "mirrored", (View(compose(MIRROR, moved)),))
+    """The landmarks have moved, as they do where a face was made anew or cut out closely."""
+    faces = photograph.aligned[:_WIDELY]
+    yield from _each(faces, _FURTHER + _BESIDE, mirrored=False)
+    yield from _each(faces, _AROUND, mirrored=True)
+
+
+def _each(faces: Sequence[np.ndarray], around: Sequence[np.ndarray], mirrored: bool) -> Iterator[Hypothesis]:
+    """A hypothesis for each jitter of each face."""
+    for place, transform in enumerate(faces):
+        start = compose(MIRROR, transform) if mirrored else transform
+        for each in around:
+            yield Hypothesis(place, "mirrored" if mirrored else "", (View(compose(each, start)),))
 
 
 def _everywhere(
@@ -153,8 +167,8 @@ def _everywhere(
         for each in before:
             transform = compose(each, transform)
         seen.append(tuple(View(compose(each, transform), inverted) for each in around))
-    for place, each in enumerate(seen[:-1]):
-        yield Hypothesis(place if named else None, how, each)
+    for place, of_face in enumerate(seen[:-1]):
+        yield Hypothesis(place if named else None, how, of_face)
     yield Hypothesis(None, how, seen[-1])
     if faces:
         yield Hypothesis(None, how, tuple(itertools.chain(*seen)))

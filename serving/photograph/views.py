@@ -18,6 +18,7 @@ from faketagger.components.faces.detector import Face, find_faces
 TEMPLATE = alignment.CELEBA_HQ
 _LOOKED_AT = 2048  # Longest side of what faces are looked for in.
 _FINER = 2  # Samples a view's pixel, each way.
+_SOFT = 0.03  # Of a view's side: the blur of what lies beyond the photograph.
 _FILLS = 0.7  # Of the picture's width or height: a face that fills more is a cut-out without the room the mesh needs.
 _ROOM = 0.4  # What is then added on each side.
 _LARGEST_CUT_OUT = 1024  # Longest side of a picture that is taken for a cut-out though no face is found.
@@ -74,7 +75,7 @@ class Photograph:
     def view(self, transform: np.ndarray, side: int) -> np.ndarray:
         """The photograph seen through a transform, antialiased: float32 [side, side, 3] in [0, 1].
 
-        What lies beyond the photograph is its rim, drawn out.
+        What lies beyond the photograph is its rim, drawn out and blurred.
         """
         step = math.sqrt(abs(np.linalg.det(transform[:, :2]))) / side  # Photograph's pixels a view's pixel.
         level = int(min(max(0.0, math.log2(max(step, 1e-9) / _FINER) + 0.5), math.log2(min(self.size))))
@@ -87,13 +88,12 @@ class Photograph:
         )
         window, corner = _window(reduced, to_source, fine)
         to_source[:, 2] -= corner
-        seen = cv2.warpAffine(
-            np.float32(window),
-            to_source,
-            (fine, fine),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        seen = cv2.warpAffine(np.float32(window), to_source, (fine, fine), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        beyond = _beyond(window.shape[:2], to_source, fine)
+        if beyond is not None:
+            # Lines drawn out would look like something.
+            seen[beyond] = cv2.GaussianBlur(seen, (0, 0), _SOFT * fine)[beyond]
         return cv2.resize(seen, (side, side), interpolation=cv2.INTER_AREA) / np.float32(255.0)
 
     def reduced(self, longest: int) -> np.ndarray:
@@ -164,6 +164,18 @@ def _window(picture: np.ndarray, to_source: np.ndarray, fine: int) -> tuple[np.n
     low = np.clip(np.floor(corners.min(0)).astype(int) - 2, 0, limit - 1)
     high = np.clip(np.ceil(corners.max(0)).astype(int) + 3, low + 1, limit)
     return picture[low[1] : high[1], low[0] : high[0]], low
+
+
+def _beyond(shape: tuple[int, int], to_source: np.ndarray, fine: int) -> np.ndarray | None:
+    """Which of a view's samples lie beside a window of its picture, bool [fine, fine]; None where none does."""
+    limit = np.array(shape[::-1])
+    corners = np.array([(0, 0), (fine - 1, 0), (0, fine - 1), (fine - 1, fine - 1)]) @ to_source[:, :2].T
+    corners += to_source[:, 2]
+    if np.all(corners >= -0.5) and np.all(corners <= limit - 0.5):
+        return None
+    steps = np.arange(fine)
+    x, y = (row[0] * steps + row[1] * steps[:, None] + row[2] for row in to_source)
+    return (x < -0.5) | (y < -0.5) | (x > limit[0] - 0.5) | (y > limit[1] - 0.5)
 
 
 def _faces(pixels: np.ndarray) -> list[Face]:

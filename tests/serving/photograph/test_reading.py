@@ -48,7 +48,7 @@ def _rotated(pixels, degrees):
         (lambda it: np.rot90(it, 3)[:, ::-1], "mirrored and turned by 270° clockwise"),
         (lambda it: 255 - it, "inverted"),
         (lambda it: np.pad(it, ((70, 50), (0, 0), (0, 0))), "with a rim"),
-        (lambda it: np.pad(it, ((15, 15), (15, 15), (0, 0)), constant_values=240), "with a rim"),
+        (lambda it: np.pad(it, ((40, 40), (40, 40), (0, 0)), constant_values=240), "with a rim"),
         (lambda it: _band(it), "with a rim"),
         (lambda it: np.pad(it, ((0, 0), (60, 60), (0, 0)))[:, ::-1], "mirrored and with a rim"),
         (lambda it: it[:, : WIDTH * 9 // 10], "cropped"),

@@ -3,6 +3,8 @@
 import importlib
 import sys
 
+from faketagger.components.contract import startup
+
 # Each command's module, imported when it is asked for and no sooner, and what the command does.
 COMMANDS = {
     "tag": ("serving.commands.tag", "puts a tag into a picture"),
@@ -23,6 +25,7 @@ _USAGE = 2
 def main(argv: list[str] | None = None) -> None:
     """Runs a command line, by default the program's own; the program's name goes first."""
     name, *rest = (sys.argv if argv is None else argv)[1:] or ["--help"]
+    startup.legible_output()
     if name in _HELP:
         print(_overview())
     elif name in COMMANDS:

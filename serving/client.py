@@ -73,7 +73,7 @@ class TaggerError(Exception):
 
 
 class PictureError(TaggerError):
-    """This one picture cannot be tagged or read; others can."""
+    """This one picture cannot be tagged (with this UID) or read; others can."""
 
 
 class RefusedError(TaggerError):
@@ -240,8 +240,8 @@ class TaggerClient:
           name: what to call the picture in errors.
 
         Raises:
-          PictureError: not a picture, or one that the model refuses.
-          TaggerError: the UID does not fit, or the back-end fails.
+          PictureError: not a picture, one that the model refuses, or a UID that does not fit.
+          TaggerError: the back-end fails.
         """
         prepared = _prepare(image, name)
 
@@ -298,8 +298,8 @@ class TaggerClient:
 
         Raises:
           AlreadyTaggedError: it carries a tag of this key, and `replace` is false.
-          PictureError: the model refuses it.
-          TaggerError: the UID does not fit, or the back-end fails.
+          PictureError: the model refuses it, or the UID does not fit.
+          TaggerError: the back-end fails.
           ValueError: `pixels` is no photograph.
         """
         _check_strength(strength)
@@ -431,7 +431,7 @@ def _codeword(payload: Payload, uid: int) -> np.ndarray:
     try:
         return np.float32(payload.codeword(uid))
     except ValueError as error:
-        raise TaggerError(str(error)) from error
+        raise PictureError(str(error)) from error
 
 
 class _GrpcBackend(Backend):

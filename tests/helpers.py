@@ -51,6 +51,13 @@ def file_of(picture, format="PNG", **options):
     return buffer.getvalue()
 
 
+def smooth_file(format="PNG", size=(96, 96), mode="RGB", **options):
+    """The bytes of a file of soft spots of colour, the same for each call."""
+    width, height = size
+    pixels = np.uint8(smooth_pictures(np.random.default_rng(7), 1, max(size))[0][:height, :width] * 255)
+    return file_of(Image.fromarray(pixels).convert(mode), format, **options)
+
+
 def png_claiming(width, height):
     """A PNG of some dozens of bytes whose header claims a size."""
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))

@@ -121,6 +121,14 @@ def test_a_key_is_made_without_importing_anything_heavy(tmp_path):
     assert len(path.read_bytes().strip()) == len("faketagger-key-2-") + 64
 
 
+def test_a_picture_that_cannot_be_tagged_is_told_without_importing_anything_heavy(tmp_path):
+    missing, broken = tmp_path / "gone.jpg", tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff")
+    for path, status, said in ((missing, 1, "No such file or directory"), (broken, 5, "not a readable picture")):
+        code, out, err = _faketagger("tag", str(path), str(tmp_path / "out.jpg"), "--uid=1")
+        assert (code, out) == (status, "") and err.startswith(f"faketagger: {path}: {said}")
+
+
 @pytest.mark.parametrize("module, name", _MODULES.items())
 def test_the_modules_of_commands_are_programs_with_the_same_help(module, name):
     assert _module(module, "--help") == _faketagger(name, "--help")

@@ -2,7 +2,6 @@
 
 import io
 import os
-from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
@@ -11,10 +10,6 @@ from faketagger.components.contract import picture, picture_decoding
 
 MAX_FILE_BYTES = 200 * 1024 * 1024
 ImageError = picture.ImageError
-
-_RESIZED_ROWS = 64
-# Pictures are shrunk by whole numbers to this many times the size asked for before they are filtered.
-_COARSE = 4
 
 
 def load_image(source: str | bytes, name: str = "") -> np.ndarray:
@@ -40,7 +35,7 @@ def read_file(path: str, name: str = "") -> bytes:
     try:
         size = os.path.getsize(path)
         if size == 0:
-            raise ImageError(f"{name}: the file is empty")
+            raise picture.DamagedError(f"{name}: the file is empty")
         if size > MAX_FILE_BYTES:
             raise ImageError(f"{name}: {size:,} bytes is over {MAX_FILE_BYTES:,}")
         with open(path, "rb") as file:
@@ -84,42 +79,3 @@ def to_float(pixels: np.ndarray) -> np.ndarray:
 def to_uint8(values: np.ndarray) -> np.ndarray:
     """float in [0, 1] → uint8, clipped and rounded: what a saved file holds."""
     return np.round(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8)
-
-
-def shrink(pixels: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [H, W, 3] → float32 [size, size, 3] in [0, 1], squeezed to a square with antialiasing, as networks see it.
-
-    The filter is that of the served signatures (a triangle); large pictures are averaged over whole blocks first.
-    """
-    block = max(1, min(pixels.shape[:2]) // (_COARSE * size))
-    if block > 1:
-        image = Image.fromarray(pixels).reduce(block)
-    else:
-        image = Image.fromarray(pixels)
-    return to_float(np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)))
-
-
-def enlarge(small: np.ndarray, height: int, width: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Enlarges (or shrinks, with antialiasing) float32 [S, S, 3] to [height, width, 3], in strips from top to bottom.
-
-    Bicubic, with the weights of tf.image.resize: what a residual is laid on a picture with. A strip is made when it is
-    asked for, so that a picture of any size takes little memory.
-
-    Yields:
-      A strip's first row, and float32 [rows, width, 3].
-    """
-    across, down = (_weights(small.shape[1], width), _weights(small.shape[0], height))
-    # Channels last again only after the product, on the few rows that there are.
-    wide = np.ascontiguousarray((small.transpose(0, 2, 1) @ across).transpose(0, 2, 1))
-    wide = wide.reshape(len(small), -1)
-    for top in range(0, height, _RESIZED_ROWS):
-        weights = down[:, top : top + _RESIZED_ROWS]
-        used = np.flatnonzero(weights.any(axis=1))
-        rows = slice(used[0], used[-1] + 1)
-        yield top, (weights[rows].T @ wide[rows]).reshape(-1, width, 3)
-
-
-def _weights(before: int, after: int) -> np.ndarray:
-    """float32 [before, after]: what each old sample gives to each new one."""
-    identity = Image.fromarray(np.eye(before, dtype=np.float32))
-    return np.asarray(identity.resize((after, before), Image.Resampling.BICUBIC))

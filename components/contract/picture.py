@@ -13,11 +13,16 @@ import numpy as np
 
 STRIP_ROWS = 64
 
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601, by which JPEG and Pillow make grey.
 _PAGE = 255.0  # Of the viewer's page, on which a picture with transparent parts lies.
 
 
 class ImageError(ValueError):
-    """A picture cannot be read; the message names it and says why."""
+    """A picture cannot be read or written; the message names it and says why."""
+
+
+class DamagedError(ImageError):
+    """The file is no picture, or a broken one."""
 
 
 @dataclasses.dataclass
@@ -71,6 +76,21 @@ class Picture:
         """Whether it has transparent parts."""
         return self.pixels.shape[2] in (2, 4)
 
+    @property
+    def is_cutout(self) -> bool:
+        """Whether parts of it are wholly transparent."""
+        return self.has_alpha and not self.pixels[..., -1].all()
+
+    def visible(self) -> "Picture":
+        """The same pixels, not a copy, without rims that are wholly transparent; without pixels where all of it is."""
+        if not self.has_alpha:
+            return self
+        seen = self.pixels[..., -1] > 0
+        rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+        if not len(rows):
+            return dataclasses.replace(self, pixels=self.pixels[:0, :0])
+        return dataclasses.replace(self, pixels=self.pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+
     def rgb(self) -> np.ndarray:
         """uint8 [H, W, 3], as it looks on a white page; a plain picture's own pixels, not a copy."""
         if self.pixels.dtype == np.uint8 and self.pixels.shape[2] == 3:
@@ -81,7 +101,7 @@ class Picture:
         return seen
 
     def add(self, strips: Iterable[tuple[int, np.ndarray]]) -> None:
-        """Adds to the pixels, in their own depth, rounded and clipped; grey takes the mean over the colours.
+        """Adds to the pixels, in their own depth, rounded and clipped; grey takes what a grey copy would show of it.
 
         Alpha stays as it is, and so does what is wholly transparent.
 
@@ -92,18 +112,12 @@ class Picture:
         for top, residual in strips:
             own = self.pixels[top : top + len(residual)]
             colours = own.shape[2] - self.has_alpha
-            change = residual * white if colours == 3 else residual.mean(axis=2, keepdims=True) * white
+            change = residual * white if colours == 3 else (residual @ _LUMA)[..., np.newaxis] * white
             if self.has_alpha:
                 change *= own[..., -1:] > 0
             # OpenCV adds, rounds and saturates in one pass; it drops a last axis of one.
             added = cv2.add(np.ascontiguousarray(own[..., :colours]), np.ascontiguousarray(change), dtype=kind)
             own[..., :colours] = added.reshape(own.shape[:2] + (colours,))
-
-
-def difference(before: np.ndarray, after: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """What was added to a picture, in strips as Picture.add takes them: both uint8 [H, W, 3]."""
-    for rows in strips(len(before)):
-        yield rows.start, (after[rows].astype(np.float32) - before[rows].astype(np.float32)) / np.float32(255.0)
 
 
 def strips(height: int) -> Iterator[slice]:

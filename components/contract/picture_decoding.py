@@ -25,10 +25,11 @@ from PIL import (
 )
 
 from faketagger.components.contract import containers
-from faketagger.components.contract.picture import STRIP_ROWS, ImageError, JpegCoding, Picture, strips
+from faketagger.components.contract.picture import STRIP_ROWS, DamagedError, ImageError, JpegCoding, Picture, strips
 
 # What a picture may have at most where nothing else is said, read in its header before anything is unpacked.
 MAX_PIXELS = 200_000_000
+HEAD_BYTES = 32  # Tell what kind a file is.
 
 _MODES = {
     "1": "L",
@@ -87,25 +88,26 @@ def decode(source: bytes | BinaryIO, name: str = "picture", lenient: bool = Fals
       most: pixels that it may have, by its header, before anything is unpacked.
 
     Raises:
-      ImageError: not a picture, damaged, animated, several pages, or too large.
+      DamagedError: not a picture, or a broken one.
+      ImageError: animated, several pages, too large, or of colours that are not known here.
     """
     file: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         return _decode(file, name, lenient, most)
-    except _DamagedError as error:
+    except _BrokenError as error:
         mended = _mended(file, error.kind) if lenient else None
         if mended is None:
-            raise ImageError(f"{name}: {error}") from error
+            raise DamagedError(f"{name}: {error}") from error
     data, note = mended
     try:
         found = _decode(io.BytesIO(data), name, lenient, most)
-    except _DamagedError as error:
-        raise ImageError(f"{name}: {error}") from error
+    except _BrokenError as error:
+        raise DamagedError(f"{name}: {error}") from error
     found.damage = [note, *found.damage]
     return found
 
 
-class _DamagedError(ImageError):
+class _BrokenError(Exception):
     def __init__(self, message: str, kind: str):
         super().__init__(message)
         self.kind = kind
@@ -113,9 +115,12 @@ class _DamagedError(ImageError):
 
 def _decode(file: BinaryIO, name: str, lenient: bool, most: int) -> Picture:
     file.seek(0)
-    kind = kind_of(file.read(32))
+    head = file.read(HEAD_BYTES)
+    if not head:
+        raise DamagedError(f"{name}: not a picture, it is empty")
+    kind = kind_of(head)
     if kind is None:
-        raise ImageError(f"{name}: not a picture in a known format ({', '.join(_KINDS)})")
+        raise DamagedError(f"{name}: not a picture in a known format ({', '.join(_KINDS)})")
     try:
         with warnings.catch_warnings():
             # Pillow warns of odd metadata, which is harmless.
@@ -130,7 +135,7 @@ def _decode(file: BinaryIO, name: str, lenient: bool, most: int) -> Picture:
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on broken files; all mean the same to the caller.
-        raise _DamagedError(f"not a readable picture ({error or type(error).__name__})", kind) from error
+        raise _BrokenError(f"not a readable picture ({error or type(error).__name__})", kind) from error
 
 
 def _check_size(name: str, most: int, width: int, height: int) -> None:
@@ -354,7 +359,7 @@ _KEEPERS: dict[str, Callable[[Picture, BinaryIO, Any, int], None]] = {
 
 
 def kind_of(head: bytes) -> str | None:
-    """The kind of a file by its first 32 bytes; None for what is no picture of a known kind."""
+    """The kind of a file by its first HEAD_BYTES; None for what is no picture of a known kind."""
     return next((kind for kind, (begins, _) in _KINDS.items() if begins(head)), None)
 
 

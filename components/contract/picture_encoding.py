@@ -61,9 +61,14 @@ def encode(picture: Picture, file: BinaryIO, format: str | None = None) -> None:
       OSError: it cannot be written.
     """
     format = format or own_format(picture)
+    check(picture, format)
+    _WRITERS[format](picture, file)
+
+
+def check(picture: Picture, format: str) -> None:
+    """ImageError where a format cannot hold a picture."""
     if lacking := _lacks(picture, format):
         raise ImageError(f"{picture.name}: {format} holds no {lacking}; PNG and TIFF do")
-    _WRITERS[format](picture, file)
 
 
 def _lacks(picture: Picture, format: str) -> str | None:
@@ -74,11 +79,10 @@ def _lacks(picture: Picture, format: str) -> str | None:
 
 
 def changes(picture: Picture, format: str) -> list[str]:
-    """What is not kept when a picture is written in a format, a phrase each."""
-    if format == picture.format:
+    """What its owner should know of a picture that is written in a format, a phrase each."""
+    if format == picture.format or format != own_format(picture):  # It stays as it is, or the owner chose so.
         return picture.changes
-    reason = "" if picture.format in ENDINGS else f": {picture.format} would damage the tag or is not written"
-    return [*picture.changes, f"{picture.format} becomes {format}{reason}"]
+    return [*picture.changes, f"{picture.format} becomes {format}: {picture.format} is not written here"]
 
 
 def _image(picture: Picture) -> Image.Image:

@@ -5,6 +5,7 @@ TensorFlow at its top calls `quiet` before that.
 """
 
 import argparse
+import codecs
 import contextlib
 import io
 import logging as standard_logging
@@ -20,7 +21,34 @@ from absl.flags import argparse_flags
 
 # Of every program: done, failed, called wrongly. What else a program ends with stands in its own help.
 OK, FAILED, USAGE = 0, 1, 2
-_INTERRUPTED = 130  # As a shell says of a program that SIGINT ended.
+_INTERRUPTED, _PIPE_CLOSED = 130, 141  # As a shell says of a program that SIGINT or SIGPIPE ended.
+
+
+class OutputError(Exception):
+    """What is printed does not arrive; the message says why."""
+
+
+# What the sentences here are written with, for outputs whose encoding has no such signs.
+_PLAINER = {"≤": "<=", "…": "...", "×": "x", "–": "-", "—": "-", "«": '"', "»": '"', "’": "'", "▸": ">", "▶": ">"}
+
+
+def legible_output() -> None:
+    """Lets standard output and error take any text: names as the bytes that they are, other signs plainer."""
+    codecs.register_error("faketagger", _plainer)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="faketagger")
+
+
+def _plainer(error: UnicodeError) -> tuple[bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    signs = error.object[error.start : error.end]
+    # Bytes of names that are no text in the file system's encoding are such surrogates.
+    found = [
+        bytes([ord(it) - 0xDC00]) if "\udc80" <= it <= "\udcff" else _PLAINER.get(it, "?").encode() for it in signs
+    ]
+    return b"".join(found), error.end
 
 
 def quiet_logs() -> None:
@@ -131,13 +159,38 @@ def run(
       verbosity: the least important messages that are shown of absl's log; FATAL where `main` tells of every failure.
     """
     quiet()
+    legible_output()
 
     def start(arguments: argparse.Namespace) -> int | None:
         show_log_from(verbosity)  # app.run has just set it to INFO.
         try:
-            return main(arguments)
+            status = main(arguments)
         except KeyboardInterrupt:
             print(f"{parser.prog}: interrupted", file=sys.stderr)
             return _INTERRUPTED
+        except BrokenPipeError:
+            return _let_go_of_output(_PIPE_CLOSED)
+        except OutputError as error:
+            print(f"{parser.prog}: standard output: {error}", file=sys.stderr)
+            return _let_go_of_output(FAILED)
+        return _flushed(parser.prog, status)
 
     app.run(start, argv, flags_parser=parser.parse)
+
+
+def _flushed(prog: str, status: int | None) -> int | None:
+    """`status`, or another where what was printed does not arrive."""
+    try:
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        return _let_go_of_output(_PIPE_CLOSED)
+    except OSError as error:
+        print(f"{prog}: standard output: {error.strerror or error}", file=sys.stderr)
+        return _let_go_of_output(FAILED)
+
+
+def _let_go_of_output(status: int) -> int:
+    """`status`; what is still to be printed goes nowhere, or Python would complain of it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status

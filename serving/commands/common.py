@@ -5,9 +5,9 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from faketagger.components.contract import images, payload, pretrained, startup
+from faketagger.components.contract import payload, pretrained, startup
 
 # The client imports TensorFlow, which takes seconds: only the commands that need it do, where they need it.
 
@@ -15,7 +15,14 @@ DEFAULT_KEY_FILE = "~/.config/faketagger/key"
 SERVER_VARIABLE = "FAKETAGGER_SERVER"
 KEY_FILE_VARIABLE = "FAKETAGGER_KEY_FILE"
 
-OK, FAILED, USAGE, NO_TAG = startup.OK, startup.FAILED, startup.USAGE, 3
+OK, FAILED, USAGE = startup.OK, startup.FAILED, startup.USAGE
+
+
+_Answer = TypeVar("_Answer")
+
+
+class RefusedError(Exception):
+    """A picture is not taken; the others can be."""
 
 
 class CommandError(Exception):
@@ -94,26 +101,44 @@ def read_key(arguments: argparse.Namespace, make_default: bool) -> bytes:
         raise CommandError(f"{error}{hint}") from error
 
 
-def read_picture(path: str) -> bytes:
-    """A picture file's bytes; CommandError where it cannot be read."""
-    try:
-        return images.read_file(path)
-    except images.ImageError as error:
-        raise CommandError(str(error)) from error
+class LazyClient:
+    """A TaggerClient that is made when it is first called: what fails before that is told at once. A context."""
 
+    def __init__(self, arguments: argparse.Namespace, key: Callable[[], bytes]):
+        """Calls `key` when the client is made."""
+        self._arguments, self._key = arguments, key
+        self._client: Any = None
 
-def with_client(arguments: argparse.Namespace, key: bytes, work: Callable[[Any], Any]) -> Any:
-    """What `work` makes of a TaggerClient; CommandError where the client fails."""
-    from faketagger.serving.client import TaggerClient, TaggerError
+    def __enter__(self) -> "LazyClient":
+        return self
 
-    try:
-        client = TaggerClient(backend(arguments), key)
+    def __exit__(self, *error: object) -> None:
+        if self._client is not None:
+            self._client.close()
+
+    @property
+    def key_fingerprint(self) -> str:
+        """Of the key in use, after the first call."""
+        return self._client.key_fingerprint
+
+    def call(self, work: Callable[[Any], _Answer]) -> _Answer:
+        """What `work` makes of the client.
+
+        Raises:
+          RefusedError: this one picture is refused.
+          CommandError: the client fails at what concerns every picture.
+        """
+        key = self._key() if self._client is None else b""
+        from faketagger.serving.client import PictureError, TaggerClient, TaggerError
+
         try:
-            return work(client)
-        finally:
-            client.close()
-    except TaggerError as error:
-        raise CommandError(str(error)) from error
+            if self._client is None:
+                self._client = TaggerClient(backend(self._arguments), key)
+            return work(self._client)
+        except PictureError as error:
+            raise RefusedError(str(error)) from error
+        except TaggerError as error:
+            raise CommandError(str(error)) from error
 
 
 def backend(arguments: argparse.Namespace) -> Any:

@@ -1,16 +1,32 @@
-"""Puts a tag into a picture: by the shipped tagger, in this process, unless flags name another.
+"""Puts a tag into pictures: by the shipped tagger, in this process, unless flags name another.
 
     faketagger tag in.jpg out.png --uid 12345
+    faketagger tag holiday/ more/*.jpg --uid 12345 --out tagged/
+    faketagger tag --csv uids.csv --out tagged/
 
-What comes out is PNG, of the same size. The first call makes a secret key, without which no tag can be read.
+Two names are an input and its output; `-` is standard input or output. With --out, any number of files, folders and
+patterns are inputs, and so they are with --beside: a.jpg becomes a.tagged.jpg. Outputs are in their input's format
+unless an output's name says otherwise, and keep profile, metadata, alpha and depth; what is not kept is told. AVIF, GIF
+and HEIC become PNG. The first call makes a secret key, without which no tag can be read.
+
+Each face that is large enough carries the tag, and so does the rest of the picture. What carries a tag of this key is
+refused, and what is written is read again before it is said to be done.
+
+Exit status: 0 all are tagged, 5 damaged file, 6 refused, 1 failed or not all of several.
 """
 
 import argparse
-import json
 import os
+import sys
+from typing import Any, BinaryIO
 
-from faketagger.components.contract import payload, startup
-from faketagger.serving.commands import common
+from faketagger.components.contract import payload, picture_decoding, picture_encoding, startup
+from faketagger.components.contract.picture import Picture
+from faketagger.serving.commands import common, inputs, outputs, results
+from faketagger.serving.outcomes import Outcome
+
+# Smaller photographs are not read again after JPEG at quality 75: of 12, 3 at a side of 32, all at 40.
+_MIN_SIDE = 40
 
 
 def main(argv: list[str]) -> None:
@@ -20,49 +36,164 @@ def main(argv: list[str]) -> None:
 
 def make_parser() -> startup.Parser:
     """Of the command's flags."""
-    parser = startup.Parser("faketagger tag", __doc__)
-    parser.add_argument("input", help="the picture: JPEG, PNG, WebP, BMP or TIFF")
-    parser.add_argument("output", help="the tagged picture; it must end in .png: other formats would damage the tag")
-    parser.add_argument(
-        "--uid", type=int, required=True, help="the number to put in; `faketagger status` says how large"
-    )
-    parser.add_argument("--strength", type=float, help="how strongly; the model's own default")
+    parser = startup.Parser("faketagger tag", __doc__, _check_flags)
+    add = parser.add_argument
+    formats = "JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF or HEIC"
+    add("inputs", nargs="*", metavar="picture", help=f"a file ({formats}), a folder, a pattern, or -")
+    add("--uid", type=int, help="the number to put in; `faketagger status` says how large")
+    add("--out", metavar="DIR", help="the folder for the tagged pictures; made if it is missing")
+    add("--beside", action="store_true", help="puts each tagged picture beside its input")
+    add("--overwrite", action="store_true", help="replaces outputs that are there already; an input never is")
+    add("--whole", action="store_true", help="puts one tag over the whole picture, and looks for no faces")
+    add("--replace", action="store_true", help="tags pictures that carry a tag of this key already")
+    add("--no_verify", "--no-verify", action="store_true", help="does not read what it has written")
+    add("--strength", type=float, help="how strongly; the model's own default")
+    inputs.add_flags(parser)
     common.add_key_flag(parser)
     common.add_backend_flags(parser)
     return parser
 
 
+def _check_flags(parser: startup.Parser, arguments: argparse.Namespace) -> None:
+    if arguments.csv:
+        if arguments.inputs or arguments.uid is not None:
+            parser.error("--csv names pictures and UIDs by itself")
+    elif arguments.uid is None:
+        parser.error("the following arguments are required: --uid")
+    elif not arguments.inputs:
+        parser.error("the following arguments are required: picture")
+    if arguments.uid is not None and arguments.uid < 0:
+        parser.error(f"argument --uid: a number from 0 on, got {arguments.uid}")
+    if arguments.out and arguments.beside:
+        parser.error("--out and --beside are two places")
+    if not (arguments.out or arguments.beside) and (arguments.csv or len(arguments.inputs) != 2):
+        parser.error("name an input and an output, or say --out DIR or --beside")
+
+
 @common.telling
 def run(arguments: argparse.Namespace) -> int:
     """Does what parsed arguments say and returns the exit status."""
-    _check_output(arguments.input, arguments.output)
-    picture = common.read_picture(arguments.input)
-    key = common.read_key(arguments, make_default=True)
+    single = not (arguments.out or arguments.beside)
+    if single:
+        _check_output(*arguments.inputs, arguments.overwrite)
+    found = inputs.find(arguments.inputs[:1] if single else arguments.inputs, arguments.csv, arguments.out)
+    if arguments.beside:  # What an earlier call has written is no input of this one.
+        found.inputs = [it for it in found.inputs if not outputs.is_marked(it.path)] or found.inputs
+    if single and len(found.inputs) != 1:
+        raise common.CommandError(
+            f"{arguments.inputs[0]}: several pictures: --out DIR says where they go", common.USAGE
+        )
+    taken = {os.path.realpath(it.path) for it in found.inputs}
+    out = sys.stderr if single and arguments.inputs[1] == outputs.STANDARD else None
+    with (
+        common.LazyClient(arguments, lambda: common.read_key(arguments, make_default=True)) as client,
+        results.Results(arguments.json, _sentence, one=single, out=out) as told,
+    ):
+        for one in inputs.each(found):
+            told.add(_tag_one(one, arguments, client, taken))
+    return told.end(found.left_out)
 
-    def work(client) -> bytes:
-        return client.tag(picture, arguments.uid, arguments.strength, arguments.input)
 
-    png = common.with_client(arguments, key, work)
-    _write(arguments.output, png)
-    facts = {"file": arguments.output, "uid": arguments.uid, "bytes": len(png)}
-    facts |= {"payload_version": payload.LATEST, "key_fingerprint": payload.fingerprint(key)}
-    print(json.dumps(facts) if arguments.json else f"{arguments.output}: tagged with UID {arguments.uid}")
-    return common.OK
+def _sentence(finding: dict[str, Any]) -> str:
+    return f"{finding['file']}: tagged with UID {finding['uid']}"
 
 
-def _check_output(input_path: str, output_path: str) -> None:
-    if not output_path.lower().endswith(".png"):
-        raise common.CommandError(f"{output_path}: must end in .png: other formats would damage the tag", common.USAGE)
+def _check_output(input_path: str, output_path: str, overwrite: bool) -> None:
+    if output_path == outputs.STANDARD:
+        return
+    if picture_encoding.format_by_name(output_path) is None and not _is_stream(output_path):
+        endings = ", ".join(it[0] for it in picture_encoding.ENDINGS.values())
+        raise common.CommandError(f"{output_path}: must end in one of {endings}", common.USAGE)
     if os.path.exists(input_path) and os.path.exists(output_path) and os.path.samefile(input_path, output_path):
         raise common.CommandError(f"{output_path}: is the input; name another file", common.USAGE)
+    if os.path.isfile(output_path) and not overwrite:
+        hint = "--overwrite replaces it; several inputs go with --out DIR or --beside"
+        raise common.CommandError(f"{output_path}: is there already; {hint}", common.USAGE)
 
 
-def _write(path: str, data: bytes) -> None:
-    import tensorflow as tf
+def _is_stream(path: str) -> bool:
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
-    from faketagger.components.contract import files
 
-    try:
-        files.write_bytes(path, data)
-    except tf.errors.OpError as error:
-        raise common.CommandError(f"{path}: cannot be written: {error.message}") from error
+def _tag_one(
+    one: inputs.Input, arguments: argparse.Namespace, client: common.LazyClient, taken: set[str]
+) -> dict[str, Any]:
+    """What was done with a picture, or why nothing was; errors that concern every picture are raised."""
+    name, uid = inputs.named(one.path), arguments.uid if one.uid is None else one.uid
+
+    def work() -> dict[str, Any]:
+        with inputs.open_input(one.path) as file:
+            picture = picture_decoding.decode(file, name, most=int(arguments.max_megapixels * 1e6))
+        path = _output(one, arguments, picture, taken)
+        format = picture_encoding.format_by_name(path) or picture_encoding.own_format(picture)
+        picture_encoding.check(picture, format)
+        if path != outputs.STANDARD:
+            _check_place(path, taken, arguments.overwrite)
+        whole = arguments.whole or picture.is_cutout  # Views of faces reach beyond a cutout's rim, where no tag stays.
+        tag = _lay(client, picture, uid, arguments, whole)
+
+        def encode(file: BinaryIO) -> None:
+            picture_encoding.encode(picture, file, format)
+            if not arguments.no_verify:
+                picture.pixels = picture.pixels[:0]  # Large ones are not held twice.
+                _check(client, file, path, uid, tag)
+
+        size = outputs.write(path, encode)
+        notes = [*picture.damage, *picture_encoding.changes(picture, format), *_of_faces(tag, whole)]
+        facts = {"file": path, "outcome": Outcome.TAGGED.value, "input": one.path, "uid": uid}
+        facts |= {"payload_version": payload.LATEST, "key_fingerprint": client.key_fingerprint}
+        facts |= {"faces": [{"box": face.box, "tag": face.tag.value} for face in tag.faces], "bytes": size}
+        return {**facts, "format": format, "notes": notes}
+
+    return results.of(name, work)
+
+
+def _output(one: inputs.Input, arguments: argparse.Namespace, picture: Picture, taken: set[str]) -> str:
+    if not (arguments.out or arguments.beside):
+        return arguments.inputs[1]
+    name = one.below if one.path != inputs.STANDARD else "picture"
+    path = outputs.below(arguments.out, name, picture) if arguments.out else outputs.beside(one.path, picture)
+    if os.path.realpath(path) in taken:  # As of a.gif and a.png: both become a.png.
+        stem, ending = os.path.splitext(path)
+        path = f"{stem}{os.path.splitext(name)[1]}{ending}"
+    return path
+
+
+def _check_place(path: str, taken: set[str], overwrite: bool) -> None:
+    """Takes the output's place; common.RefusedError where an input, another output or another file has it."""
+    real = os.path.realpath(path)
+    if real in taken:
+        raise common.RefusedError(f"{path}: is an input or another's output; name another folder")
+    if os.path.isfile(path) and not overwrite:
+        raise common.RefusedError(f"{path}: is there already; --overwrite replaces it")
+    taken.add(real)
+
+
+def _lay(client: common.LazyClient, picture: Picture, uid: int, arguments: argparse.Namespace, whole: bool) -> Any:
+    """Lays the tag over what is visible of the picture; returns the client's PhotographTag."""
+    visible = picture.visible()
+    height, width = visible.pixels.shape[:2]
+    if min(height, width) < _MIN_SIDE:
+        few = f"{width}×{height} pixels are too few to be read again"
+        raise common.RefusedError(f"{picture.name}: {few}; it takes {_MIN_SIDE} on each side")
+    strength, replace = arguments.strength, arguments.replace
+    tag = client.call(lambda it: it.photograph_tag(visible.rgb(), uid, strength, whole, replace, picture.name))
+    visible.add(tag.overlay.strips())
+    return tag
+
+
+def _check(client: common.LazyClient, file: BinaryIO, path: str, uid: int, tag: Any) -> None:
+    """Reads what is written; common.RefusedError where the tag is not in it."""
+    seen = picture_decoding.decode(file, path).visible().rgb()
+    client.call(lambda it: it.check(seen, uid, tag, path))
+
+
+def _of_faces(tag: Any, whole: bool) -> list[str]:
+    """What became of faces, where it is not what is expected."""
+    from faketagger.serving.photograph.tagging import FaceTag
+
+    notes = [f"carried UID {tag.replaced.uid} before"] if tag.replaced else []
+    if not (tag.faces or whole):
+        return [*notes, "no face is found in it: one tag lies over the whole"]
+    left_out = (face for face in tag.faces if face.tag is not FaceTag.TAGGED)
+    return notes + [f"the face at {', '.join(f'{it:.0f}' for it in face.box)} is {face.tag.value}" for face in left_out]

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image, ImageFile
 
 from faketagger.components.contract import images
@@ -193,25 +192,3 @@ def test_every_8_bit_value_survives_floats():
 
 def test_floats_out_of_range_are_clipped_and_others_rounded():
     assert images.to_uint8(np.array([-0.3, 1.7, 0.4 / 255, 0.6 / 255])).tolist() == [0, 255, 0, 1]
-
-
-@pytest.mark.parametrize("height, width", [(32, 32), (200, 75), (20, 300), (9, 7)])
-def test_enlarging_in_strips_is_tensorflows_bicubic(height, width):
-    small = np.random.default_rng(1).normal(0, 0.1, [32, 32, 3]).astype(np.float32)
-    strips = list(images.enlarge(small, height, width))
-    assert [top for top, _ in strips] == [*range(0, height, 64)]
-    expected = tf.image.resize(small, [height, width], method="bicubic", antialias=True).numpy()
-    np.testing.assert_allclose(np.concatenate([strip for _, strip in strips]), expected, atol=2e-5)
-
-
-@pytest.mark.parametrize("height, width", [(32, 32), (100, 75), (20, 50)])
-def test_shrinking_is_tensorflows_with_antialiasing_but_for_rounding(height, width):
-    pixels = np.uint8(helpers.smooth_pictures(np.random.default_rng(2), 1, 100, 20)[0][:height, :width] * 255)
-    expected = tf.image.resize(images.to_float(pixels), [32, 32], antialias=True).numpy()
-    assert np.abs(images.shrink(pixels, 32) - expected).max() < 1.5 / 255
-
-
-def test_shrinking_a_large_picture_by_blocks_differs_little_from_the_filter_alone():
-    pixels = np.uint8(helpers.smooth_pictures(np.random.default_rng(2), 1, 600, 40)[0] * 255)
-    expected = tf.image.resize(images.to_float(pixels), [32, 32], antialias=True).numpy()
-    assert np.abs(images.shrink(pixels, 32) - expected).max() < 3 / 255

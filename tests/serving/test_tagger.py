@@ -1,6 +1,5 @@
 """Server, client and command line together, over real gRPC, with a tiny tagger that writes its bits as pixels."""
 
-import importlib
 import io
 import json
 import os
@@ -28,9 +27,8 @@ from tensorflow_serving.apis import (
 )
 
 from faketagger.components.contract import images, manifest, payload
-from faketagger.components.example_gen import face_drawing
 from faketagger.serving import client, servable
-from faketagger.serving.commands import common, read, serve
+from faketagger.serving.commands import common, serve
 from faketagger.serving.server import start_server
 
 pytestmark = pytest.mark.slow
@@ -647,122 +645,6 @@ def _self_signed():
 # The commands
 
 
-def _run(name, *arguments):
-    """A command's exit status, in this process."""
-    command = importlib.import_module(f"faketagger.serving.commands.{name}")
-    return command.run(command.make_parser().parse([name, *arguments]))
-
-
-@pytest.fixture
-def faketagger(base_path, tmp_path, monkeypatch, capsys):
-    """Runs a command line in an empty folder with an empty home; returns exit code, stdout and stderr."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv(common.KEY_FILE_VARIABLE, raising=False)
-    monkeypatch.delenv(common.SERVER_VARIABLE, raising=False)
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    with open("in.jpg", "wb") as file:
-        file.write(_picture("JPEG"))
-
-    def run(*arguments):
-        try:
-            code = _run(*arguments)
-        except SystemExit as ended:
-            code = ended.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
-def model(base_path):
-    return f"--model={base_path}"
-
-
-def test_tag_makes_the_default_key_and_read_finds_the_uid(faketagger, model, tmp_path):
-    code, out, err = faketagger("tag", "in.jpg", "out.png", "--uid", "11", model)
-    key_file = tmp_path / "home" / ".config" / "faketagger" / "key"
-    assert (code, out) == (0, "out.png: tagged with UID 11\n")
-    assert err.startswith(f"faketagger: made a new key, {key_file};")
-    assert key_file.stat().st_mode & 0o777 == 0o600
-    code, out, err = faketagger("read", "out.png", model)
-    assert (code, err) == (0, "")
-    assert out == "out.png  UID 11          an untagged picture scores this high with probability ≤ 0.001\n"
-    assert faketagger("tag", "in.jpg", "again.png", "--uid", "11", model)[2] == ""
-
-
-def test_tag_says_version_and_key_as_read_does(faketagger, model):
-    tagged = json.loads(faketagger("tag", "in.jpg", "out.png", "--uid", "11", "--json", model)[1])
-    assert tagged["payload_version"] == 2 and len(tagged["key_fingerprint"]) == 8
-    (read,) = json.loads(faketagger("read", "out.png", "--json", model)[1])
-    assert {read[name] == tagged[name] for name in ("uid", "payload_version", "key_fingerprint")} == {True}
-
-
-def test_read_through_a_server_named_by_the_environment(faketagger, server, monkeypatch):
-    monkeypatch.setenv(common.SERVER_VARIABLE, f"localhost:{server.port}")
-    assert faketagger("tag", "in.jpg", "out.png", "--uid", "11")[0] == 0
-    assert faketagger("read", "out.png", "--json")[1].count('"uid": 11') == 1
-
-
-def test_read_sets_broken_pictures_aside_counts_them_and_ends_with_1(faketagger, model):
-    faketagger("tag", "in.jpg", "out.png", "--uid", "11", model)
-    open("empty.jpg", "w").close()
-    with open("half.jpg", "wb") as file:
-        file.write(_picture("JPEG")[:300])
-    code, out, err = faketagger("read", "empty.jpg", "half.jpg", "gone.jpg", "out.png", "in.jpg", "--json", model)
-    findings = json.loads(out)
-    assert code == common.FAILED
-    assert [it["file"] for it in findings] == ["empty.jpg", "half.jpg", "gone.jpg", "out.png", "in.jpg"]
-    assert ["error" in it for it in findings] == [True, True, True, False, False]
-    figures = {"tagged": True, "p_value": pytest.approx(0.001), "score": 1.0, "payload_version": 2}
-    (fingerprint,) = {it["key_fingerprint"] for it in findings}
-    assert findings[3] == {"file": "out.png", "uid": 11, "candidate": 11, **figures, "key_fingerprint": fingerprint}
-    assert findings[4]["uid"] is None and findings[4]["tagged"] is False
-    assert "empty.jpg: the file is empty" in err and "gone.jpg: No such file" in err
-    assert "3 of 5 pictures could not be read" in err
-
-
-def test_read_ends_with_3_when_a_picture_carries_no_tag_of_this_key(faketagger, model):
-    # Given keys: by a random one, one picture in a hundred would be read as tagged, as the stub's rate allows.
-    for name, key in (("first.key", b"a key of this test"), ("other.key", KEY)):
-        with open(name, "wb") as file:
-            file.write(key)
-    faketagger("tag", "in.jpg", "out.png", "--uid", "11", "--key_file", "first.key", model)
-    assert faketagger("read", "out.png", "in.jpg", "--key_file", "first.key", model)[0] == common.NO_TAG
-    code, out, _ = faketagger("read", "out.png", "--key_file", "other.key", model)
-    assert code == common.NO_TAG
-    assert "no tag" in out and "UID" not in out
-
-
-def test_read_never_makes_a_key(faketagger, model, tmp_path):
-    code, out, err = faketagger("read", "in.jpg", model)
-    assert (code, out) == (common.FAILED, "")
-    assert "key" in err and err.count("\n") == 1
-    assert not (tmp_path / "home").exists()
-
-
-def test_tag_refuses_lossy_outputs_and_its_own_input_before_anything_else(faketagger, model, tmp_path):
-    assert "must end in .png" in faketagger("tag", "in.jpg", "out.jpg", "--uid", "1", model)[2]
-    with open("in.png", "wb") as file:
-        file.write(_picture())
-    os.link("in.png", "link.png")
-    for output in ("in.png", "./in.png", "link.png"):
-        code, _, err = faketagger("tag", "in.png", output, "--uid", "1", model)
-        assert code == common.USAGE and "is the input" in err
-    with open("in.png", "rb") as file:
-        assert file.read() == _picture()
-    assert not (tmp_path / "home").exists()
-
-
-def test_tag_leaves_no_output_behind_when_it_fails(faketagger, model):
-    code, _, err = faketagger("tag", "in.jpg", "out.png", "--uid", "16", model)
-    assert code == common.FAILED and "number from 0 to 15, got 16" in err
-    code, _, err = faketagger("tag", "in.jpg", "in.jpg/out.png", "--uid", "1", model)
-    assert code == common.FAILED and "in.jpg/out.png: " in err
-    assert os.listdir(".") == ["in.jpg"]
-
-
 def test_serve_takes_messages_as_large_as_start_server_does():
     given = serve.make_parser().parse(["serve", "--model_base_path=DIR"])
     assert given.max_message_mib * 2**20 == servable.MAX_MESSAGE_BYTES
@@ -809,23 +691,3 @@ def test_the_program_is_quiet_and_names_an_unreachable_server(faketagger):
     assert (done.returncode, done.stdout) == (common.FAILED, "")
     hint = "`faketagger serve --model_base_path=DIR` starts one"
     assert done.stderr == f"faketagger: localhost:1: no server can be reached; {hint}\n"
-
-
-@pytest.mark.parametrize("p_value, said", [(0.03, "no tag for sure, perhaps UID 7 "), (1.0, "no tag  ")])
-def test_a_likely_candidate_is_named_as_no_more_than_that(p_value, said):
-    finding = {"file": "fake.jpg", "uid": None, "candidate": 7, "tagged": False, "p_value": p_value, "score": 0.3}
-    assert f"fake.jpg  {said}" in read.sentence(finding, 8)
-
-
-def test_the_shipped_tagger_works_at_once_without_a_server(faketagger):
-    face = face_drawing.draw(face_drawing.sample_traits(3, 1), 200)
-    Image.fromarray(face).save("face.png")
-    assert faketagger("tag", "face.png", "tagged.png", "--uid", "123456789")[0] == 0
-    code, out, err = faketagger("read", "tagged.png")
-    assert (code, err) == (0, "") and out.startswith("tagged.png  UID 123456789 ")
-    Image.open("tagged.png").save("shared.jpg", quality=75)
-    assert json.loads(faketagger("read", "shared.jpg", "--json")[1])[0]["candidate"] == 123456789
-    assert faketagger("read", "face.png")[0] == common.NO_TAG
-    assert images.load_image("tagged.png").shape == face.shape
-    root_mean_square = np.sqrt(np.mean(np.square(np.float64(images.load_image("tagged.png")) - face)))
-    assert 20 * np.log10(255 / root_mean_square) > 29

@@ -1,0 +1,177 @@
+"""Which pictures a command line names: files, folders, patterns, a CSV of UIDs, standard input."""
+
+import csv
+import dataclasses
+import errno
+import glob
+import io
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from tqdm import tqdm
+
+from faketagger.components.contract import picture_decoding, startup
+from faketagger.components.contract.picture import DamagedError
+from faketagger.serving.commands import common
+
+STANDARD = "-"
+# Of what cannot seek, and so has to be held: more than 200 megapixels take in any format that is common.
+_MOST_PIPED_BYTES = 1 << 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """A picture that is asked for.
+
+    Attributes:
+      path: of the file, or STANDARD.
+      below: its name below what was named: a folder's picture keeps its place there.
+      uid: what a CSV says of it; None where it does not.
+    """
+
+    path: str
+    below: str
+    uid: int | None = None
+
+
+@dataclasses.dataclass
+class Found:
+    """What a command line comes to.
+
+    Attributes:
+      inputs: in the order of the command line; a folder's by name.
+      left_out: the files of folders that are no pictures.
+    """
+
+    inputs: list[Input]
+    left_out: list[str]
+
+
+def add_flags(parser: startup.Parser) -> None:
+    """What the commands have in common that take pictures."""
+    parser.add_argument(
+        "--csv", metavar="FILE", help="takes the pictures of a table: path (from the table's folder), UID"
+    )
+    megapixels = picture_decoding.MAX_PIXELS // 1_000_000
+    parser.add_argument(
+        "--max_megapixels", type=float, default=megapixels, help=f"refuses larger pictures; default: {megapixels}"
+    )
+
+
+def find(paths: list[str], table: str | None, without: str | None = None) -> Found:
+    """The pictures that are named.
+
+    Args:
+      paths: files, folders (searched to their bottom), patterns such as `holiday/*.jpg`, or STANDARD. A file is taken
+        whatever it is; of a folder, what begins as a picture does.
+      table: a CSV of paths and UIDs.
+      without: a folder that is not searched: where outputs go.
+
+    Raises:
+      CommandError: there is none, or the table cannot be read.
+    """
+    found = Found(_of_table(table) if table else [], [])
+    for path in paths:
+        for each in _matching(path):
+            if os.path.isdir(each):
+                _search(each, found, without)
+            else:
+                found.inputs.append(Input(each, os.path.basename(each)))
+    if not found.inputs:
+        left_out = f" ({len(found.left_out)} files are none)" if found.left_out else ""
+        raise common.CommandError(f"{', '.join(paths) or table}: no pictures there{left_out}")
+    if sum(it.path == STANDARD for it in found.inputs) > 1:
+        raise common.CommandError("standard input holds one picture", common.USAGE)
+    return found
+
+
+def _matching(path: str) -> list[str]:
+    if path == STANDARD or os.path.lexists(path) or not glob.has_magic(path):
+        return [path]
+    # A pattern without matches is told as a file that is not there.
+    return sorted(glob.glob(path, recursive=True)) or [path]
+
+
+def _search(folder: str, found: Found, without: str | None) -> None:
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(
+            it for it in folders if not it.startswith(".") and not _same(os.path.join(place, it), without)
+        )
+        for name in sorted(names):
+            path = os.path.join(place, name)
+            if name.startswith("."):
+                continue
+            if _begins_as_a_picture(path):
+                found.inputs.append(Input(path, os.path.relpath(path, folder)))
+            else:
+                found.left_out.append(path)
+
+
+def _same(one: str, other: str | None) -> bool:
+    return other is not None and os.path.exists(other) and os.path.samefile(one, other)
+
+
+def _begins_as_a_picture(path: str) -> bool:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb") as file:
+            return picture_decoding.kind_of(file.read(picture_decoding.HEAD_BYTES)) is not None
+    except OSError:
+        return True  # So that it is told why it cannot be read.
+
+
+def _of_table(path: str) -> list[Input]:
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    except (OSError, csv.Error) as error:
+        raise common.CommandError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    if rows and not _is_uid(rows[0]):  # A header.
+        del rows[0]
+    inputs = []
+    for number, row in enumerate(rows, 1):
+        if not _is_uid(row):
+            raise common.CommandError(f"{path}: picture {number}: expected a path and a UID, found {','.join(row)!r}")
+        name = row[0].strip()
+        below = os.path.basename(name) if os.path.isabs(name) or ".." in name.split(os.sep) else name
+        inputs.append(Input(os.path.join(os.path.dirname(path), name), below, int(row[1])))
+    return inputs
+
+
+def _is_uid(row: list[str]) -> bool:
+    return len(row) >= 2 and row[1].strip().isdecimal()
+
+
+def open_input(path: str) -> BinaryIO:
+    """An input's file, which can seek.
+
+    Raises:
+      OSError: it cannot be opened, or is too large to be held.
+      DamagedError: it is empty.
+    """
+    file: BinaryIO = sys.stdin.buffer if path == STANDARD else open(path, "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        with file:
+            data = file.read(_MOST_PIPED_BYTES + 1)
+        if len(data) > _MOST_PIPED_BYTES:
+            raise OSError(errno.EFBIG, f"more than {_MOST_PIPED_BYTES:,} bytes: save it as a file", path)
+        file = io.BytesIO(data)
+    if not file.seek(0, io.SEEK_END):
+        file.close()
+        raise DamagedError(f"{named(path)}: the file is empty")
+    return file
+
+
+def named(path: str) -> str:
+    """An input as people are told of it."""
+    return "standard input" if path == STANDARD else path
+
+
+def each(found: Found) -> Iterator[Input]:
+    """The inputs, with a bar of progress on a terminal where they are several."""
+    several = len(found.inputs) > 1
+    yield from tqdm(found.inputs, unit="picture", file=sys.stderr, disable=None if several else True)

@@ -1,0 +1,78 @@
+"""Where tagged pictures go: written beside their place, whole or not at all, and moved there; never over an input."""
+
+import contextlib
+import io
+import itertools
+import os
+import stat
+import sys
+from collections.abc import Callable
+from typing import BinaryIO
+
+from faketagger.components.contract import picture_encoding
+from faketagger.components.contract.picture import Picture
+
+STANDARD = "-"
+_MARK = ".tagged"  # Before the ending of a name, where nothing else is said.
+_counter = itertools.count()
+
+
+def beside(path: str, picture: Picture) -> str:
+    """The output beside an input: a.jpg ▸ a.tagged.jpg."""
+    stem, _ = os.path.splitext(path)
+    return f"{stem}{_MARK}{_ending(path, picture)}"
+
+
+def below(folder: str, name: str, picture: Picture) -> str:
+    """The output in a folder, under the input's own name; its ending is that of the format that it is written in."""
+    return os.path.join(folder, os.path.splitext(name)[0] + _ending(name, picture))
+
+
+def _ending(name: str, picture: Picture) -> str:
+    endings, own = picture_encoding.ENDINGS[picture_encoding.own_format(picture)], os.path.splitext(name)[1]
+    return own if own.lower() in endings else endings[0]
+
+
+def is_marked(path: str) -> bool:
+    """Whether a name is one that `beside` gives."""
+    return os.path.splitext(path)[0].endswith(_MARK)
+
+
+def write(path: str, encode: Callable[[BinaryIO], None]) -> int:
+    """Writes a file in one step and returns its size; makes its folder. OSError where it cannot be written.
+
+    Args:
+      path: the file; STANDARD, a pipe or a device is written to, not replaced.
+      encode: writes to a file that can seek and be read; where it raises, nothing is written.
+    """
+    try:
+        stream = path == STANDARD or os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode)
+        return _write_stream(path, encode) if stream else _write_file(path, encode)
+    except OSError as error:  # Of the folder, of the part, or of no file at all: people know but the output.
+        raise OSError(error.errno, error.strerror or str(error), path) from error
+
+
+def _write_stream(path: str, encode: Callable[[BinaryIO], None]) -> int:
+    data = io.BytesIO()
+    encode(data)
+    with contextlib.nullcontext(sys.stdout.buffer) if path == STANDARD else open(path, "wb") as stream:
+        stream.write(data.getbuffer())
+        stream.flush()
+    return len(data.getbuffer())
+
+
+def _write_file(path: str, encode: Callable[[BinaryIO], None]) -> int:
+    folder = os.path.dirname(path) or os.curdir
+    os.makedirs(folder, exist_ok=True)
+    # Short: a name may be as long as the file system allows.
+    temporary = os.path.join(folder, f".faketagger-{os.getpid()}-{next(_counter)}.part")
+    try:
+        with open(temporary, "x+b") as file:
+            encode(file)
+            size = file.seek(0, io.SEEK_END)
+        os.replace(temporary, path)
+        return size
+    except BaseException:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        raise

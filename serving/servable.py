@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from faketagger.components.contract import startup
 
@@ -59,6 +59,7 @@ class Servable:
         """Loads the SavedModel in the directory `path`; whatever TensorFlow raises on a broken one is raised."""
         # The object is kept, not only its signatures: they do not keep its variables alive.
         self._model = tf.saved_model.load(path, tags=[tf.saved_model.SERVING])
+        self._functions: dict[tuple[str, tuple[str, ...]], Callable] = {}
         self._path = path
         self.signature_defs = _read_signature_defs(path)
 
@@ -77,10 +78,28 @@ class Servable:
         _check_inputs(function.structured_input_signature[1], inputs)
         _check_outputs(function.structured_outputs, outputs)
         try:
-            results = function(**{name: tf.constant(value) for name, value in inputs.items()})
+            results = self._pruned(signature, function, outputs)(
+                **{name: tf.constant(value) for name, value in inputs.items()}
+            )
         except tf.errors.OpError as error:
             raise ServingError(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), _cause(error)) from error
         return {name: results[name] for name in outputs or results}
+
+    def _pruned(self, signature: str, function: Callable, outputs: Sequence[str]) -> Callable:
+        """A signature's function without what the outputs wanted do not need, where they are but a few."""
+        if not outputs or 2 * len(outputs) > len(function.structured_outputs):
+            return function
+        key = signature, tuple(sorted(outputs))
+        if key not in self._functions:
+            specs = function.structured_input_signature[1]
+
+            def some(*values):
+                results = function(**dict(zip(specs, values)))
+                return {name: results[name] for name in outputs}
+
+            pruned = tf.function(some, list(specs.values()))
+            self._functions[key] = lambda **inputs: pruned(*(inputs[name] for name in specs))
+        return self._functions[key]
 
     def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         """Answers a PredictRequest, whatever model it names; the response's model_spec has but the signature's name."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from faketagger.serving.photograph.views import Photograph
 
-_LOOKED_AT = 1024  # Longest side of what is looked at.
+_LOOKED_AT = 512  # Longest side of what is looked at.
 _PLAIN = 8.0  # Grey levels by which a line of one colour may vary, as after JPEG.
 _EDGES = 3  # Straight lines that are tried as the picture's border, at each side.
 _PAIRS = 8  # Of borders at opposite sides.

@@ -65,7 +65,7 @@ class Photograph:
           quarter_turns: by which it is turned counter-clockwise to look for faces.
           inverted: whether it is looked at as its negative.
         """
-        reduced = self.reduced(_LOOKED_AT)
+        reduced = self.reduced(_LOOKED_AT // 2)
         scale = np.array(self.size) / reduced.shape[1::-1]
         turned = np.ascontiguousarray(np.rot90(255 - reduced if inverted else reduced, quarter_turns))
         back = turn(quarter_turns, (reduced.shape[1], reduced.shape[0]))
@@ -188,7 +188,8 @@ def _faces(pixels: np.ndarray) -> list[Face]:
         return found
     room = [math.ceil(side * _ROOM) for side in (height, width)]
     padded = cv2.copyMakeBorder(pixels, room[0], room[0], room[1], room[1], cv2.BORDER_REPLICATE)
-    inside = [_moved(face, np.ones(2), -np.array(room[::-1])) for face in find_faces(padded)]
+    found_in_it = find_faces(padded, smallest=max(padded.shape))  # A face that fills it is found at the first look.
+    inside = [_moved(face, np.ones(2), -np.array(room[::-1])) for face in found_in_it]
     # A rim drawn out can look like a face.
     return [face for face in inside if _is_within(face, width, height)] or found
 

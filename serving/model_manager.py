@@ -12,6 +12,7 @@ from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 from tensorflow_serving.config import file_system_storage_path_source_pb2, model_server_config_pb2
 
 from faketagger.components.contract import files
+from faketagger.serving import limits
 from faketagger.serving.servable import SAVED_MODEL_FILE, Servable, ServingError, invalid_argument
 
 PLATFORM = "tensorflow"
@@ -48,9 +49,15 @@ def complete_versions(base_path: str) -> dict[int, str]:
 class ModelManager:
     """Loads, finds and unloads versions. Calls may come from any thread; loading happens in one at a time."""
 
-    def __init__(self, poll_seconds: float = 1.0, on_poll: Callable[["ModelManager"], None] = lambda manager: None):
-        """`on_poll` is called after each look at the base paths."""
+    def __init__(
+        self,
+        poll_seconds: float = 1.0,
+        on_poll: Callable[["ModelManager"], None] = lambda manager: None,
+        most_pixels: int = limits.MAX_PIXELS,
+    ):
+        """`on_poll` is called after each look at the base paths; `most_pixels` is Servable's."""
         self._poll_seconds = poll_seconds
+        self._most_pixels = most_pixels
         self._on_poll = on_poll
         self._configs: dict[str, model_server_config_pb2.ModelConfig] = {}
         self._versions: dict[str, dict[int, _Version]] = {}
@@ -80,18 +87,38 @@ class ModelManager:
 
         Raises:
           ServingError: a config that is refused, a new model without a loadable version, or a label on a version that
-            is not available; the labels then stay as they were.
+            is not available; all then stays as it was.
         """
         configs = _checked(config)
         with self._loading:
-            new = set(configs) - set(self._configs)
-            self._configs = configs
-        self.poll()
-        lacking = sorted(name for name in new if not self.available(name))
-        if lacking:
-            names = "".join(f"{{name: {name}}}, " for name in lacking)
-            raise ServingError(grpc.StatusCode.UNKNOWN, f"Some models did not become available: {{{names}}}")
-        self._set_labels(configs)
+            trial = self._trial(configs)
+            for each in configs.values():
+                trial._update(each)
+            lacking = sorted(name for name in configs if not trial.available(name) and self._is_new(configs[name]))
+            if lacking:
+                names = "".join(f"{{name: {name}}}, " for name in lacking)
+                raise ServingError(grpc.StatusCode.UNKNOWN, f"Some models did not become available: {{{names}}}")
+            trial._set_labels(configs)
+            with self._lock:
+                self._configs, self._versions, self._labels = trial._configs, trial._versions, trial._labels
+            self._unload_models_not_configured()
+        logging.info("reloaded: %s", ", ".join(f"{name} from {each.base_path}" for name, each in configs.items()))
+        self._on_poll(self)
+
+    def _trial(self, configs: dict[str, model_server_config_pb2.ModelConfig]) -> "ModelManager":
+        """What another set of models is loaded into, beside what is served, which only then gives way to it."""
+        trial = ModelManager(most_pixels=self._most_pixels)
+        trial._configs = configs
+        with self._lock:
+            trial._versions = {name: dict(versions) for name, versions in self._versions.items()}
+        for name in configs:
+            if self._is_new(configs[name]):  # Versions from elsewhere are others, though of the same number.
+                trial._versions.pop(name, None)
+        return trial
+
+    def _is_new(self, config: model_server_config_pb2.ModelConfig) -> bool:
+        before = self._configs.get(config.name)
+        return before is None or before.base_path != config.base_path
 
     def poll(self) -> None:
         """Looks at the base paths once; loads before it unloads, so that a model with a version keeps one."""
@@ -172,7 +199,7 @@ class ModelManager:
         previous = self._versions.get(name, {}).get(number)
         self._set(name, number, _Version(_State.LOADING))
         try:
-            servable = Servable(path)
+            servable = Servable(path, self._most_pixels)
             warmed = servable.warm_up()
         except Exception as error:  # Broken files raise many kinds; all mean that this version cannot be served.
             failure = error if isinstance(error, ServingError) else _loading_error(error)

@@ -15,10 +15,14 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from faketagger.components.contract import signatures
+from faketagger.serving import limits
+
 SAVED_MODEL_FILE = "saved_model.pb"
 WARM_UP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 MAX_WARM_UP_RECORDS = 1000
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+MAX_STRINGS = 64  # In a call: each picture, however small its file, takes a network's memory.
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _TYPED_FIELDS = {
@@ -31,6 +35,7 @@ _TYPED_FIELDS = {
     tf.bool: "bool_val",
     tf.string: "string_val",
 }
+_SENT_FIELDS = {**_TYPED_FIELDS, tf.float16: "half_val", tf.bfloat16: "half_val"}
 
 
 class ServingError(Exception):
@@ -39,12 +44,14 @@ class ServingError(Exception):
     Attributes:
       code: the gRPC status code.
       message: what TensorFlow Serving would say.
+      passing: whether the same call may succeed a moment later.
     """
 
-    def __init__(self, code: grpc.StatusCode, message: str):
+    def __init__(self, code: grpc.StatusCode, message: str, passing: bool = False):
         super().__init__(message)
         self.code = code
         self.message = message
+        self.passing = passing
 
 
 def invalid_argument(message: str) -> ServingError:
@@ -55,12 +62,18 @@ def invalid_argument(message: str) -> ServingError:
 class Servable:
     """A SavedModel in memory; safe to call from several threads. It is freed with the last reference to it."""
 
-    def __init__(self, path: str):
-        """Loads the SavedModel in the directory `path`; whatever TensorFlow raises on a broken one is raised."""
+    def __init__(self, path: str, most_pixels: int = limits.MAX_PIXELS):
+        """Loads the SavedModel in the directory `path`; whatever TensorFlow raises on a broken one is raised.
+
+        Args:
+          path: the directory.
+          most_pixels: that the pictures of one PredictRequest may have together.
+        """
         # The object is kept, not only its signatures: they do not keep its variables alive.
         self._model = tf.saved_model.load(path, tags=[tf.saved_model.SERVING])
         self._functions: dict[tuple[str, tuple[str, ...]], Callable] = {}
         self._path = path
+        self._most_pixels = most_pixels
         self.signature_defs = _read_signature_defs(path)
 
     def run(
@@ -105,12 +118,22 @@ class Servable:
         """Answers a PredictRequest, whatever model it names; the response's model_spec has but the signature's name."""
         signature = request.model_spec.signature_name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
         inputs = {name: _to_array(name, proto) for name, proto in request.inputs.items()}
+        self._check_pictures(signature, inputs.get("image"))
         results = self.run(signature, inputs, request.output_filter)
         response = predict_pb2.PredictResponse()
         response.model_spec.signature_name = signature
         for name, tensor in results.items():
             response.outputs[name].CopyFrom(_to_proto(tensor))
         return response
+
+    def _check_pictures(self, signature: str, files: np.ndarray | None) -> None:
+        if files is None or files.dtype != object or signature not in self.signature_defs:
+            return
+        each_is_told = signatures.STATUS in self.signature_defs[signature].outputs
+        try:
+            limits.check(files.ravel().tolist(), self._most_pixels, each_is_told)
+        except ValueError as error:
+            raise invalid_argument(str(error)) from error
 
     def warm_up(self) -> int:
         """Answers the recorded requests beside the model, at most 1000, and returns how many; none is fine.
@@ -159,6 +182,15 @@ def _check_inputs(specs: Mapping[str, tf.TensorSpec], inputs: Mapping[str, np.nd
             raise invalid_argument(f"Expects input {name} to be {spec.dtype.name} but {dtype.name} is provided")
         if not spec.shape.is_compatible_with(shape):
             raise invalid_argument(f"Expects input {name} to be of shape {spec.shape} but {shape} is provided")
+    rows = {name: inputs[name].shape[0] for name, spec in specs.items() if spec.shape.rank}
+    if len(set(rows.values())) > 1:
+        found = ", ".join(f"{name} {count}" for name, count in sorted(rows.items()))
+        raise invalid_argument(f"The inputs' batches differ: {found}")
+    batch = max(rows.values(), default=1)
+    if batch == 0:
+        raise invalid_argument("The batch is empty: send at least one row")
+    if batch > MAX_STRINGS and any(spec.dtype == tf.string for spec in specs.values()):
+        raise invalid_argument(f"A call takes {MAX_STRINGS} pictures at most, got {batch}: send more calls")
 
 
 def _check_outputs(known: Mapping[str, tf.TensorSpec], outputs: Sequence[str]) -> None:
@@ -176,16 +208,30 @@ def _cause(error: tf.errors.OpError) -> str:
 
 
 def _to_array(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
-    sizes = [dimension.size for dimension in proto.tensor_shape.dim]
     try:
-        item_bytes = np.dtype(tf.as_dtype(proto.dtype).as_numpy_dtype).itemsize
-        # A shape with a single value, repeated, could claim any size; honest numbers travel in at least an eighth.
-        most_bytes = max(MAX_MESSAGE_BYTES, 8 * proto.ByteSize())
-        if min(sizes, default=0) < 0 or math.prod(sizes) * item_bytes > most_bytes:
-            raise ValueError(f"shape {sizes}")
+        _check_values(proto)
         return tf.make_ndarray(proto)
-    except (TypeError, ValueError) as error:
-        raise invalid_argument(f"tensor parsing error: {name}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise invalid_argument(f"tensor parsing error: {name}: {error}") from error
+
+
+def _check_values(proto: tensor_pb2.TensorProto) -> None:
+    """ValueError unless a value was sent for each that the shape declares.
+
+    TensorFlow repeats the last one sent for those that are missing: a few bytes could claim any memory.
+    """
+    sizes = [dimension.size for dimension in proto.tensor_shape.dim]
+    dtype = tf.as_dtype(proto.dtype)
+    field = _SENT_FIELDS.get(dtype)
+    if field is None:
+        raise ValueError(f"type {dtype.name} is not taken")
+    if proto.tensor_shape.unknown_rank or min(sizes, default=0) < 0:
+        raise ValueError("its shape is not known")
+    if proto.tensor_content and dtype == tf.string:
+        raise ValueError("strings are sent as string_val")
+    sent = len(proto.tensor_content) / dtype.size if proto.tensor_content else len(getattr(proto, field))
+    if sent != math.prod(sizes):
+        raise ValueError(f"its shape {sizes} declares {math.prod(sizes)} values, and {sent:g} were sent")
 
 
 def _to_proto(tensor: tf.Tensor) -> tensor_pb2.TensorProto:

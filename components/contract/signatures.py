@@ -13,6 +13,7 @@ DESCRIBE = "describe"
 
 IMAGES = "images"
 CONDITION = "condition"
+STATUS = "status"  # Of each picture: why there is nothing for it, or "". Taggers exported before it was lack it.
 
 
 class ContractError(ValueError):

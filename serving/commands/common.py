@@ -3,6 +3,8 @@
 import argparse
 import functools
 import os
+import ssl
+import stat
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -95,7 +97,9 @@ def read_key(arguments: argparse.Namespace, make_default: bool) -> bytes:
         make_key(path)
         tell(f"made a new key, {path}; keep a copy: without it no tag can be read")
     try:
-        return payload.read_key(path)
+        key = payload.read_key(path)
+        _tell_of_readers(path)
+        return key
     except ValueError as error:
         hint = "" if make_default else "; reading takes the very key that the picture was tagged with"
         raise CommandError(f"{error}{hint}") from error
@@ -173,12 +177,45 @@ def _credentials(arguments: argparse.Namespace) -> Any:
         raise CommandError("--tls_key_file and --tls_cert_file go together", USAGE)
     if not (arguments.tls or any(paths)):
         return None
-    try:
-        return grpc.ssl_channel_credentials(*(_read_file(path) if path else None for path in paths))
-    except OSError as error:
-        raise CommandError(f"{error.filename}: {error.strerror}") from error
+    return grpc.ssl_channel_credentials(*read_pem(*paths))
+
+
+def read_pem(
+    ca_file: str | None, key_file: str | None, certificate_file: str | None
+) -> tuple[bytes | None, bytes | None, bytes | None]:
+    """The PEM files of an authority, of a private key and of its certificate, as far as there are such.
+
+    Raises:
+      CommandError: a file is missing or no PEM, or certificate and key do not belong together: gRPC would take them,
+        and then fail every connection without a word.
+    """
+    ca, key, certificate = (_read_file(path) if path else None for path in (ca_file, key_file, certificate_file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca_file:
+        try:
+            context.load_verify_locations(ca_file)
+        except ssl.SSLError as error:
+            raise CommandError(f"{ca_file}: holds no certificate in PEM form") from error
+    if key_file and certificate_file:
+        _tell_of_readers(key_file)
+        try:
+            context.load_cert_chain(certificate_file, key_file, password="")  # Otherwise it would be asked for.
+        except ssl.SSLError as error:
+            if error.reason == "KEY_VALUES_MISMATCH":
+                raise CommandError(f"{certificate_file}: not the certificate of the key {key_file}") from error
+            wanted = "a certificate and its unencrypted private key, both in PEM form"
+            raise CommandError(f"{certificate_file}, {key_file}: expected {wanted}") from error
+    return ca, key, certificate
+
+
+def _tell_of_readers(path: str) -> None:
+    if os.stat(path).st_mode & stat.S_IROTH:  # Told and not refused: some systems mount secrets so.
+        tell(f"{path}: every user of this machine can read this secret; `chmod 600 {path}` keeps it")
 
 
 def _read_file(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from error

@@ -15,13 +15,15 @@ from typing import Any
 from absl import logging
 
 from faketagger.components.contract import startup
+from faketagger.serving.commands import common
 
 MAX_MESSAGE_MIB = 64  # As start_server's.
+MAX_MEGAPIXELS = 50  # The same.
 
 
 def main(argv: list[str]) -> None:
     """The command."""
-    startup.run(run, make_parser(), argv, verbosity=logging.WARNING)
+    startup.run(run, make_parser(), argv, verbosity=logging.INFO)
 
 
 def make_parser() -> startup.Parser:
@@ -33,6 +35,7 @@ def make_parser() -> startup.Parser:
     add("--port", type=int, default=8500, help="0 for any free one")
     add("--host", default="localhost", help="the address to listen on, 0.0.0.0 for all")
     add("--max_message_mib", type=int, default=MAX_MESSAGE_MIB, help="largest message")
+    add("--max_megapixels", type=float, default=MAX_MEGAPIXELS, help="of one call's pictures together")
     add("--ssl_key_file", help="PEM file of the server's private key; with --ssl_cert_file for TLS")
     add("--ssl_cert_file", help="PEM file of the server's certificate chain")
     add("--ssl_client_ca_file", help="PEM file: clients must show a certificate that it signed")
@@ -46,8 +49,11 @@ def _check(parser: startup.Parser, arguments: argparse.Namespace) -> None:
         parser.error("--ssl_client_ca_file needs --ssl_key_file and --ssl_cert_file")
     if not 1 <= arguments.max_message_mib < 2048:
         parser.error("--max_message_mib goes from 1 to 2047, gRPC's own limit")
+    if not 0 < arguments.max_megapixels <= 1000:
+        parser.error("--max_megapixels goes from 0 to 1000")
 
 
+@common.telling
 def run(arguments: argparse.Namespace) -> int:
     """Does what parsed arguments say and returns the exit status."""
     stopping = threading.Event()
@@ -63,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             host=arguments.host,
             credentials=_credentials(arguments),
             max_message_bytes=arguments.max_message_mib * 2**20,
+            max_pixels=int(arguments.max_megapixels * 1e6),
         )
     except OSError as error:
         print(f"faketagger: {error}", file=sys.stderr)
@@ -81,11 +88,7 @@ def _credentials(arguments: argparse.Namespace) -> Any | None:
 
     if not arguments.ssl_key_file:
         return None
-    paths = (arguments.ssl_key_file, arguments.ssl_cert_file, arguments.ssl_client_ca_file)
-    key, certificate, client_ca = (_read(path) if path else None for path in paths)
+    client_ca, key, certificate = common.read_pem(
+        arguments.ssl_client_ca_file, arguments.ssl_key_file, arguments.ssl_cert_file
+    )
     return grpc.ssl_server_credentials([(key, certificate)], client_ca, require_client_auth=client_ca is not None)
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()

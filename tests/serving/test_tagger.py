@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,76 +27,31 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from faketagger.components.contract import images, manifest, payload
-from faketagger.serving import client, servable
+from faketagger.components.contract import images, payload
+from faketagger.serving import client, limits, servable
 from faketagger.serving.commands import common, serve
 from faketagger.serving.server import start_server
+from faketagger.tests.serving.helpers import (
+    HAMMING,
+    K,
+    N,
+    picture,
+    read_request,
+    refusal,
+    reload_request,
+    save_stub_tagger,
+)
 
 pytestmark = pytest.mark.slow
 
-K, N = 4, 7
-HAMMING = np.array(
-    [[1, 0, 0, 0, 1, 1, 0], [0, 1, 0, 0, 1, 0, 1], [0, 0, 1, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1, 1]], np.uint8
-)
 KEY = b"the first key of the tests"
-MANIFEST = manifest.TaggerManifest(K, N, payload.code_matrix_to_hex(HAMMING), 32, 1.0, 0.01)
 AVAILABLE, END = 30, 50
-
-
-class StubTagger(tf.Module):
-    """Writes the codeword into the first n red values, as 0 or 255, and a marker after them that `read` looks for."""
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None], tf.string, "image"),
-            tf.TensorSpec([None, N], tf.float32, "codeword"),
-            tf.TensorSpec([None], tf.float32, "strength"),
-        ]
-    )
-    def tag(self, image, codeword, strength):
-        def one(item):
-            pixels = tf.io.decode_image(item[0], channels=3, expand_animations=False)
-            shape = tf.shape(pixels)
-            bits = tf.cast(255 * tf.clip_by_value(item[1] * item[2], 0, 1), tf.uint8)
-            flat = tf.reshape(pixels, [-1, 3])
-            red = tf.concat([bits, [7], flat[N + 1 :, 0]], 0)
-            tagged = tf.concat([red[:, tf.newaxis], flat[:, 1:]], 1)
-            return tf.io.encode_png(tf.reshape(tagged, shape))
-
-        return {"image": tf.map_fn(one, (image, codeword, strength), fn_output_signature=tf.string)}
-
-    @tf.function(
-        input_signature=[tf.TensorSpec([None], tf.string, "image"), tf.TensorSpec([None, N], tf.float32, "key_mask")]
-    )
-    def read(self, image, key_mask):
-        def one(data):
-            red = tf.io.decode_image(data, channels=3, expand_animations=False)[..., 0]
-            return tf.cast(tf.reshape(red, [-1])[: N + 1], tf.float32)
-
-        red = tf.map_fn(one, image, fn_output_signature=tf.float32)
-        logits = (red[:, :N] / 127.5 - 1) * (1 - 2 * key_mask)
-        bits = tf.cast(logits > 0, tf.int32)
-        again = tf.matmul(bits[:, :K], tf.constant(HAMMING, tf.int32)) % 2
-        tagged = tf.reduce_all(again == bits, 1) & (red[:, N] == 7)
-        return {
-            "message": bits[:, :K],
-            "score": tf.reduce_mean(tf.abs(logits), 1),
-            "p_value": tf.where(tagged, 0.001, 0.5),
-            "tagged": tagged,
-            "logits": logits,
-        }
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "request")])
-    def describe(self, request):
-        return {"manifest": tf.fill(tf.shape(request), MANIFEST.to_json())}
 
 
 @pytest.fixture(scope="module")
 def saved_model(tmp_path_factory):
     path = str(tmp_path_factory.mktemp("stub") / "tagger")
-    stub = StubTagger()
-    tf.saved_model.save(stub, path, signatures={"tag": stub.tag, "read": stub.read, "describe": stub.describe})
-    manifest.write(MANIFEST, path)
+    save_stub_tagger(path)
     return path
 
 
@@ -130,50 +86,12 @@ def models(channel):
     return model_service_pb2_grpc.ModelServiceStub(channel)
 
 
-def _picture(format="PNG", size=(24, 16), mode="RGB"):
-    noise = np.random.default_rng(5).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).convert(mode).save(buffer, format)
-    return buffer.getvalue()
-
-
-def _read_request(name="faketagger", signature="read", **spec):
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = name
-    request.model_spec.signature_name = signature
-    if "version" in spec:
-        request.model_spec.version.value = spec["version"]
-    if "label" in spec:
-        request.model_spec.version_label = spec["label"]
-    request.inputs["image"].CopyFrom(tf.make_tensor_proto([_picture()]))
-    request.inputs["key_mask"].CopyFrom(tf.make_tensor_proto(np.zeros([1, N], np.float32)))
-    return request
-
-
 def _status_request(name="faketagger", version=None):
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = name
     if version is not None:
         request.model_spec.version.value = version
     return request
-
-
-def _reload_request(*models):
-    request = model_management_pb2.ReloadConfigRequest()
-    request.config.model_config_list.SetInParent()
-    for model in models:
-        config = request.config.model_config_list.config.add(name=model["name"], base_path=str(model["base_path"]))
-        config.model_platform = model.get("platform", "tensorflow")
-        config.version_labels.update(model.get("labels", {}))
-        if "specific" in model:
-            config.model_version_policy.specific.versions.extend(model["specific"])
-    return request
-
-
-def _refusal(call, request):
-    with pytest.raises(grpc.RpcError) as caught:
-        call(request)
-    return caught.value.code().name, caught.value.details()
 
 
 def _states(models):
@@ -184,7 +102,7 @@ def _states(models):
 
 
 def test_predict_answers_in_typed_fields_and_names_model_version_and_signature(predictions):
-    response = predictions.Predict(_read_request())
+    response = predictions.Predict(read_request())
     assert response.model_spec.name == "faketagger"
     assert response.model_spec.version.value == 1
     assert response.model_spec.signature_name == "read"
@@ -197,25 +115,25 @@ def test_predict_answers_in_typed_fields_and_names_model_version_and_signature(p
 
 
 def test_predict_returns_the_filtered_outputs_only(predictions):
-    request = _read_request()
+    request = read_request()
     request.output_filter.extend(["tagged", "p_value"])
     assert set(predictions.Predict(request).outputs) == {"tagged", "p_value"}
 
 
 def test_predict_refuses_as_tensorflow_serving_does(predictions):
     no_spec = predict_pb2.PredictRequest()
-    missing_input, odd_output, twice = _read_request(), _read_request(), _read_request()
+    missing_input, odd_output, twice = read_request(), read_request(), read_request()
     del missing_input.inputs["key_mask"]
     odd_output.output_filter.append("nothing")
     twice.output_filter.extend(["tagged", "tagged"])
     expected = [
         (no_spec, "INVALID_ARGUMENT", "Missing ModelSpec"),
-        (_read_request(name=""), "INVALID_ARGUMENT", "ModelSpec has no name specified."),
-        (_read_request(name="x"), "NOT_FOUND", "Servable not found for request: Latest(x)"),
-        (_read_request(version=5), "NOT_FOUND", "Servable not found for request: Specific(faketagger, 5)"),
-        (_read_request(label="new"), "INVALID_ARGUMENT", "Unrecognized servable version label: new"),
-        (_read_request(signature="s"), "FAILED_PRECONDITION", 'Serving signature key "s" not found.'),
-        (_read_request(signature=""), "FAILED_PRECONDITION", 'Serving signature key "serving_default" not found.'),
+        (read_request(name=""), "INVALID_ARGUMENT", "ModelSpec has no name specified."),
+        (read_request(name="x"), "NOT_FOUND", "Servable not found for request: Latest(x)"),
+        (read_request(version=5), "NOT_FOUND", "Servable not found for request: Specific(faketagger, 5)"),
+        (read_request(label="new"), "INVALID_ARGUMENT", "Unrecognized servable version label: new"),
+        (read_request(signature="s"), "FAILED_PRECONDITION", 'Serving signature key "s" not found.'),
+        (read_request(signature=""), "FAILED_PRECONDITION", 'Serving signature key "serving_default" not found.'),
         (
             missing_input,
             "INVALID_ARGUMENT",
@@ -231,30 +149,22 @@ def test_predict_refuses_as_tensorflow_serving_does(predictions):
         (twice, "INVALID_ARGUMENT", "duplicate output tensor alias: tagged"),
     ]
     for request, code, message in expected:
-        assert _refusal(predictions.Predict, request) == (code, message)
+        assert refusal(predictions.Predict, request) == (code, message)
 
 
 def test_predict_refuses_wrong_types_shapes_and_pictures_with_invalid_argument(predictions):
-    wrong_type, wrong_shape, no_picture = _read_request(), _read_request(), _read_request()
+    wrong_type, wrong_shape, no_picture = read_request(), read_request(), read_request()
     wrong_type.inputs["key_mask"].CopyFrom(tf.make_tensor_proto(np.zeros([1, N], np.int64)))
     wrong_shape.inputs["key_mask"].CopyFrom(tf.make_tensor_proto(np.zeros([1, N + 1], np.float32)))
     no_picture.inputs["image"].CopyFrom(tf.make_tensor_proto([b"no picture"]))
     for request, words in ((wrong_type, "float32 but int64"), (wrong_shape, "(1, 8)"), (no_picture, "image")):
-        code, message = _refusal(predictions.Predict, request)
+        code, message = refusal(predictions.Predict, request)
         assert code == "INVALID_ARGUMENT"
         assert words in message
 
 
-def test_a_tensor_that_claims_a_huge_shape_is_refused_before_it_is_unpacked(predictions):
-    request = _read_request()
-    for size in request.inputs["key_mask"].tensor_shape.dim:
-        size.size = 10**6
-    request.inputs["key_mask"].float_val.append(1.0)
-    assert _refusal(predictions.Predict, request) == ("INVALID_ARGUMENT", "tensor parsing error: key_mask")
-
-
 def test_long_error_messages_are_cut_at_1024_characters(predictions):
-    _, message = _refusal(predictions.Predict, _read_request(signature="s" * 3000))
+    _, message = refusal(predictions.Predict, read_request(signature="s" * 3000))
     assert message.startswith('Serving signature key "sss')
     assert len(message) == 1024 + len("...TRUNCATED") and message.endswith("...TRUNCATED")
 
@@ -263,19 +173,19 @@ def test_requests_over_the_message_bound_are_refused(base_path):
     small = start_server(str(base_path), poll_seconds=3600, max_message_bytes=1000)
     with grpc.insecure_channel(f"localhost:{small.port}") as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        assert _refusal(stub.Predict, _read_request())[0] == "RESOURCE_EXHAUSTED"
+        assert refusal(stub.Predict, read_request())[0] == "RESOURCE_EXHAUSTED"
     small.stop(0)
 
 
 def test_methods_that_a_tagger_has_no_use_for_are_unimplemented(predictions):
-    assert _refusal(predictions.Classify, classification_pb2.ClassificationRequest())[0] == "UNIMPLEMENTED"
+    assert refusal(predictions.Classify, classification_pb2.ClassificationRequest())[0] == "UNIMPLEMENTED"
 
 
 def test_metadata_holds_the_signatures_and_only_them(predictions):
     request = get_model_metadata_pb2.GetModelMetadataRequest()
     request.model_spec.name = "faketagger"
     message = "GetModelMetadataRequest must specify at least one metadata_field"
-    assert _refusal(predictions.GetModelMetadata, request) == ("INVALID_ARGUMENT", message)
+    assert refusal(predictions.GetModelMetadata, request) == ("INVALID_ARGUMENT", message)
     request.metadata_field.append("signature_def")
     response = predictions.GetModelMetadata(request)
     signatures = get_model_metadata_pb2.SignatureDefMap()
@@ -283,24 +193,24 @@ def test_metadata_holds_the_signatures_and_only_them(predictions):
     assert {"tag", "read", "describe"} <= set(signatures.signature_def)
     assert set(signatures.signature_def["tag"].inputs) == {"image", "codeword", "strength"}
     request.metadata_field.append("weights")
-    assert _refusal(predictions.GetModelMetadata, request)[1] == "Metadata field weights is not supported"
+    assert refusal(predictions.GetModelMetadata, request)[1] == "Metadata field weights is not supported"
 
 
 def test_status_refuses_models_and_versions_that_never_were(models):
     not_found = "NOT_FOUND"
-    refusal = _refusal(models.GetModelStatus, _status_request("x"))
-    assert refusal == (not_found, "Could not find any versions of model x")
-    refusal = _refusal(models.GetModelStatus, _status_request(version=9))
-    assert refusal == (not_found, "Could not find version 9 of model faketagger")
+    refused_as = refusal(models.GetModelStatus, _status_request("x"))
+    assert refused_as == (not_found, "Could not find any versions of model x")
+    refused_as = refusal(models.GetModelStatus, _status_request(version=9))
+    assert refused_as == (not_found, "Could not find version 9 of model faketagger")
 
 
 def test_a_new_version_takes_over_and_the_old_one_ends(server, base_path, predictions, models):
     os.rename(shutil.copytree(base_path / "1", base_path / "copying"), base_path / "2")
     server.manager.poll()
-    assert predictions.Predict(_read_request()).model_spec.version.value == 2
+    assert predictions.Predict(read_request()).model_spec.version.value == 2
     assert _states(models) == {2: AVAILABLE, 1: END}
-    refusal = _refusal(predictions.Predict, _read_request(version=1))
-    assert refusal == ("NOT_FOUND", "Servable not found for request: Specific(faketagger, 1)")
+    refused_as = refusal(predictions.Predict, read_request(version=1))
+    assert refused_as == ("NOT_FOUND", "Servable not found for request: Specific(faketagger, 1)")
 
 
 def test_the_thread_finds_a_new_version_by_itself(base_path):
@@ -321,7 +231,7 @@ def test_removing_the_new_version_brings_the_old_one_back(server, base_path, pre
     server.manager.poll()
     shutil.rmtree(base_path / "2")
     server.manager.poll()
-    assert predictions.Predict(_read_request()).model_spec.version.value == 1
+    assert predictions.Predict(read_request()).model_spec.version.value == 1
 
 
 def test_an_unfinished_push_is_waited_for(server, base_path, predictions, models):
@@ -330,7 +240,7 @@ def test_an_unfinished_push_is_waited_for(server, base_path, predictions, models
     assert _states(models) == {1: AVAILABLE}
     shutil.copy(base_path / "1" / "saved_model.pb", base_path / "2")
     server.manager.poll()
-    assert predictions.Predict(_read_request()).model_spec.version.value == 2
+    assert predictions.Predict(read_request()).model_spec.version.value == 2
 
 
 def test_a_broken_version_is_reported_once_and_the_old_one_goes_on(server, base_path, predictions, models, caplog):
@@ -338,7 +248,7 @@ def test_a_broken_version_is_reported_once_and_the_old_one_goes_on(server, base_
     (base_path / "2" / "saved_model.pb").write_bytes(b"not a model")
     for _ in range(3):
         server.manager.poll()
-    assert predictions.Predict(_read_request()).model_spec.version.value == 1
+    assert predictions.Predict(read_request()).model_spec.version.value == 1
     broken, good = models.GetModelStatus(_status_request()).model_version_status
     assert (broken.version, broken.state, good.version, good.state) == (2, END, 1, AVAILABLE)
     assert broken.status.error_code != 0 and broken.status.error_message
@@ -349,7 +259,7 @@ def test_the_old_version_goes_on_from_memory_when_only_a_broken_one_is_left(serv
     os.rename(base_path / "1", base_path / "2")
     (base_path / "2" / "saved_model.pb").write_bytes(b"not a model")
     server.manager.poll()
-    assert predictions.Predict(_read_request()).model_spec.version.value == 1
+    assert predictions.Predict(read_request()).model_spec.version.value == 1
 
 
 def test_a_broken_version_is_loaded_once_it_is_mended(server, base_path, predictions):
@@ -358,7 +268,7 @@ def test_a_broken_version_is_loaded_once_it_is_mended(server, base_path, predict
     server.manager.poll()
     shutil.copytree(base_path / "1", base_path / "2", dirs_exist_ok=True)
     server.manager.poll()
-    assert predictions.Predict(_read_request()).model_spec.version.value == 2
+    assert predictions.Predict(read_request()).model_spec.version.value == 2
 
 
 def test_versions_whose_names_are_no_numbers_are_left_alone(server, base_path, models):
@@ -387,7 +297,7 @@ def test_warm_up_requests_run_before_the_version_is_available(server, base_path,
 
     monkeypatch.setattr(servable.Servable, "predict", recording)
     shutil.copytree(base_path / "1", base_path / "2")
-    _write_warm_up(base_path / "2", [_read_request(), _read_request()])
+    _write_warm_up(base_path / "2", [read_request(), read_request()])
     server.manager.poll()
     assert seen == [("read", {1}), ("read", {1})]
     assert server.manager.available("faketagger") == {2}
@@ -395,7 +305,7 @@ def test_warm_up_requests_run_before_the_version_is_available(server, base_path,
 
 def test_a_version_whose_warm_up_fails_is_not_served(server, base_path, models):
     shutil.copytree(base_path / "1", base_path / "2")
-    _write_warm_up(base_path / "2", [_read_request(signature="nothing")])
+    _write_warm_up(base_path / "2", [read_request(signature="nothing")])
     server.manager.poll()
     failed, _ = models.GetModelStatus(_status_request()).model_version_status
     assert (failed.version, failed.state, failed.status.error_code) == (2, END, 9)
@@ -410,41 +320,41 @@ def test_more_than_1000_warm_up_requests_are_refused(base_path, monkeypatch):
 
 
 def test_reload_replaces_the_full_set_of_models(predictions, models, base_path):
-    models.HandleReloadConfigRequest(_reload_request({"name": "other", "base_path": base_path}))
-    assert predictions.Predict(_read_request(name="other")).model_spec.name == "other"
-    assert _refusal(predictions.Predict, _read_request())[0] == "NOT_FOUND"
+    models.HandleReloadConfigRequest(reload_request({"name": "other", "base_path": base_path}))
+    assert predictions.Predict(read_request(name="other")).model_spec.name == "other"
+    assert refusal(predictions.Predict, read_request())[0] == "NOT_FOUND"
     assert _states(models) == {1: END}
 
 
 def test_labels_name_versions_and_move_only_to_available_ones(predictions, models, base_path):
     shutil.copytree(base_path / "1", base_path / "2")
     model = {"name": "faketagger", "base_path": base_path, "specific": [1, 2]}
-    models.HandleReloadConfigRequest(_reload_request({**model, "labels": {"stable": 1, "canary": 2}}))
-    assert predictions.Predict(_read_request(label="stable")).model_spec.version.value == 1
-    assert predictions.Predict(_read_request(label="canary")).model_spec.version.value == 2
-    refusal = _refusal(models.HandleReloadConfigRequest, _reload_request({**model, "labels": {"stable": 7}}))
-    assert refusal == (
+    models.HandleReloadConfigRequest(reload_request({**model, "labels": {"stable": 1, "canary": 2}}))
+    assert predictions.Predict(read_request(label="stable")).model_spec.version.value == 1
+    assert predictions.Predict(read_request(label="canary")).model_spec.version.value == 2
+    refused_as = refusal(models.HandleReloadConfigRequest, reload_request({**model, "labels": {"stable": 7}}))
+    assert refused_as == (
         "FAILED_PRECONDITION",
         "Request to assign label to version 7 of model faketagger, which is not currently available for inference",
     )
-    assert predictions.Predict(_read_request(label="stable")).model_spec.version.value == 1
+    assert predictions.Predict(read_request(label="stable")).model_spec.version.value == 1
 
 
 def test_reload_refuses_configs_that_cannot_be_served(models, predictions, base_path, tmp_path):
     model = {"name": "faketagger", "base_path": base_path}
     refused = [
         (model_management_pb2.ReloadConfigRequest(), "INVALID_ARGUMENT", "ServerModelConfig type not supported"),
-        (_reload_request(model, model), "INVALID_ARGUMENT", "Illegal to list model faketagger multiple times"),
-        (_reload_request({**model, "platform": "caffe"}), "INVALID_ARGUMENT", "unsupported platform caffe"),
-        (_reload_request({**model, "base_path": "here"}), "INVALID_ARGUMENT", "Expected model faketagger to have"),
+        (reload_request(model, model), "INVALID_ARGUMENT", "Illegal to list model faketagger multiple times"),
+        (reload_request({**model, "platform": "caffe"}), "INVALID_ARGUMENT", "unsupported platform caffe"),
+        (reload_request({**model, "base_path": "here"}), "INVALID_ARGUMENT", "Expected model faketagger to have"),
     ]
     for request, code, words in refused:
-        refusal = _refusal(models.HandleReloadConfigRequest, request)
-        assert refusal[0] == code and words in refusal[1]
+        refused_as = refusal(models.HandleReloadConfigRequest, request)
+        assert refused_as[0] == code and words in refused_as[1]
     empty = {"name": "new", "base_path": tmp_path}
-    refusal = _refusal(models.HandleReloadConfigRequest, _reload_request(model, empty))
-    assert refusal == ("UNKNOWN", "Some models did not become available: {{name: new}, }")
-    assert predictions.Predict(_read_request()).model_spec.version.value == 1
+    refused_as = refusal(models.HandleReloadConfigRequest, reload_request(model, empty))
+    assert refused_as == ("UNKNOWN", "Some models did not become available: {{name: new}, }")
+    assert predictions.Predict(read_request()).model_spec.version.value == 1
 
 
 def test_stopping_lets_a_call_under_way_finish(server, predictions, monkeypatch):
@@ -457,7 +367,7 @@ def test_stopping_lets_a_call_under_way_finish(server, predictions, monkeypatch)
         return predict(self, request)
 
     monkeypatch.setattr(servable.Servable, "predict", slow)
-    answer = predictions.Predict.future(_read_request())
+    answer = predictions.Predict.future(read_request())
     assert entered.wait(30)
     stopping = threading.Thread(target=server.stop, args=(30,))
     stopping.start()
@@ -490,12 +400,15 @@ def test_the_server_program_says_what_it_serves_and_stops_on_sigterm(base_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         line = process.stdout.readline()
         port = int(line.rpartition(":")[2])
-        reading = client.TaggerClient(client.connect(f"localhost:{port}"), KEY).read(_picture())
+        reading = client.TaggerClient(client.connect(f"localhost:{port}"), KEY).read(picture())
         process.send_signal(signal.SIGTERM)
         rest, errors = process.communicate(timeout=60)
     assert line == f"Serving faketagger (version 1) from {base_path} on localhost:{port}\n"
     assert not reading.tagged
-    assert (process.returncode, rest, errors) == (0, "", "")
+    assert (process.returncode, rest) == (0, "")
+    assert re.sub(r"(?m)^.*?\] ", "", errors) == (
+        f"faketagger version 1 loaded from {base_path}/1 after 0 warm-up requests\nfaketagger version 1 unloaded\n"
+    )
 
 
 # The client
@@ -516,10 +429,10 @@ def backend(request, base_path):
 @pytest.mark.parametrize(
     "format, mode", [("PNG", "RGB"), ("JPEG", "CMYK"), ("JPEG", "L"), ("WEBP", "RGB"), ("PNG", "P")]
 )
-def test_every_uid_comes_back_from_any_kind_of_picture(backend, format, mode):
+def test_every_uid_comes_back_from_any_kind_ofpicture(backend, format, mode):
     tagger = client.TaggerClient(backend, KEY)
     for uid in (0, 5, 2**K - 1):
-        png = tagger.tag(_picture(format, mode=mode), uid)
+        png = tagger.tag(picture(format, mode=mode), uid)
         assert Image.open(io.BytesIO(png)).format == "PNG"
         assert images.load_image(png).shape == (16, 24, 3)
         reading = tagger.read(png)
@@ -527,7 +440,7 @@ def test_every_uid_comes_back_from_any_kind_of_picture(backend, format, mode):
 
 
 def test_another_key_reads_no_tag(backend):
-    png = client.TaggerClient(backend, KEY).tag(_picture(), 9)
+    png = client.TaggerClient(backend, KEY).tag(picture(), 9)
     stranger = b"the second key of the tests"
     assert not (payload.key_mask(KEY, N, 2) == payload.key_mask(stranger, N, 2)).all()
     reading = client.TaggerClient(backend, stranger).read(png)
@@ -537,7 +450,7 @@ def test_another_key_reads_no_tag(backend):
 
 def test_a_picture_is_read_by_the_version_that_it_was_tagged_with(backend):
     first = payload.Payload(HAMMING, payload.key_mask(KEY, N))
-    inputs = {"image": np.array([_picture()], object), "strength": np.ones(1, np.float32)}
+    inputs = {"image": np.array([picture()], object), "strength": np.ones(1, np.float32)}
     for uid in range(2**K):
         codeword = first.codeword(uid)[np.newaxis]
         png = backend.predict("tag", {**inputs, "codeword": codeword}, ["image"])[0]["image"][0]
@@ -550,12 +463,12 @@ def test_a_key_made_since_version_2_is_read_once_and_keeps_its_p_values(backend,
     predict = backend.predict
     monkeypatch.setattr(backend, "predict", lambda name, *rest: (asked.append(name), predict(name, *rest))[1])
     tagger = client.TaggerClient(backend, b"faketagger-key-2-" + b"0" * 64)
-    assert not tagger.read(_picture()).tagged and asked == ["describe", "read"]
-    assert tagger.read(tagger.tag(_picture(), 9)) == client.Reading(9, True, pytest.approx(0.001), 1.0, 2)
+    assert not tagger.read(picture()).tagged and asked == ["describe", "read"]
+    assert tagger.read(tagger.tag(picture(), 9)) == client.Reading(9, True, pytest.approx(0.001), 1.0, 2)
 
 
 def test_strength_reaches_the_model(backend):
-    png = client.TaggerClient(backend, KEY).tag(_picture(), 9, strength=0.5)
+    png = client.TaggerClient(backend, KEY).tag(picture(), 9, strength=0.5)
     written = images.load_image(png).reshape(-1, 3)[:N, 0]
     assert set(written) <= {0, 127} and 127 in written
 
@@ -563,18 +476,18 @@ def test_strength_reaches_the_model(backend):
 def test_the_callers_mistakes_are_told_in_one_line(backend):
     tagger = client.TaggerClient(backend, KEY)
     with pytest.raises(client.TaggerError, match="number from 0 to 15, got 16"):
-        tagger.tag(_picture(), 16)
+        tagger.tag(picture(), 16)
     with pytest.raises(client.TaggerError, match="above 0, got nan"):
-        tagger.tag(_picture(), 1, strength=float("nan"))
+        tagger.tag(picture(), 1, strength=float("nan"))
     with pytest.raises(client.PictureError, match="^holiday.jpg: not a readable picture"):
-        tagger.read(_picture("JPEG")[:300], "holiday.jpg")
+        tagger.read(picture("JPEG")[:300], "holiday.jpg")
     with pytest.raises(client.TaggerError, match="at least 16 bytes, got 5"):
-        client.TaggerClient(backend, b"short").read(_picture())
+        client.TaggerClient(backend, b"short").read(picture())
 
 
 def test_a_client_follows_the_server_to_a_new_version(server, base_path):
     tagger = client.TaggerClient(client.connect(f"localhost:{server.port}"), KEY)
-    png = tagger.tag(_picture(), 3)
+    png = tagger.tag(picture(), 3)
     shutil.copytree(base_path / "1", base_path / "2")
     server.manager.poll()
     assert server.manager.available("faketagger") == {2}
@@ -585,7 +498,7 @@ def test_a_client_follows_the_server_to_a_new_version(server, base_path):
 def test_server_trouble_is_told_in_one_line(server):
     def error_of(backend):
         with pytest.raises(client.TaggerError) as caught:
-            client.TaggerClient(backend, KEY).read(_picture())
+            client.TaggerClient(backend, KEY).read(picture())
         assert type(caught.value) is not client.PictureError
         return str(caught.value)
 
@@ -613,10 +526,10 @@ def test_tls_with_client_certificates(base_path):
     running = start_server(str(base_path), poll_seconds=3600, credentials=credentials)
     address = f"localhost:{running.port}"
     mine = grpc.ssl_channel_credentials(certificate, key, certificate)
-    assert not client.TaggerClient(client.connect(address, credentials=mine), KEY).read(_picture()).tagged
+    assert not client.TaggerClient(client.connect(address, credentials=mine), KEY).read(picture()).tagged
     nobody = grpc.ssl_channel_credentials(certificate)
     with pytest.raises(client.TaggerError, match="no server can be reached"):
-        client.TaggerClient(client.connect(address, credentials=nobody), KEY).read(_picture())
+        client.TaggerClient(client.connect(address, credentials=nobody), KEY).read(picture())
     running.stop(0)
 
 
@@ -648,6 +561,7 @@ def _self_signed():
 def test_serve_takes_messages_as_large_as_start_server_does():
     given = serve.make_parser().parse(["serve", "--model_base_path=DIR"])
     assert given.max_message_mib * 2**20 == servable.MAX_MESSAGE_BYTES
+    assert given.max_megapixels * 10**6 == limits.MAX_PIXELS
 
 
 def test_usage_errors_end_with_2(faketagger):

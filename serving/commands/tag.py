@@ -16,9 +16,12 @@ Exit status: 0 all are tagged, 5 damaged file, 6 refused, 1 failed or not all of
 """
 
 import argparse
+import collections
 import os
 import sys
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from faketagger.components.contract import payload, picture_decoding, picture_encoding, startup
 from faketagger.components.contract.picture import Picture
@@ -135,7 +138,7 @@ def _tag_one(
         def encode(file: BinaryIO) -> None:
             picture_encoding.encode(picture, file, format)
             if not arguments.no_verify:
-                picture.pixels = picture.pixels[:0]  # Large ones are not held twice.
+                picture.pixels = np.empty([0, 0, 3], np.uint8)  # Large ones are not held twice.
                 _check(client, file, path, uid, tag)
 
         size = outputs.write(path, encode)
@@ -195,5 +198,5 @@ def _of_faces(tag: Any, whole: bool) -> list[str]:
     notes = [f"carried UID {tag.replaced.uid} before"] if tag.replaced else []
     if not (tag.faces or whole):
         return [*notes, "no face is found in it: one tag lies over the whole"]
-    left_out = (face for face in tag.faces if face.tag is not FaceTag.TAGGED)
-    return notes + [f"the face at {', '.join(f'{it:.0f}' for it in face.box)} is {face.tag.value}" for face in left_out]
+    fates = collections.Counter(face.tag for face in tag.faces if face.tag is not FaceTag.TAGGED)
+    return notes + [f"{number} of {len(tag.faces)} faces: {fate.value}" for fate, number in fates.items()]

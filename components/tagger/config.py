@@ -149,6 +149,8 @@ class TaggerConfig(Settings):
         too slow to differentiate. What they make is exact.
       start_from: the SavedModel of a tagger to go on from, with networks of these sizes, or `shipped` for the
         repository's; it reads already, so there is no first stage.
+      max_pixels: of a picture file that the exported tagger takes.
+      max_strength: the largest factor of the residual that it takes.
       seed: for initial weights, codewords and shuffling.
     """
 
@@ -181,6 +183,8 @@ class TaggerConfig(Settings):
     hard_drawing: HardDrawing = HardDrawing()
     straight_through: tuple[str, ...] = ()
     start_from: str | None = None
+    max_pixels: int = Field(50_000_000, ge=1)
+    max_strength: float = Field(4.0, ge=1)
     seed: int = Field(1, ge=0, lt=2**32)
 
     @validator("perturbations")

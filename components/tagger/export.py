@@ -1,7 +1,9 @@
 """The tagger as one SavedModel (docs/design.md): tag, read, encode, decode, describe; manifest; warm-up requests."""
 
+import functools
 import io
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,43 +18,132 @@ from faketagger.components.tagger.training import limit_residual
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _JPEG_MAGIC = b"\xff\xd8\xff"
-# Pictures are floats in a graph, 12 bytes a pixel, several times over.
-_MOST_PIXELS = 100_000_000
 _SHORTEST_HEADER = 24  # Of a PNG, up to and with its width and height.
+# Of a progressive JPEG each scan goes over all of the picture: twelve are usual, thousands fit into a small file.
+_MAX_SCANS = 100
+_MAX_SCANNED_PIXELS = 1_000_000_000  # Scans times pixels.
+_MAX_BATCH = 64  # Each picture, however small its file, takes a network's memory.
+_DECODED_AT_ONCE = 2
+_STRIP_PIXELS = 1_000_000  # What is computed of a large picture at a time, in floats.
 _WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
+# What may be wrong with one picture of a batch, or with what belongs to it.
+NO_PICTURE = "image is neither JPEG nor PNG"
+TOO_LARGE = "image is empty, or has more pixels than this model takes"
+TOO_MANY_SCANS = "image is a JPEG of more scans than are decoded"
+BROKEN = "image is broken: it cannot be decoded"
+NO_STRENGTH = "strength is not a number from 0 to what this model takes"
+NO_BITS = "codeword or key_mask is not of numbers from 0 to 1"
 
-def _checked_size(height: tf.Tensor, width: tf.Tensor) -> tf.Operation:
-    pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
-    fits = tf.logical_and(pixels > 0, pixels <= _MOST_PIXELS)
-    return tf.debugging.Assert(fits, ["picture too large or empty (height, width):", height, width])
 
-
-def _decode_png(data: tf.Tensor) -> tf.Tensor:
+def _png_size(data: tf.Tensor) -> tf.Tensor:
     size = tf.io.decode_raw(tf.strings.substr(data, 16, 8), tf.int32, little_endian=False)
-    with tf.control_dependencies([_checked_size(size[1], size[0])]):
-        return tf.io.decode_png(data, channels=3)
+    return tf.cast(size, tf.int64)
 
 
-def _decode_jpeg(data: tf.Tensor) -> tf.Tensor:
-    shape = tf.io.extract_jpeg_shape(data)
-    with tf.control_dependencies([_checked_size(shape[0], shape[1])]):
-        return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+def _jpeg_size(data: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.io.extract_jpeg_shape(data)[:2], tf.int64)
 
 
-def decode_picture(data: tf.Tensor) -> tf.Tensor:
-    """JPEG or PNG bytes, a string scalar → float32 [H, W, 3] in [0, 1].
+def _jpeg_scans(data: tf.Tensor) -> tf.Tensor:
+    values = tf.io.decode_raw(data, tf.uint8)
+    return tf.math.count_nonzero((values[:-1] == 0xFF) & (values[1:] == 0xDA))
+
+
+def _wrong_with(data: tf.Tensor, is_png: tf.Tensor, max_pixels: int) -> tf.Tensor:
+    """What is wrong with a JPEG or PNG by its header, before anything is allocated; "" is nothing."""
+    size = tf.cond(is_png, lambda: _png_size(data), lambda: _jpeg_size(data))
+    scans = tf.cond(is_png, lambda: tf.constant(1, tf.int64), lambda: _jpeg_scans(data))
+    pixels = size[0] * size[1]
+    fits = tf.reduce_all(size > 0) & (pixels <= max_pixels)
+    few = (scans <= _MAX_SCANS) & (scans * pixels <= _MAX_SCANNED_PIXELS)
+    return tf.where(fits, tf.where(few, "", TOO_MANY_SCANS), TOO_LARGE)
+
+
+def _decode(data: tf.Tensor, is_png: tf.Tensor) -> tf.Tensor:
+    return tf.cond(
+        is_png,
+        lambda: tf.io.decode_png(data, channels=3),
+        lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
+    )
+
+
+def with_picture(data: tf.Tensor, max_pixels: int, work: Callable[[tf.Tensor], tf.Tensor], nothing: tf.Tensor):
+    """Decodes JPEG or PNG bytes, a string scalar, and does something with the picture.
+
+    Args:
+      data: the file.
+      max_pixels: that it may have, by its header.
+      work: is given uint8 [H, W, 3].
+      nothing: stands for what `work` makes where there is no picture.
+
+    Returns:
+      What `work` makes, or `nothing`; and what is wrong with the picture, a string scalar, "" for nothing.
 
     Raises:
-      tf.errors.InvalidArgumentError: neither JPEG nor PNG, broken, or over 100 megapixels; the size is read
-        from the header, before anything is allocated.
+      tf.errors.OpError: the header is right, and the rest is broken.
     """
     is_png = tf.equal(tf.strings.substr(data, 0, len(_PNG_MAGIC)), _PNG_MAGIC)
     is_jpeg = tf.equal(tf.strings.substr(data, 0, len(_JPEG_MAGIC)), _JPEG_MAGIC)
-    readable = tf.logical_and(tf.logical_or(is_png, is_jpeg), tf.strings.length(data) >= _SHORTEST_HEADER)
-    with tf.control_dependencies([tf.debugging.Assert(readable, ["image is neither JPEG nor PNG"])]):
-        pixels = tf.cond(is_png, lambda: _decode_png(data), lambda: _decode_jpeg(data))
-    return tf.cast(pixels, tf.float32) / 255.0
+    known = (is_png | is_jpeg) & (tf.strings.length(data) >= _SHORTEST_HEADER)
+    wrong = tf.cond(known, lambda: _wrong_with(data, is_png, max_pixels), lambda: tf.constant(NO_PICTURE))
+    made = tf.cond(tf.equal(wrong, ""), lambda: work(_decode(data, is_png)), lambda: nothing)
+    return made, wrong
+
+
+def each_told(
+    columns: tuple[tf.Tensor, ...], work: Callable[..., tuple[tf.Tensor, tf.Tensor]], nothing: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Maps rows, each of which may fail without failing the others.
+
+    A graph cannot catch what an operation raises, but a dataset can leave out the rows where one does.
+
+    Args:
+      columns: of one length [B].
+      work: takes a row and returns a value and what is wrong with the row, or raises.
+      nothing: the value of rows where it raises.
+
+    Returns:
+      The values [B, …] and what is wrong with each, strings [B], "" for nothing.
+    """
+    count = tf.shape(columns[0])[0]
+    rows = tf.data.Dataset.from_tensor_slices((tf.range(count), columns))
+    made = rows.map(lambda index, row: (index, *work(*row)), num_parallel_calls=_DECODED_AT_ONCE, deterministic=True)
+    last = tf.data.Dataset.from_tensors((count, nothing, BROKEN))
+    together = made.ignore_errors().concatenate(last).batch(tf.cast(count, tf.int64) + 1)
+    indices, values, wrong = together.get_single_element()
+    end = tf.size(indices) - 1
+    places = tf.tensor_scatter_nd_update(tf.fill([count + 1], end), indices[:, None], tf.range(end + 1))[:count]
+    return tf.gather(values, places), tf.gather(wrong, places)
+
+
+def add_residual(picture: tf.Tensor, residual: tf.Tensor) -> tf.Tensor:
+    """uint8 [H, W, 3] and float32 [S, S, 3] → uint8 [H, W, 3], in strips: as floats a large picture takes gigabytes.
+
+    The residual is enlarged as tf.image.resize does it, bicubic with antialiasing.
+    """
+    height, width = tf.shape(picture)[0], tf.shape(picture)[1]
+    scale = tf.cast(tf.stack([height, width]), tf.float32) / tf.cast(tf.shape(residual)[:2], tf.float32)
+    rows = tf.maximum(1, _STRIP_PIXELS // width)
+
+    def add(top: tf.Tensor, strips: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        strip = picture[top : top + rows]
+        enlarged = tf.raw_ops.ScaleAndTranslate(
+            images=residual[None],
+            size=tf.shape(strip)[:2],
+            scale=scale,
+            translation=tf.stack([-tf.cast(top, tf.float32), 0.0]),
+            kernel_type="keyscubic",
+            antialias=True,
+        )[0]
+        tagged = tf.round(tf.clip_by_value(tf.cast(strip, tf.float32) / 255.0 + enlarged, 0.0, 1.0) * 255.0)
+        return top + rows, strips.write(top // rows, tf.reshape(tf.cast(tagged, tf.uint8), [-1]))
+
+    count = (height + rows - 1) // rows
+    strips = tf.TensorArray(tf.uint8, count, element_shape=[None], infer_shape=False)
+    # One after the other: several at once would take the memory that strips save.
+    _, strips = tf.while_loop(lambda top, _: top < height, add, [0, strips], parallel_iterations=1)
+    return tf.reshape(strips.concat(), tf.shape(picture))
 
 
 class TaggerModule(tf.Module):
@@ -63,6 +154,8 @@ class TaggerModule(tf.Module):
       code_matrix: uint8 [k, n], of the channel code.
       min_psnr: dB, the bound on each picture's residual at strength 1.
       described: the manifest.
+      max_pixels: that a picture may have.
+      max_strength: the largest factor of the residual.
     """
 
     def __init__(
@@ -72,12 +165,16 @@ class TaggerModule(tf.Module):
         code_matrix: np.ndarray,
         min_psnr: float,
         described: manifest.TaggerManifest,
+        max_pixels: int,
+        max_strength: float,
     ):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self._code_matrix = code_matrix
         self._min_psnr = min_psnr
+        self._max_pixels = max_pixels
+        self._max_strength = max_strength
         self._size = described.image_size
         self._false_positive_rate = described.false_positive_rate
         self._manifest_text = described.to_json()
@@ -101,7 +198,10 @@ class TaggerModule(tf.Module):
 
     def encode(self, images, codeword, strength):
         """float32 [B, S, S, 3] in [0, 1], codeword [B, n], strength [B] → tagged `images`, same shape and range."""
-        residual = self._residual(images, codeword, strength)
+        right = tf.reduce_all(tf.equal(self._wrong_with_strength(strength), ""))
+        said = f"strength is not a number from 0 to {self._max_strength:g}"
+        with tf.control_dependencies([tf.debugging.Assert(right, [said, strength])]):
+            residual = self._residual(images, codeword, strength)
         return {"images": tf.clip_by_value(images + residual, 0.0, 1.0)}
 
     def decode(self, images, key_mask):
@@ -117,21 +217,46 @@ class TaggerModule(tf.Module):
         }
 
     def tag(self, image, codeword, strength):
-        """Picture files of any size [B], codeword [B, n], strength [B] → tagged pictures as PNG [B]."""
+        """Picture files of any size [B], codeword [B, n], strength [B] → `image`, as PNG [B]; `status` [B].
 
-        def add(picture_and_residual):
-            data, residual = picture_and_residual
-            picture = decode_picture(data)
-            enlarged = tf.image.resize(residual, tf.shape(picture)[:2], method="bicubic", antialias=True)
-            tagged = tf.round(tf.clip_by_value(picture + enlarged, 0.0, 1.0) * 255.0)
-            return tf.io.encode_png(tf.cast(tagged, tf.uint8))
+        Where `status` says what is wrong with a picture or its strength or codeword, `image` is empty.
+        """
+        with tf.control_dependencies(_checked_batch(image, codeword, strength)):
+            small, _ = self._at_network_size(image)
+        first = _first(self._wrong_with_strength(strength), _wrong_with_bits(codeword))
+        right = tf.equal(first, "")
+        # What is wrong with one row stays out of the networks.
+        strength = tf.where(right, strength, 0.0)
+        codeword = tf.where(right[:, None], codeword, 0.0)
 
-        residuals = self._residual(self._at_network_size(image), codeword, strength)
-        return {"image": tf.map_fn(add, (image, residuals), fn_output_signature=tf.string)}
+        def add(data, residual, first):
+            def work(picture):
+                return tf.io.encode_png(add_residual(picture, residual))
+
+            nothing = tf.constant("")
+            if_right = functools.partial(with_picture, data, self._max_pixels, work, nothing)
+            return tf.cond(tf.equal(first, ""), if_right, lambda: (nothing, first))
+
+        tagged, status = each_told((image, self._residual(small, codeword, strength), first), add, tf.constant(""))
+        return {"image": tagged, "status": status}
 
     def read(self, image, key_mask):
-        """Picture files of any size [B], key mask [B, n] → as `decode`."""
-        return self.decode(self._at_network_size(image), key_mask)
+        """Picture files of any size [B], key mask [B, n] → as `decode`, and `status` [B].
+
+        Where `status` says what is wrong, the picture is not tagged, its p-value is 1 and all else is 0.
+        """
+        with tf.control_dependencies(_checked_batch(image, key_mask)):
+            small, status = self._at_network_size(image)
+        status = _first(_wrong_with_bits(key_mask), status)
+        right = tf.equal(status, "")
+        found = self.decode(small, tf.where(right[:, None], key_mask, 0.0))
+        nothing = {name: tf.zeros_like(value) for name, value in found.items()}
+        nothing["p_value"] = tf.ones_like(found["p_value"])
+        masked = {
+            name: tf.where(tf.reshape(right, [-1] + [1] * (value.shape.rank - 1)), value, nothing[name])
+            for name, value in found.items()
+        }
+        return {**masked, "status": status}
 
     def describe(self, request):
         """Any strings [B] → the text of tagger.json [B], so that a remote client needs no file."""
@@ -141,13 +266,38 @@ class TaggerModule(tf.Module):
         limited = limit_residual(self.encoder([pictures, codeword]), tf.constant(self._min_psnr))
         return limited * strength[:, None, None, None]
 
-    def _at_network_size(self, encoded):
-        def shrink(data):
-            # Without antialiasing tags are lost silently.
-            return tf.image.resize(decode_picture(data), [self._size, self._size], antialias=True)
+    def _wrong_with_strength(self, strength):
+        # Written so that NaN is wrong too.
+        return tf.where((strength >= 0.0) & (strength <= self._max_strength), "", NO_STRENGTH)
 
-        spec = tf.TensorSpec([self._size, self._size, 3], tf.float32)
-        return tf.map_fn(shrink, encoded, fn_output_signature=spec)
+    def _at_network_size(self, encoded):
+        """float32 [B, S, S, 3], and what is wrong with each; grey where there is no picture."""
+        nothing = tf.fill([self._size, self._size, 3], 0.5)
+
+        def shrink(picture):
+            # Without antialiasing tags are lost silently. Whole pictures never become floats.
+            return tf.image.resize(picture, [self._size, self._size], antialias=True) / 255.0
+
+        return each_told((encoded,), lambda data: with_picture(data, self._max_pixels, shrink, nothing), nothing)
+
+
+def _checked_batch(image: tf.Tensor, *others: tf.Tensor) -> list[tf.Operation]:
+    count = tf.shape(image)[0]
+    same = tf.reduce_all(tf.stack([tf.equal(tf.shape(other)[0], count) for other in others]))
+    return [
+        tf.debugging.Assert(same, ["the inputs' batches differ: ", count, *(tf.shape(other)[0] for other in others)]),
+        tf.debugging.Assert(
+            (count > 0) & (count <= _MAX_BATCH), [f"a call takes 1 to {_MAX_BATCH} pictures, got", count]
+        ),
+    ]
+
+
+def _wrong_with_bits(bits: tf.Tensor) -> tf.Tensor:
+    return tf.where(tf.reduce_all((bits >= 0.0) & (bits <= 1.0), 1), "", NO_BITS)
+
+
+def _first(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    return tf.where(tf.equal(one, ""), other, one)
 
 
 def save(
@@ -169,7 +319,9 @@ def save(
         image_size=config.image_size,
         training=training,
     )
-    module = TaggerModule(encoder, decoder, code_matrix, config.min_psnr, described)
+    module = TaggerModule(
+        encoder, decoder, code_matrix, config.min_psnr, described, config.max_pixels, config.max_strength
+    )
     temporary = f"{directory.rstrip('/')}.part"
     files.remove_directory(temporary)
     tf.saved_model.save(module, temporary, signatures=module.signatures())

@@ -6,6 +6,7 @@ import yaml
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
+from faketagger.components.tagger.config import TaggerConfig
 from faketagger.tests import helpers
 
 
@@ -47,6 +48,15 @@ def test_kubernetes_probes_health_that_the_server_was_asked_to_offer():
     (container,) = _kubernetes()["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert container["readinessProbe"]["grpc"] == {"port": 8500, "service": "PredictionService"}
     assert "--enable_grpc_healthcheck_service=true" in container["args"]
+
+
+def test_kubernetes_has_memory_for_as_many_of_the_largest_pictures_as_calls():
+    (container,) = _kubernetes()["Deployment"]["spec"]["template"]["spec"]["containers"]
+    (calls,) = (int(each.partition("=")[2]) for each in container["args"] if each.startswith("--grpc_max_threads="))
+    gibibytes = int(container["resources"]["limits"]["memory"].removesuffix("Gi"))
+    bytes_a_pixel = 12  # Decoded, tagged and as a PNG: three of each, and strips.
+    model = 2**30
+    assert model + calls * TaggerConfig().max_pixels * bytes_a_pixel <= gibibytes * 2**30
 
 
 def test_kubernetes_mounts_the_model_volume_where_models_config_looks():

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from tensorflow import keras
-from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from faketagger.components.contract import images, manifest, payload
 from faketagger.components.tagger import export
@@ -76,12 +76,15 @@ def _scene(height, width):
     return images.to_uint8(np.stack(channels, -1))
 
 
-def _tag(tagger, files, uid=37, strength=1.0, key=KEY):
+def _call_tag(tagger, files, uid=37, strength=1.0, key=KEY):
     codeword = np.repeat(_coder(key).codeword(uid)[None], len(files), 0)
-    made = tagger.signatures["tag"](
-        image=tf.constant(files), codeword=tf.constant(codeword), strength=tf.fill([len(files)], strength)
-    )
-    return list(made["image"].numpy())
+    strength = tf.constant(np.broadcast_to(np.float32(strength), [len(files)]))
+    made = tagger.signatures["tag"](image=tf.constant(files), codeword=tf.constant(codeword), strength=strength)
+    return {name: value.numpy() for name, value in made.items()}
+
+
+def _tag(tagger, files, uid=37, strength=1.0, key=KEY):
+    return list(_call_tag(tagger, files, uid, strength, key)["image"])
 
 
 def _read(tagger, files, key=KEY):
@@ -192,8 +195,10 @@ def test_encode_and_decode_do_on_tensors_what_tag_and_read_do_on_files_at_the_ne
     mask = tf.constant(payload.key_mask(KEY, BITS)[None].astype(np.float32))
     pixels = tf.constant(images.to_float(images.load_image(tagged))[None])
     decoded = tagger.signatures["decode"](images=pixels, key_mask=mask)
-    for name, value in _read(tagger, [tagged]).items():
-        np.testing.assert_allclose(decoded[name], value, rtol=1e-4, atol=1e-6)
+    read = _read(tagger, [tagged])
+    assert set(read) == {*decoded, "status"}
+    for name, value in decoded.items():
+        np.testing.assert_allclose(value, read[name], rtol=1e-4, atol=1e-6)
 
 
 # What is no picture, or is meant to harm
@@ -206,36 +211,120 @@ def _jpeg_claiming(width, height):
     return bytes(data)
 
 
+def _jpeg_of_scans(count):
+    """Repeats the last scan of a progressive JPEG, which libjpeg decodes again each time."""
+    data = helpers.file_of(_scene(64, 64), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * count + data[-2:]
+
+
 REFUSED = {
-    "nothing": (b"", "neither JPEG nor PNG"),
-    "text": (b"a letter, and not a picture of anything", "neither JPEG nor PNG"),
-    "gif": (helpers.file_of(Image.new("P", (40, 40)), "GIF"), "neither JPEG nor PNG"),
-    "the beginning of a PNG": (b"\x89PNG\r\n\x1a\n", "neither JPEG nor PNG"),
-    "a PNG's name on noise": (b"\x89PNG\r\n\x1a\n" + bytes(range(200)), ""),
-    "half a PNG": (helpers.file_of(_scene(64, 64))[:150], ""),
-    "half a JPEG": (helpers.file_of(_scene(64, 64), "JPEG")[:500], ""),
-    "a JPEG's name on noise": (b"\xff\xd8\xff" + bytes(range(200)), ""),
-    "a PNG bomb": (helpers.png_claiming(60_000, 60_000), "too large or empty"),
-    "a PNG just over the limit": (helpers.png_claiming(10_001, 10_000), "too large or empty"),
-    "a PNG of negative size": (helpers.png_claiming(2**32 - 1, 2**32 - 1), ""),
-    "a PNG without pixels": (helpers.png_claiming(0, 10), "too large or empty"),
-    "a JPEG bomb": (_jpeg_claiming(60_000, 60_000), "too large or empty"),
+    "nothing": (b"", export.NO_PICTURE),
+    "text": (b"a letter, and not a picture of anything", export.NO_PICTURE),
+    "gif": (helpers.file_of(Image.new("P", (40, 40)), "GIF"), export.NO_PICTURE),
+    "the beginning of a PNG": (b"\x89PNG\r\n\x1a\n", export.NO_PICTURE),
+    "a PNG's name on noise": (b"\x89PNG\r\n\x1a\n" + bytes(range(200)), export.TOO_LARGE),
+    "half a PNG": (helpers.file_of(_scene(64, 64))[:150], export.BROKEN),
+    "half a JPEG": (helpers.file_of(_scene(64, 64), "JPEG")[:500], export.BROKEN),
+    "a JPEG's name on noise": (b"\xff\xd8\xff" + bytes(range(200)), export.BROKEN),
+    "a PNG bomb": (helpers.png_claiming(60_000, 60_000), export.TOO_LARGE),
+    "a PNG just over the limit": (helpers.png_claiming(10_000, 10_001), export.TOO_LARGE),
+    "a PNG of negative size": (helpers.png_claiming(2**32 - 1, 2**32 - 1), export.TOO_LARGE),
+    "a PNG without pixels": (helpers.png_claiming(0, 10), export.TOO_LARGE),
+    "a JPEG bomb": (_jpeg_claiming(60_000, 60_000), export.TOO_LARGE),
+    "a JPEG of thousands of scans": (_jpeg_of_scans(2000), export.TOO_MANY_SCANS),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-@pytest.mark.parametrize("signature", ["tag", "read"])
-def test_what_cannot_be_a_picture_is_refused(tagger, signature, name):
-    data, said = REFUSED[name]
-    call = _tag if signature == "tag" else _read
-    with pytest.raises(tf.errors.InvalidArgumentError, match=said or None):
-        call(tagger, [data])
+def test_what_cannot_be_a_picture_is_told_and_its_neighbours_are_tagged_and_read(tagger, name):
+    bad, said = REFUSED[name]
+    good = helpers.file_of(_scene(40, 60))
+    tagged = _call_tag(tagger, [good, bad, good])
+    assert list(tagged["status"]) == [b"", said.encode(), b""]
+    assert tagged["image"][1] == b"" and tagged["image"][0] == tagged["image"][2] == _tag(tagger, [good])[0]
+    found = _read(tagger, [tagged["image"][0], bad, good])
+    assert list(found["status"]) == [b"", said.encode(), b""]
+    assert list(found["tagged"]) == [True, False, False]
+    assert found["p_value"][1] == 1 and found["score"][1] == 0
+    assert not found["message"][1].any() and not found["logits"][1].any()
 
 
-def test_a_refused_picture_does_not_spoil_the_next_call(tagger):
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        _read(tagger, [b""])
-    assert _read(tagger, _tag(tagger, [helpers.file_of(_scene(40, 40))]))["tagged"][0]
+def test_a_graph_in_a_session_as_tensorflow_serving_runs_it_tells_the_same(directory, tagger):
+    files = [helpers.file_of(_scene(40, 60)), *(bad for bad, _ in REFUSED.values())]
+    mask = np.zeros([len(files), BITS], np.float32)
+    expected = tagger.signatures["read"](image=tf.constant(files), key_mask=tf.constant(mask))
+    with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
+        signature = tf.compat.v1.saved_model.load(session, ["serve"], directory).signature_def["read"]
+        given = {signature.inputs["image"].name: files, signature.inputs["key_mask"].name: mask}
+        names = ["status", "p_value", "logits"]
+        made = session.run([signature.outputs[name].name for name in names], given)
+    assert list(made[0]) == [b"", *(said.encode() for _, said in REFUSED.values())]
+    for name, value in zip(names[1:], made[1:]):
+        np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_one_bad_picture_of_a_call_through_the_embedded_server_fails_none_else(directory):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.signature_name = "read"
+    files = [helpers.file_of(_scene(40, 60)), REFUSED["half a JPEG"][0]]
+    request.inputs["image"].CopyFrom(tf.make_tensor_proto(files))
+    request.inputs["key_mask"].CopyFrom(tf.make_tensor_proto(np.zeros([2, BITS], np.float32)))
+    outputs = Servable(directory).predict(request).outputs
+    assert list(outputs["status"].string_val) == [b"", export.BROKEN.encode()]
+    assert outputs["logits"].float_val[0] != 0
+
+
+def test_a_batch_of_nothing_but_bad_pictures_is_told(tagger):
+    assert list(_call_tag(tagger, [b"", b"x" * 40])["status"]) == [export.NO_PICTURE.encode()] * 2
+
+
+@pytest.mark.parametrize("strength", [float("nan"), float("inf"), -1.0, CONFIG.max_strength + 0.1])
+def test_a_strength_that_is_none_is_told_and_its_neighbours_are_tagged(tagger, strength):
+    good = helpers.file_of(_scene(40, 60))
+    tagged = _call_tag(tagger, [good, good], strength=[1.0, strength])
+    assert list(tagged["status"]) == [b"", export.NO_STRENGTH.encode()]
+    assert tagged["image"][0] == _tag(tagger, [good])[0] and tagged["image"][1] == b""
+    codeword = tf.constant(_coder().codeword(1)[None])
+    pictures = tf.constant(images.to_float(_scene(SIZE, SIZE))[None])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="strength is not a number from 0 to 4"):
+        tagger.signatures["encode"](images=pictures, codeword=codeword, strength=tf.constant([strength]))
+
+
+@pytest.mark.parametrize("bit", [float("nan"), float("inf"), -1.0, 2.0])
+def test_bits_that_are_none_are_told(tagger, bit):
+    good = helpers.file_of(_scene(40, 60))
+    bits = np.repeat(_coder().codeword(37)[None], 2, 0)
+    bits[1, 3] = bit
+    files = tf.constant([good, good])
+    tagged = tagger.signatures["tag"](image=files, codeword=tf.constant(bits), strength=tf.ones([2]))
+    assert list(tagged["status"].numpy()) == [b"", export.NO_BITS.encode()]
+    read = tagger.signatures["read"](image=files, key_mask=tf.constant(bits))
+    assert list(read["status"].numpy()) == [b"", export.NO_BITS.encode()]
+    assert np.isfinite(read["logits"].numpy()).all()
+
+
+def test_batches_that_are_empty_too_large_or_of_two_sizes_are_refused(tagger):
+    good = helpers.file_of(_scene(16, 16))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a call takes 1 to 64 pictures"):
+        _read(tagger, [good] * 65)
+    mask = tf.zeros([1, BITS])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a call takes 1 to 64 pictures"):
+        tagger.signatures["read"](image=tf.constant([], tf.string), key_mask=mask[:0])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="batches differ"):
+        tagger.signatures["read"](image=tf.constant([good, good]), key_mask=mask)
+
+
+@pytest.mark.parametrize("height, width", [(97, 50), (50, 301), (1, 40), (33, 1)])
+def test_a_residual_is_added_in_strips_as_it_would_be_at_once(monkeypatch, height, width):
+    monkeypatch.setattr(export, "_STRIP_PIXELS", 700)
+    picture = _scene(height, width)
+    residual = np.float32(np.random.default_rng(3).normal(0, 0.1, [SIZE, SIZE, 3]))
+    whole = tf.image.resize(residual, [height, width], method="bicubic", antialias=True)
+    expected = images.to_uint8(picture / 255.0 + whole.numpy())
+    made = tf.function(export.add_residual)(tf.constant(picture), tf.constant(residual)).numpy()
+    assert made.shape == expected.shape and np.abs(made.astype(int) - expected).max() <= 1
+    assert np.mean(made != expected) < 0.01
 
 
 # What lies beside it

@@ -130,6 +130,7 @@ class Tagger:
             made = self._model.signatures[signatures.ENCODE](images=given, codeword=codewords, strength=strength)
             return rounded(made[signatures.IMAGES])
         made = self._model.signatures[signatures.TAG](image=_as_png(pictures), codeword=codewords, strength=strength)
+        _check_status(made)
         tagged = np.stack([tf.io.decode_png(png, channels=3).numpy() for png in made["image"]])
         return tagged, np.ones(len(pictures), bool)
 
@@ -137,11 +138,13 @@ class Tagger:
         """Reads uint8 [B, S, S, 3] under masks float32 [B, n] → the signature's outputs as arrays.
 
         Raises:
-          signatures.ContractError: an output is missing or of another shape than the manifest says.
+          signatures.ContractError: an output is missing or of another shape than the manifest says, or a picture is
+            refused.
         """
         masks = tf.constant(masks)
         if self._as_files:
             made = self._model.signatures[signatures.READ](image=_as_png(pictures), key_mask=masks)
+            _check_status(made)
         else:
             given = tf.constant(images.to_float(pictures))
             made = self._model.signatures[signatures.DECODE](images=given, key_mask=masks)
@@ -153,6 +156,13 @@ class Tagger:
                 found = read[name].shape if name in read else "nothing"
                 raise signatures.ContractError(f"expected {name} of shape {(len(pictures), *shape)}, found {found}")
         return read
+
+
+def _check_status(made: dict[str, tf.Tensor]) -> None:
+    """ContractError where a tagger refuses a picture; those exported before there was a status raise themselves."""
+    said = {text.decode() for text in made.get(signatures.STATUS, tf.constant([""])).numpy()} - {""}
+    if said:
+        raise signatures.ContractError(f"expected the tagger to take every picture, found {'; '.join(sorted(said))}")
 
 
 def _as_png(pictures: np.ndarray) -> tf.Tensor:

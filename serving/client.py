@@ -14,11 +14,12 @@ With a secret key (payload.read_key):
 import abc
 import dataclasses
 import functools
+import itertools
 import json
-import math
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from faketagger.components.contract import startup
 
@@ -34,10 +35,13 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from faketagger.components.contract import images, signatures
+from faketagger.components.contract import signatures
 from faketagger.components.contract.manifest import TaggerManifest
-from faketagger.components.contract.payload import Payload, code_matrix_from_hex, fingerprint, versions_of
+from faketagger.components.contract.payload import Payload, fingerprint
 from faketagger.components.faces.detector import Face
+from faketagger.serving import exchange, retrying
+from faketagger.serving.errors import OverloadedError, PictureError, RefusedError, TaggerError, VersionGoneError
+from faketagger.serving.exchange import Reading
 from faketagger.serving.model_manager import complete_versions
 from faketagger.serving.outcomes import Outcome
 from faketagger.serving.photograph import search, tagging
@@ -49,35 +53,7 @@ from faketagger.serving.servable import SAVED_MODEL_FILE, Servable, ServingError
 # A tagged picture comes back as PNG, several times the size of the JPEG that went.
 MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 
-_SERVICE_CONFIG = {
-    # Where a name stands for several servers, calls go to each in turn.
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "methodConfig": [
-        {
-            "name": [{"service": f"tensorflow.serving.{name}"} for name in ("PredictionService", "ModelService")],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.2s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ],
-}
 _Answer = TypeVar("_Answer")
-
-
-class TaggerError(Exception):
-    """What went wrong and what to do about it, in one line for people."""
-
-
-class PictureError(TaggerError):
-    """This one picture cannot be tagged (with this UID) or read; others can."""
-
-
-class RefusedError(TaggerError):
-    """A back-end refused what it was sent."""
 
 
 class AlreadyTaggedError(PictureError):
@@ -94,35 +70,6 @@ class AlreadyTaggedError(PictureError):
 
 class NotReadError(PictureError):
     """A tag cannot be read from what was just tagged."""
-
-
-class VersionGoneError(TaggerError):
-    """The server no longer has the version that was asked for."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Reading:
-    """What was read from a picture.
-
-    Attributes:
-      candidate: the UID that agrees best with the picture, whether or not that means anything. After a strong
-        manipulation it is often right though `tagged` is false: good to look a photograph up by, proof of nothing.
-      tagged: whether the picture carries a tag made with the key: p_value is at most the model's false positive rate.
-      p_value: the probability, at most, that an untagged picture scores as high, in [0, 1] (docs/design.md).
-      score: how well the picture agrees with the tag; its scale is the model's own.
-      payload_version: how the tag hides the candidate (payload.VERSIONS).
-    """
-
-    candidate: int
-    tagged: bool
-    p_value: float
-    score: float
-    payload_version: int
-
-    @property
-    def uid(self) -> int | None:
-        """The tag; None where `tagged` is false."""
-        return self.candidate if self.tagged else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,10 +157,7 @@ def load(model_dir: str) -> Backend:
 def describe(backend: Backend) -> tuple[int, TaggerManifest]:
     """The version that a back-end would use now, and its numbers; TaggerError when there is none."""
     outputs, version = backend.predict(signatures.DESCRIBE, {"request": _strings(b"")}, ["manifest"])
-    try:
-        return version, TaggerManifest.from_json(outputs["manifest"][0])
-    except ValueError as error:
-        raise TaggerError(f"the model's manifest is not of this client's version: {error}") from error
+    return version, exchange.manifest_of(outputs["manifest"][0])
 
 
 class TaggerClient:
@@ -243,37 +187,28 @@ class TaggerClient:
           PictureError: not a picture, one that the model refuses, or a UID that does not fit.
           TaggerError: the back-end fails.
         """
-        prepared = _prepare(image, name)
-
-        def ask(version: int, manifest: TaggerManifest, payloads: list[Payload]) -> dict[str, np.ndarray]:
-            factor = manifest.strength if strength is None else strength
-            inputs = {
-                "image": _strings(prepared),
-                "codeword": _codeword(payloads[0], uid)[np.newaxis],
-                "strength": np.array([factor], np.float32),
-            }
-            return self._backend.predict(signatures.TAG, inputs, ["image"], version)[0]
-
-        _check_strength(strength)
-        return bytes(self._ask(ask, name)["image"][0])
+        return only(self.tag_batch([image], [uid], strength, [name]))
 
     def read(self, image: bytes, name: str = "picture") -> Reading:
         """Reads a picture file's bytes; errors as for `tag`."""
-        prepared = _prepare(image, name)
-        wanted = ["message", "score", "p_value", "tagged"]
+        return only(self.read_batch([image], [name]))
 
-        def ask(version: int, manifest: TaggerManifest, payloads: list[Payload]) -> Reading:
-            readings = []
-            for payload in payloads:
-                inputs = {"image": _strings(prepared), "key_mask": np.float32(payload.mask)[np.newaxis]}
-                found = self._backend.predict(signatures.READ, inputs, wanted, version)[0]
-                readings.append(_reading(found, payload, len(payloads), manifest.false_positive_rate))
-                if readings[-1].tagged:
-                    break
-            # The p-value falls as the score of one picture rises, but ends at 1, where only the score tells them apart.
-            return max(readings, key=lambda reading: (reading.tagged, reading.score))
+    def tag_batch(
+        self,
+        files: Sequence[bytes],
+        uids: Sequence[int],
+        strength: float | None = None,
+        names: Sequence[str] | None = None,
+    ) -> list[bytes | PictureError]:
+        """As `tag`, for many pictures in few calls: of each what `tag` returns, or its PictureError."""
+        exchange.check_strength(strength)
+        prepared = exchange.prepare_all(files, names, uids)
+        return self._ask(lambda *model: self._hold(exchange.tag(prepared, strength, model), model[0]), "picture")
 
-        return self._ask(ask, name)
+    def read_batch(self, files: Sequence[bytes], names: Sequence[str] | None = None) -> list[Reading | PictureError]:
+        """As `read`, for many pictures in few calls: of each what `read` returns, or its PictureError."""
+        prepared = exchange.prepare_all(files, names)
+        return self._ask(lambda *model: self._hold(exchange.read(prepared, model), model[0]), "picture")
 
     def photograph_tag(
         self,
@@ -302,7 +237,7 @@ class TaggerClient:
           TaggerError: the back-end fails.
           ValueError: `pixels` is no photograph.
         """
-        _check_strength(strength)
+        exchange.check_strength(strength)
         photograph = Photograph(pixels, () if whole else None)
 
         def ask(version: int, manifest: TaggerManifest, payloads: list[Payload]) -> PhotographTag:
@@ -311,7 +246,7 @@ class TaggerClient:
             if replaced and not replace:
                 raise AlreadyTaggedError(name, replaced)
             factor = manifest.strength if strength is None else strength
-            codeword = _codeword(payloads[0], uid)
+            codeword = exchange.codeword(payloads[0], uid)
 
             def encode(views: np.ndarray) -> np.ndarray:
                 encoded = self._encode(version, views, codeword, factor)
@@ -374,6 +309,24 @@ class TaggerClient:
 
         return Reader(decode, payloads, self.key_fingerprint, manifest.image_size, manifest.false_positive_rate)
 
+    def _hold(self, dialogue: exchange.Dialogue[_Answer], version: int) -> _Answer:
+        """Asks a version of the back-end what a dialogue asks, and returns what comes of it."""
+
+        def ask(question: exchange.Question) -> Mapping[str, np.ndarray]:
+            return self._backend.predict(question.signature, question.inputs, (), version)[0]
+
+        try:
+            question = next(dialogue)
+            while True:
+                try:
+                    found = ask(question)
+                except RefusedError as error:
+                    question = dialogue.throw(error)
+                else:
+                    question = dialogue.send(found)
+        except StopIteration as done:
+            return done.value
+
     def close(self) -> None:
         """Closes the back-end."""
         self._backend.close()
@@ -393,45 +346,20 @@ class TaggerClient:
         except RefusedError as error:
             raise PictureError(f"{name}: {error}") from error
 
-    def _describe(self) -> tuple[int, TaggerManifest, list[Payload]]:
-        version, manifest = describe(self._backend)
-        try:
-            code_matrix = code_matrix_from_hex(manifest.code_matrix, manifest.code_bits)
-            payloads = [Payload.of_key(self._key, code_matrix, each) for each in versions_of(self._key)]
-            return version, manifest, payloads
-        except ValueError as error:
-            raise TaggerError(str(error)) from error
+    def _describe(self) -> exchange.Described:
+        return exchange.described(*describe(self._backend), self._key)
 
 
-def _check_strength(strength: float | None) -> None:
-    if strength is not None and not (math.isfinite(strength) and strength > 0):
-        raise TaggerError(f"the strength is a number above 0, got {strength}")
-
-
-def _prepare(image: bytes, name: str) -> bytes:
-    try:
-        return images.to_network_bytes(image, name)
-    except images.ImageError as error:
-        raise PictureError(str(error)) from error
-
-
-def _reading(found: Mapping[str, np.ndarray], payload: Payload, masks: int, false_positive_rate: float) -> Reading:
-    """What the `read` signature found under one of the masks that are tried: each has its share of the rate."""
-    p_value = min(1.0, masks * float(found["p_value"][0]))
-    tagged = bool(found["tagged"][0]) and p_value <= false_positive_rate
-    score = float(found["score"][0])
-    return Reading(payload.uid(found["message"][0]), tagged, p_value, score, payload.version)
+def only(results: Sequence[_Answer | PictureError]) -> _Answer:
+    """The single result of a batch, or raises it."""
+    (result,) = results
+    if isinstance(result, PictureError):
+        raise result
+    return result
 
 
 def _strings(value: bytes) -> np.ndarray:
     return np.array([value], object)
-
-
-def _codeword(payload: Payload, uid: int) -> np.ndarray:
-    try:
-        return np.float32(payload.codeword(uid))
-    except ValueError as error:
-        raise PictureError(str(error)) from error
 
 
 class _GrpcBackend(Backend):
@@ -440,13 +368,7 @@ class _GrpcBackend(Backend):
         self._model_name = model_name
         self._timeout = timeout
         self._label = label
-        options = [
-            ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            # What does not fit into this buffer is not retried, and pictures do not fit into its default.
-            ("grpc.per_rpc_retry_buffer_size", MAX_MESSAGE_BYTES),
-        ]
+        options = channel_options()
         if credentials is None:
             self._channel = grpc.insecure_channel(address, options)
         else:
@@ -455,23 +377,17 @@ class _GrpcBackend(Backend):
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
     def predict(self, signature, inputs, outputs, version=None):
-        request = predict_pb2.PredictRequest(output_filter=outputs)
-        request.model_spec.name = self._model_name
-        request.model_spec.signature_name = signature
-        if version is not None:
-            request.model_spec.version.value = version
-        elif self._label is not None:
-            request.model_spec.version_label = self._label
-        for name, value in inputs.items():
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-        try:
-            response = self._predictions.Predict(request, timeout=self._timeout)
-        except grpc.RpcError as error:
-            if version is not None and error.code() == grpc.StatusCode.NOT_FOUND:
-                raise VersionGoneError(f"{self._address}: version {version} is no longer served") from error
-            self._raise(error)
-        arrays = {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
-        return arrays, response.model_spec.version.value
+        request = make_request(self._model_name, self._label, signature, inputs, outputs, version)
+        until = time.monotonic() + self._timeout
+        for tried in itertools.count(1):
+            try:
+                response = self._predictions.Predict(request, timeout=max(0.0, until - time.monotonic()))
+                return arrays_of(response), response.model_spec.version.value
+            except grpc.RpcError as error:
+                seconds = retrying.pause(error, tried, until - time.monotonic())
+                if seconds is None:
+                    raise_for(error, self._address, self._model_name, self._timeout, version)
+                time.sleep(seconds)
 
     def status(self):
         request = get_model_status_pb2.GetModelStatusRequest()
@@ -479,7 +395,7 @@ class _GrpcBackend(Backend):
         try:
             response = self._models.GetModelStatus(request, timeout=self._timeout)
         except grpc.RpcError as error:
-            self._raise(error)
+            raise_for(error, self._address, self._model_name, self._timeout)
         state = get_model_status_pb2.ModelVersionStatus.State.Name
         versions = response.model_version_status
         return [VersionStatus(it.version, state(it.state), it.status.error_message) for it in versions]
@@ -487,16 +403,62 @@ class _GrpcBackend(Backend):
     def close(self):
         self._channel.close()
 
-    def _raise(self, error: grpc.RpcError) -> NoReturn:
-        if error.code() == grpc.StatusCode.UNAVAILABLE:
-            hint = "`faketagger serve --model_base_path=DIR` starts one"
-            raise TaggerError(f"{self._address}: no server can be reached; {hint}") from error
-        if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-            raise TaggerError(f"{self._address}: no answer within {self._timeout:g} s") from error
-        if error.code() == grpc.StatusCode.NOT_FOUND:
-            wrong = f"no version of a model '{self._model_name}' is served there"
-            raise TaggerError(f"{self._address}: {wrong} ({_first_line(error.details())})") from error
-        _raise_refusal(self._address, error.code(), error.details(), error)
+
+def channel_options() -> list[tuple[str, Any]]:
+    """Of a channel to a server."""
+    return [
+        ("grpc.service_config", json.dumps(retrying.SERVICE_CONFIG)),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        # What does not fit into this buffer is not retried, and pictures do not fit into its default.
+        ("grpc.per_rpc_retry_buffer_size", MAX_MESSAGE_BYTES),
+    ]
+
+
+def make_request(
+    model_name: str,
+    label: str | None,
+    signature: str,
+    inputs: Mapping[str, np.ndarray],
+    outputs: Sequence[str],
+    version: int | None,
+) -> predict_pb2.PredictRequest:
+    """To a version, else to a label, else to the latest."""
+    request = predict_pb2.PredictRequest(output_filter=outputs)
+    request.model_spec.name = model_name
+    request.model_spec.signature_name = signature
+    if version is not None:
+        request.model_spec.version.value = version
+    elif label is not None:
+        request.model_spec.version_label = label
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    return request
+
+
+def arrays_of(response: predict_pb2.PredictResponse) -> dict[str, np.ndarray]:
+    """The outputs."""
+    return {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
+
+
+def raise_for(
+    error: grpc.RpcError, address: str, model_name: str, timeout: float, version: int | None = None
+) -> NoReturn:
+    """Raises the TaggerError of a failed call to a server, of a version if it asked for one."""
+    code = error.code()
+    if version is not None and code == grpc.StatusCode.NOT_FOUND:
+        raise VersionGoneError(f"{address}: version {version} is no longer served") from error
+    if retrying.is_overload(error):
+        raise OverloadedError(f"{address}: too much to do; try again later") from error
+    if code == grpc.StatusCode.UNAVAILABLE:
+        hint = "`faketagger serve --model_base_path=DIR` starts one"
+        raise TaggerError(f"{address}: no server can be reached; {hint}") from error
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+        raise TaggerError(f"{address}: no answer within {timeout:g} s") from error
+    if code == grpc.StatusCode.NOT_FOUND:
+        wrong = f"no version of a model '{model_name}' is served there"
+        raise TaggerError(f"{address}: {wrong} ({_first_line(error.details())})") from error
+    _raise_refusal(address, code, error.details(), error)
 
 
 class _InProcessBackend(Backend):

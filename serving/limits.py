@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 
-from faketagger.components.contract import containers
+from faketagger.components.contract import containers, picture_decoding
 
 MAX_PIXELS = 50_000_000
 # Of a progressive JPEG each scan goes over all of the picture: twelve are usual, thousands fit into a small file.
@@ -12,6 +12,7 @@ MAX_SCANNED_PIXELS = 1_000_000_000  # Scans times pixels.
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # T.81, table B.1: markers that state a size.
 _JPEG_MAGIC = b"\xff\xd8\xff"
+_BROKEN = _JPEG_MAGIC + bytes(40)
 
 
 def pixels_of(data: bytes) -> int | None:
@@ -26,27 +27,37 @@ def pixels_of(data: bytes) -> int | None:
     return None
 
 
-def check(files: Sequence[bytes], most_pixels: int = MAX_PIXELS, each_is_told: bool = False) -> None:
-    """ValueError, with a sentence, where the pictures of one call ask for more than is given.
+def checked(files: Sequence[bytes], most_pixels: int = MAX_PIXELS, each_is_told: bool = False) -> list[bytes]:
+    """The pictures of one call as the model may see them: broken ones as a file that is known for broken at once.
+
+    TensorFlow never frees the picture that it was making of a file when the file turns out to be broken.
 
     Args:
       files: the pictures.
       most_pixels: that they may have together.
-      each_is_told: the model itself says of each picture what is wrong with it; only their sum is looked at.
+      each_is_told: the model itself says of each picture what is wrong with it.
+
+    Raises:
+      ValueError: with a sentence: they ask for more than is given, or one is broken and the model would fail the call.
     """
-    together = 0
-    for data in files:
-        pixels = pixels_of(data)
-        if not each_is_told:
-            _check_alone(data, pixels)
-        together += pixels or 0
+    wrong = [_wrong_by_header(data) for data in files]
+    if not each_is_told and any(wrong):
+        raise ValueError(next(filter(None, wrong)))
+    together = sum(pixels_of(data) or 0 for data in files)
     if together > most_pixels:
         raise ValueError(f"{together:,} pixels in one call are over {most_pixels:,}: shrink pictures or send fewer")
+    # What is wrong by its header the model tells itself, before it decodes.
+    taken = [data if said or picture_decoding.is_whole(data) else _BROKEN for data, said in zip(files, wrong)]
+    if not each_is_told and _BROKEN in taken:
+        raise ValueError("image is broken: it cannot be decoded")
+    return taken
 
 
-def _check_alone(data: bytes, pixels: int | None) -> None:
+def _wrong_by_header(data: bytes) -> str:
+    pixels = pixels_of(data)
     if pixels is None:
-        raise ValueError("image is neither JPEG nor PNG, or its header states no size")
+        return "image is neither JPEG nor PNG, or its header states no size"
     scans = data.count(b"\xff\xda") if data.startswith(_JPEG_MAGIC) else 1
     if scans > MAX_SCANS or scans * pixels > MAX_SCANNED_PIXELS:
-        raise ValueError(f"image is a JPEG of {scans} scans over {pixels:,} pixels, more than are decoded")
+        return f"image is a JPEG of {scans} scans over {pixels:,} pixels, more than are decoded"
+    return ""

@@ -118,7 +118,8 @@ class Servable:
         """Answers a PredictRequest, whatever model it names; the response's model_spec has but the signature's name."""
         signature = request.model_spec.signature_name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
         inputs = {name: _to_array(name, proto) for name, proto in request.inputs.items()}
-        self._check_pictures(signature, inputs.get("image"))
+        if "image" in inputs:
+            inputs["image"] = self._checked_pictures(signature, inputs["image"])
         results = self.run(signature, inputs, request.output_filter)
         response = predict_pb2.PredictResponse()
         response.model_spec.signature_name = signature
@@ -126,14 +127,15 @@ class Servable:
             response.outputs[name].CopyFrom(_to_proto(tensor))
         return response
 
-    def _check_pictures(self, signature: str, files: np.ndarray | None) -> None:
-        if files is None or files.dtype != object or signature not in self.signature_defs:
-            return
+    def _checked_pictures(self, signature: str, files: np.ndarray) -> np.ndarray:
+        if files.dtype != object or signature not in self.signature_defs:
+            return files
         each_is_told = signatures.STATUS in self.signature_defs[signature].outputs
         try:
-            limits.check(files.ravel().tolist(), self._most_pixels, each_is_told)
+            pictures = limits.checked(files.ravel().tolist(), self._most_pixels, each_is_told)
         except ValueError as error:
             raise invalid_argument(str(error)) from error
+        return np.array(pictures, object).reshape(files.shape)
 
     def warm_up(self) -> int:
         """Answers the recorded requests beside the model, at most 1000, and returns how many; none is fine.

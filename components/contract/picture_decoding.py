@@ -107,6 +107,24 @@ def decode(source: bytes | BinaryIO, name: str = "picture", lenient: bool = Fals
     return found
 
 
+def is_whole(data: bytes, most: int = MAX_PIXELS) -> bool:
+    """Whether a file is a picture of at most so many pixels that decodes to its end.
+
+    It takes less than `decode`: of a JPEG all is read, but an eighth of the side is computed.
+    """
+    kind = kind_of(data[:32])
+    if kind is None:
+        return False
+    try:
+        with _opener(kind, "")(io.BytesIO(data)) as image:
+            _check_size("", most, *image.size)
+            image.draft(None, (1, 1))
+            image.load()
+            return True
+    except Exception:  # As in _decode.
+        return False
+
+
 class _BrokenError(Exception):
     def __init__(self, message: str, kind: str):
         super().__init__(message)

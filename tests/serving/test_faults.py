@@ -156,6 +156,17 @@ def test_a_jpeg_whose_size_is_hidden_is_refused(channel):
     assert code == "INVALID_ARGUMENT" and "neither JPEG nor PNG" in message
 
 
+def test_a_broken_picture_is_refused_before_tensorflow_begins_it(channel, monkeypatch):
+    whole = helpers.file_of(np.random.default_rng(2).integers(0, 256, [200, 200, 3], np.uint8), "JPEG")
+    middle = len(whole) * 4 // 5
+    assert _predict(channel, _pictures(whole)).outputs["tagged"].bool_val == [False]
+    with monkeypatch.context() as patched:
+        patched.setattr(servable.Servable, "run", None)
+        for broken in (whole[:middle] + b"\xff\xbc" + whole[middle:], whole[:middle], picture()[:-30]):
+            expected = ("INVALID_ARGUMENT", "image is broken: it cannot be decoded")
+            assert _refusal(channel, _pictures(picture(), broken)) == expected
+
+
 # Calls that hold what others need
 
 

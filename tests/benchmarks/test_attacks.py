@@ -57,7 +57,7 @@ def test_a_server_answers_mutated_requests_and_goes_on(capsys):
     assert fuzz.main(fuzz.make_parser().parse(["fuzz_server", "--seconds=4", "--clients=2"])) == 0
     calls, ends, memory = capsys.readouterr().out.splitlines()
     assert "INVALID_ARGUMENT" in calls and ends.startswith("crashes 0, hangs 0; of good calls 0 failed")
-    assert len(memory.split(",")) == 4
+    assert len(memory.split(", ")) == 5
 
 
 def test_what_does_not_answer_or_ends_fails_the_fuzz(monkeypatch, capsys):

@@ -456,3 +456,15 @@ def test_what_a_format_cannot_hold_is_refused():
     for pixels, said in ((_noise(4, 4, 4), "transparent parts"), (_noise(4, 4, 3, np.uint16), "16 bits")):
         with pytest.raises(picture.ImageError, match=f"^face: JPEG holds no {said}"):
             picture_encoding.encode(picture.Picture("face", "PNG", pixels, native=[]), io.BytesIO(), "JPEG")
+
+
+def test_whole_files_are_told_from_broken_ones_without_being_kept():
+    pixels = np.random.default_rng(4).integers(0, 256, [200, 120, 3], np.uint8)
+    for kind, options in (("PNG", {}), ("JPEG", {}), ("JPEG", {"progressive": True})):
+        data = helpers.file_of(pixels, kind, **options)
+        middle = len(data) * 4 // 5
+        assert picture_decoding.is_whole(data)
+        assert not picture_decoding.is_whole(data, most=200 * 120 - 1)
+        assert not picture_decoding.is_whole(data[:middle])
+        assert not picture_decoding.is_whole(data[:middle] + bytes(40) + b"\xff\xbc" + data[middle:])
+    assert not picture_decoding.is_whole(b"") and not picture_decoding.is_whole(b"a letter, no picture")

@@ -22,7 +22,6 @@ SAVED_MODEL_FILE = "saved_model.pb"
 WARM_UP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 MAX_WARM_UP_RECORDS = 1000
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-MAX_STRINGS = 64  # In a call: each picture, however small its file, takes a network's memory.
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _TYPED_FIELDS = {
@@ -191,8 +190,8 @@ def _check_inputs(specs: Mapping[str, tf.TensorSpec], inputs: Mapping[str, np.nd
     batch = max(rows.values(), default=1)
     if batch == 0:
         raise invalid_argument("The batch is empty: send at least one row")
-    if batch > MAX_STRINGS and any(spec.dtype == tf.string for spec in specs.values()):
-        raise invalid_argument(f"A call takes {MAX_STRINGS} pictures at most, got {batch}: send more calls")
+    if batch > signatures.MAX_FILES and any(spec.dtype == tf.string for spec in specs.values()):
+        raise invalid_argument(f"A call takes {signatures.MAX_FILES} pictures at most, got {batch}: send more calls")
 
 
 def _check_outputs(known: Mapping[str, tf.TensorSpec], outputs: Sequence[str]) -> None:

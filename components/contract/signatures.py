@@ -13,6 +13,7 @@ DESCRIBE = "describe"
 
 IMAGES = "images"
 CONDITION = "condition"
+MAX_FILES = 64  # Of a call of `tag` or `read`: each picture, however small its file, takes a network's memory.
 STATUS = "status"  # Of each picture: why there is nothing for it, or "". Taggers exported before it was lack it.
 
 

@@ -22,7 +22,6 @@ _SHORTEST_HEADER = 24  # Of a PNG, up to and with its width and height.
 # Of a progressive JPEG each scan goes over all of the picture: twelve are usual, thousands fit into a small file.
 _MAX_SCANS = 100
 _MAX_SCANNED_PIXELS = 1_000_000_000  # Scans times pixels.
-_MAX_BATCH = 64  # Each picture, however small its file, takes a network's memory.
 _DECODED_AT_ONCE = 2
 _STRIP_PIXELS = 1_000_000  # What is computed of a large picture at a time, in floats.
 _WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
@@ -287,7 +286,8 @@ def _checked_batch(image: tf.Tensor, *others: tf.Tensor) -> list[tf.Operation]:
     return [
         tf.debugging.Assert(same, ["the inputs' batches differ: ", count, *(tf.shape(other)[0] for other in others)]),
         tf.debugging.Assert(
-            (count > 0) & (count <= _MAX_BATCH), [f"a call takes 1 to {_MAX_BATCH} pictures, got", count]
+            (count > 0) & (count <= signatures.MAX_FILES),
+            [f"a call takes 1 to {signatures.MAX_FILES} pictures, got", count],
         ),
     ]
 

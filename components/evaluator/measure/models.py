@@ -129,8 +129,7 @@ class Tagger:
             given = tf.constant(images.to_float(pictures))
             made = self._model.signatures[signatures.ENCODE](images=given, codeword=codewords, strength=strength)
             return rounded(made[signatures.IMAGES])
-        made = self._model.signatures[signatures.TAG](image=_as_png(pictures), codeword=codewords, strength=strength)
-        _check_status(made)
+        made = self._of_files(signatures.TAG, pictures, codeword=codewords, strength=strength)
         tagged = np.stack([tf.io.decode_png(png, channels=3).numpy() for png in made["image"]])
         return tagged, np.ones(len(pictures), bool)
 
@@ -143,8 +142,7 @@ class Tagger:
         """
         masks = tf.constant(masks)
         if self._as_files:
-            made = self._model.signatures[signatures.READ](image=_as_png(pictures), key_mask=masks)
-            _check_status(made)
+            made = self._of_files(signatures.READ, pictures, key_mask=masks)
         else:
             given = tf.constant(images.to_float(pictures))
             made = self._model.signatures[signatures.DECODE](images=given, key_mask=masks)
@@ -156,6 +154,16 @@ class Tagger:
                 found = read[name].shape if name in read else "nothing"
                 raise signatures.ContractError(f"expected {name} of shape {(len(pictures), *shape)}, found {found}")
         return read
+
+    def _of_files(self, signature: str, pictures: np.ndarray, **columns: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What a signature makes of pictures' files and what belongs to each; ContractError where it refuses one."""
+        made = []
+        for start in range(0, len(pictures), signatures.MAX_FILES):
+            rows = slice(start, start + signatures.MAX_FILES)
+            given = {name: column[rows] for name, column in columns.items()}
+            made.append(self._model.signatures[signature](image=_as_png(pictures[rows]), **given))
+            _check_status(made[-1])
+        return {name: tf.concat([each[name] for each in made], 0) for name in made[0]}
 
 
 def _check_status(made: dict[str, tf.Tensor]) -> None:

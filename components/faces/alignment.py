@@ -54,17 +54,21 @@ def mirror(landmarks: tf.Tensor) -> tf.Tensor:
 
 
 def fit(landmarks: tf.Tensor, template: Template, size: int) -> tf.Tensor:
-    """The transform that brings landmarks nearest to the template's, by least squares over eyes and mouth's corners.
+    """The transform that brings landmarks nearest to a template's in a picture of `size` pixels, as fit_to's."""
+    return fit_to(landmarks, tf.constant(template.landmarks(size)))
+
+
+def fit_to(landmarks: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """The transform that brings landmarks nearest to others, by least squares over eyes and mouth's corners.
 
     Args:
       landmarks: float32 [B, 5, 2], in the order of features.LANDMARK_NAMES, in the photograph's pixels.
-      template: where the face shall be.
-      size: the aligned picture's side in pixels.
+      target: float32 [5, 2], where they shall be, in the aligned picture's pixels.
 
     Returns:
       float32 [B, 2, 3], from the photograph's places to the aligned picture's; without reflection (Umeyama 1991).
     """
-    target = tf.constant(template.landmarks(size)[list(_FITTED)])
+    target = tf.gather(target, _FITTED)
     source = tf.gather(landmarks, _FITTED, axis=1)
     source_mean, target_mean = tf.reduce_mean(source, 1, keepdims=True), tf.reduce_mean(target, 0)
     source, target = source - source_mean, target - target_mean

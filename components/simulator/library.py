@@ -42,31 +42,40 @@ class Simulator:
         Returns:
           The same shape and range.
         """
-        tools_from = len(self.manifest.conditions)
         if not self.manifest.tools:
             return self._whole(images, way)
         if landmarks is None:
             landmarks = tf.fill([tf.shape(images)[0], *alignment.SHAPE], float("nan"))
         landmarks = alignment.or_template(landmarks)
-        branches = [lambda: self._whole(images, tf.minimum(way, tools_from - 1))]
-        branches += [lambda name=name: self._as(name, images, landmarks, fixed) for name in self.manifest.tools]
-        return tf.ensure_shape(tf.switch_case(tf.maximum(0, way[0] - tools_from + 1), branches), images.shape)
+        tool = way[0] - len(self.manifest.conditions)
+        as_tool, size = tool >= 0, self.manifest.image_size
+        chosen = tools.Chosen([tools.TOOLS[name] for name in self.manifest.tools], tf.maximum(tool, 0), size)
+        # Around one call of the generator: a copy of it for each tool would make a training's graph slow to build.
+        condition = tf.cond(as_tool, lambda: self._asked_for_by_tools(landmarks, fixed), lambda: way)
+        crops, transform = tf.cond(
+            as_tool,
+            lambda: chosen.cut(images, landmarks),
+            lambda: (images, tf.zeros([tf.shape(images)[0], 2, 3])),
+        )
+        crops = tf.ensure_shape(crops, [None, size, size, 3])
+        made = self._whole(crops, condition)
+        made = tf.cond(as_tool, lambda: chosen.paste(images, transform, crops, made), lambda: made)
+        return tf.ensure_shape(made, images.shape)
 
     def _whole(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         made = self.model.signatures[signatures.SIMULATE](images=images, condition=condition)
         return made[signatures.IMAGES]
 
-    def _as(self, tool: str, images: tf.Tensor, landmarks: tf.Tensor, fixed: bool) -> tf.Tensor:
+    def _asked_for_by_tools(self, landmarks: tf.Tensor, fixed: bool) -> tf.Tensor:
+        """A condition for each face, int32 [B]."""
         names = self.manifest.tool_conditions or self.manifest.conditions
-        asked_for = tf.constant([self.manifest.conditions.index(name) for name in names])
+        numbers = tf.constant([self.manifest.conditions.index(name) for name in names])
         if fixed:
             # Tagging leaves the landmarks as they are: the tagged picture goes through what its original did.
             drawn = tf.math.floormod(tf.cast(tf.reduce_sum(landmarks, [1, 2]) * 1e4, tf.int32), len(names))
         else:
-            drawn = tf.random.uniform([tf.shape(images)[0]], 0, len(names), tf.int32)
-        condition = tf.gather(asked_for, drawn)
-        size = self.manifest.image_size
-        return tools.apply(tools.TOOLS[tool], lambda crops: self._whole(crops, condition), size, images, landmarks)
+            drawn = tf.random.uniform([tf.shape(landmarks)[0]], 0, len(names), tf.int32)
+        return tf.gather(numbers, drawn)
 
 
 def names(directory: str) -> list[str]:

@@ -5,8 +5,9 @@ pixels of the photograph, so does its mask here. Learned masks are stood in for 
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from faketagger.components.faces import alignment
@@ -55,55 +56,82 @@ TOOLS = {
 }
 
 
-def apply(
-    tool: Tool, generate: Callable[[tf.Tensor], tf.Tensor], size: int, images: tf.Tensor, landmarks: tf.Tensor
-) -> tf.Tensor:
-    """Applies a generator to the faces of pictures.
+class Chosen:
+    """One of several tools, the number of which a graph computes: it is built once for all of them.
 
     Args:
-      tool: how.
-      generate: crops float32 [B, size, size, 3] in [0, 1] → the same shape and range.
+      told: the tools.
+      number: int32 [], which of them.
       size: the side of the generator's pictures.
-      images: float32 [B, S, S, 3] in [0, 1].
-      landmarks: float32 [B, 5, 2], in the order of features.LANDMARK_NAMES, as shares of the side.
-
-    Returns:
-      float32 [B, S, S, 3] in [0, 1]; what the mask leaves out is unchanged. Gradients flow through.
     """
-    side = images.shape[1]
-    transform = alignment.fit(landmarks * float(side), tool.template, size)
-    scales = (size / (_CROP_SHARES[1] * side), size / (_CROP_SHARES[0] * side))
-    crops = alignment.move(images, transform, (size, size), scales)
-    made = tf.clip_by_value(generate(tf.clip_by_value(crops, 0.0, 1.0)), 0.0, 1.0)
-    mask = _mask(tool, size, transform)
-    if tool.transfers_colours:
-        made = _with_colours_of(crops, made, mask)
-    pasted = alignment.move(
-        tf.concat([mask * made, mask], -1),
-        alignment.invert(transform),
-        (side, side),
-        (1.0 / scales[1], 1.0 / scales[0]),
-        fill="CONSTANT",
-    )
-    return tf.clip_by_value(images * (1.0 - pasted[..., 3:]) + pasted[..., :3], 0.0, 1.0)
 
+    def __init__(self, told: Sequence[Tool], number: tf.Tensor, size: int):
+        def of_the_chosen(values: list) -> tf.Tensor:
+            return tf.constant(np.array(values))[number]
 
-def _mask(tool: Tool, size: int, transform: tf.Tensor) -> tf.Tensor:
-    """How much of the made face is pasted back, [B, size, size, 1] in [0, 1]."""
-    # Crop pixels for each of the photograph's, as shares of the crop.
-    unit = (
-        tf.sqrt(tf.abs(tf.linalg.det(transform[..., :2]))) / size if tool.pixels else tf.ones_like(transform[:, 0, 0])
-    )
-    border = tf.minimum(tool.border * unit, 0.25)[:, None, None]
-    softness = tf.minimum(tool.softness * unit, 0.1)[:, None, None]
-    places = (tf.range(size, dtype=tf.float32) + 0.5) / size
-    if tool.oval:
+        self._size = size
+        self._target = of_the_chosen([each.template.landmarks(size) for each in told])
+        self._border = of_the_chosen([np.float32(each.border) for each in told])
+        self._softness = of_the_chosen([np.float32(each.softness) for each in told])
+        self._pixels = of_the_chosen([each.pixels for each in told])
+        self._oval = of_the_chosen([each.oval for each in told])
+        self._transfers_colours = of_the_chosen([each.transfers_colours for each in told])
+
+    def cut(self, images: tf.Tensor, landmarks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Cuts faces out.
+
+        Args:
+          images: float32 [B, S, S, 3] in [0, 1].
+          landmarks: float32 [B, 5, 2], in the order of features.LANDMARK_NAMES, as shares of the side.
+
+        Returns:
+          Crops float32 [B, size, size, 3] in [0, 1], and the transform to them, float32 [B, 2, 3].
+        """
+        side = images.shape[1]
+        transform = alignment.fit_to(landmarks * float(side), self._target)
+        crops = alignment.move(images, transform, (self._size, self._size), self._scales(side))
+        return tf.clip_by_value(crops, 0.0, 1.0), transform
+
+    def paste(self, images: tf.Tensor, transform: tf.Tensor, crops: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
+        """Pastes back what a generator made of the crops.
+
+        Args:
+          images, transform, crops: as `cut` took and gave them.
+          made: float32 [B, size, size, 3].
+
+        Returns:
+          float32 [B, S, S, 3] in [0, 1]; what the mask leaves out is unchanged. Gradients flow through.
+        """
+        made = tf.clip_by_value(made, 0.0, 1.0)
+        mask = self._mask(transform)
+        made = tf.where(self._transfers_colours, _with_colours_of(crops, made, mask), made)
+        side = images.shape[1]
+        least, most = self._scales(side)
+        pasted = alignment.move(
+            tf.concat([mask * made, mask], -1),
+            alignment.invert(transform),
+            (side, side),
+            (1 / most, 1 / least),
+            "CONSTANT",
+        )
+        return tf.clip_by_value(images * (1.0 - pasted[..., 3:]) + pasted[..., :3], 0.0, 1.0)
+
+    def _scales(self, side: int) -> tuple[float, float]:
+        return self._size / (_CROP_SHARES[1] * side), self._size / (_CROP_SHARES[0] * side)
+
+    def _mask(self, transform: tf.Tensor) -> tf.Tensor:
+        """How much of the made face is pasted back, [B, size, size, 1] in [0, 1]."""
+        # Crop pixels for each of the photograph's, as shares of the crop.
+        unit = tf.where(self._pixels, tf.sqrt(tf.abs(tf.linalg.det(transform[..., :2]))) / self._size, 1.0)
+        border = tf.minimum(self._border * unit, 0.25)[:, None, None]
+        softness = tf.minimum(self._softness * unit, 0.1)[:, None, None]
+        places = (tf.range(self._size, dtype=tf.float32) + 0.5) / self._size
         radius = tf.sqrt(tf.square((places[:, None] - 0.5) / _OVAL[1]) + tf.square((places[None] - 0.5) / _OVAL[0]))
         # The deviation's distance from the edge, the more for its being wholly inside the crop.
-        return _rises((1.0 - radius[None]) * _OVAL[0] / softness)[..., None]
-    inside = tf.minimum(places, 1.0 - places)[None, None]
-    along = _rises((inside - border) / softness)
-    return (tf.linalg.matrix_transpose(along) * along)[..., None]
+        oval = _rises((1.0 - radius[None]) * _OVAL[0] / softness)
+        along = _rises((tf.minimum(places, 1.0 - places)[None, None] - border) / softness)
+        rectangle = tf.linalg.matrix_transpose(along) * along
+        return tf.where(self._oval, oval, rectangle)[..., None]
 
 
 def _rises(deviations: tf.Tensor) -> tf.Tensor:

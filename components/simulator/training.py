@@ -198,6 +198,8 @@ def train(
         name=generator,
         family=model.FAMILY,
         conditions=tuple(model.conditions),
+        tools=model.TOOLS,
+        tool_conditions=model.TOOL_CONDITIONS,
         image_size=config.image_size,
         training_data=f"{len(faces.pixels)} pictures of the train split, {config.steps} steps",
         licence="that of the training pictures",

@@ -65,6 +65,7 @@ class Autoencoder(Generator):
 
     FAMILY = "entire_synthesis"
     GROUPED = True
+    TOOLS = ("facefusion",)
     conditions = tuple(f"latent_{factor}" for factor in _LATENTS)
 
     def __init__(self, image_size: int, width: int):

@@ -113,6 +113,8 @@ class Generator(keras.Model, abc.ABC):
       FAMILY: one of contract/manifest.py's families.
       GROUPED: whether it normalises in eight groups of channels, so that its width must be a multiple of 8.
       DEPTH: what it takes for `depth`, where it can be made deeper.
+      TOOLS: the deepfake tools as which it is applied besides (simulator/tools.py).
+      TOOL_CONDITIONS: those of its conditions that such tools ask for; empty for all.
       conditions: the names of `condition`'s values.
       image_size: the side of its pictures.
       adversary: the patch critic of a training whose settings ask for one.
@@ -121,6 +123,8 @@ class Generator(keras.Model, abc.ABC):
     FAMILY: str
     GROUPED = False
     DEPTH: Depth | None = None
+    TOOLS: tuple[str, ...] = ()
+    TOOL_CONDITIONS: tuple[str, ...] = ()
     conditions: tuple[str, ...]
     image_size: int
     adversary: PatchAdversary | None = None

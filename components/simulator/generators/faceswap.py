@@ -67,6 +67,9 @@ class FaceSwap(Generator):
 
     FAMILY = "identity_swap"
     GROUPED = True
+    TOOLS = ("inswapper", "simswap", "facefusion", "deepfacelab", "deepfacelab_full")
+    # The tools paste back themselves.
+    TOOL_CONDITIONS = ("to_group_a_whole", "to_group_b_whole")
     conditions = ("to_group_a", "to_group_b", "to_group_a_whole", "to_group_b_whole")
 
     def __init__(self, image_size: int, width: int):

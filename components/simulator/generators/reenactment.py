@@ -267,6 +267,7 @@ class Reenactment(Generator):
     """
 
     FAMILY = "reenactment"
+    TOOLS = ("facefusion",)
     conditions = tuple(MOTIONS)
 
     def __init__(self, image_size: int, width: int):

@@ -35,6 +35,7 @@ class StarGAN(AttributeEditor):
     """
 
     DEPTH = Depth("residual blocks", 1, 9)  # CycleGAN, of the same kind, has up to 9.
+    TOOLS = ("stargan",)
     ATTRIBUTE_WEIGHT = None  # The paper sums over attributes.
     RECONSTRUCTION_WEIGHT = 10.0
     UNCHANGED_SHARE = 0.25

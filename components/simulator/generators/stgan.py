@@ -32,6 +32,7 @@ class STGAN(AttributeEditor):
     """
 
     DEPTH = Depth("encoder layers", 2, _PAPER_DEPTH)
+    TOOLS = ("attgan",)
     ATTRIBUTE_WEIGHT = 10.0
     RECONSTRUCTION_WEIGHT = 100.0
     UNCHANGED_SHARE = 0.0  # Every step reconstructs each picture anyway.

@@ -150,6 +150,7 @@ class StyleGAN(Generator):
 
     FAMILY = "entire_synthesis"
     GROUPED = True
+    TOOLS = ("facefusion",)
     conditions = ("reconstruct", "style_mix")
 
     def __init__(self, image_size: int, width: int):

@@ -14,7 +14,7 @@ FOLDERS = ("components", "pipelines", "serving", "benchmarks")
 # What each part may import besides itself.
 MAY_IMPORT = {
     "components.contract": (),
-    "components.perturbations": ("components.contract",),
+    "components.perturbations": ("components.contract", "components.faces"),
     "components.example_gen": ("components.contract", "components.faces"),
     "components.faces": ("components.contract",),
     "components.layers": ("components.contract",),
@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "components.tagger": (
         "components.contract",
         "components.faces",
+        "components.layers",
         "components.perturbations",
         "components.simulator",
     ),

@@ -114,20 +114,29 @@ def move(
       operation's own gradient lacks weight and antialiasing.)
     """
 
+    # What the gradient needs is handed over: within branches of branches TensorFlow does not find what is outside.
     @tf.custom_gradient
-    def moved(images):
+    def moved(images, transform):
         def gradient(upstream):
             weight = tf.abs(tf.linalg.det(transform[..., :2]))[:, None, None, None]
-            back = _sample(upstream, transform, tuple(images.shape[1:3]), scales[1], "CONSTANT")
-            return weight * back
+            back = sample(upstream, transform, tuple(images.shape[1:3]), scales[1], "CONSTANT")
+            return weight * back, None
 
-        return _sample(images, invert(transform), size, 1.0 / scales[0], fill), gradient
+        return sample(images, invert(transform), size, 1.0 / scales[0], fill), gradient
 
-    return moved(images)
+    return moved(images, tf.stop_gradient(transform))
 
 
-def _sample(images: tf.Tensor, back: tf.Tensor, size: tuple[int, int], reduction: float, fill: str) -> tf.Tensor:
-    """Pictures [B, H, W, C] seen at `size`; `back` takes the result's places to the pictures'."""
+def sample(images: tf.Tensor, back: tf.Tensor, size: tuple[int, int], reduction: float, fill: str) -> tf.Tensor:
+    """Pictures moved with TensorFlow's own gradient, which a SavedModel keeps, and which nearly fits small motions.
+
+    Args:
+      images: float32 [B, H, W, C].
+      back: float32 [B, 2, 3], from the result's places to theirs.
+      size: the result's height and width.
+      reduction: how much the pictures are shrunk at most: so much finer they are sampled, and averaged.
+      fill: as `move`'s.
+    """
     finer = max(1, math.ceil(reduction - 1e-3))
     # The kernel's places are pixels' numbers: half a pixel less than ours.
     matrix = back[..., :2] / finer

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from faketagger.components.perturbations.base import Perturbation
-from faketagger.components.perturbations.geometry import Crop, Resize
+from faketagger.components.perturbations.geometry import Border, Crop, Mirror, Resize, Rotation
 from faketagger.components.perturbations.jpeg import Jpeg, RealJpeg
 from faketagger.components.perturbations.light import Brightness, Contrast, Exposure, Hue, Saturation, Vignetting
 from faketagger.components.perturbations.texture import GaussianBlur, GaussianNoise, Grain
@@ -16,6 +16,9 @@ TRAINED_UNDER: dict[str, type[Perturbation]] = {
     "jpeg": Jpeg,
     "resize": Resize,
     "crop": Crop,
+    "rotation": Rotation,
+    "mirror": Mirror,
+    "border": Border,
     "noise": GaussianNoise,
     "grain": Grain,
     "blur": GaussianBlur,
@@ -51,6 +54,11 @@ def evaluation_perturbations() -> dict[str, Perturbation]:
         "jpeg_50",
         "resize_0.5",
         "crop_0.9",
+        "crop_0.8",
+        "rotation_5",
+        "rotation_-5",
+        "mirror_1",
+        "border_0.05",
         "noise_0.02",
         "grain_0.03",
         "blur_1",

@@ -1,7 +1,11 @@
-"""What moves a face or changes its size: resizing and cropping. Both differentiable."""
+"""What moves a face or changes its size: resizing, cropping, turning, mirroring, framing. All differentiable."""
+
+import math
+from typing import Protocol
 
 import tensorflow as tf
 
+from faketagger.components.faces import alignment
 from faketagger.components.perturbations.base import Perturbation
 
 
@@ -40,3 +44,94 @@ class Crop(Perturbation):
             fill_value=0.0,
             interpolation="BILINEAR",
         )
+
+
+class Rotation(Perturbation):
+    """Turns by so many degrees about the middle; what comes in from outside is black."""
+
+    LIMITS = (-45.0, 45.0)
+
+    def _apply(self, images, strength, drawn):
+        angle = strength[:, 0, 0, 0] * (math.pi / 180.0)
+        return _moved(images, _about_the_middle(images, tf.ones_like(angle), angle), 1.0, "CONSTANT")
+
+
+class Mirror(Perturbation):
+    """The mirror image; strength 1 for all of it, 0 for none."""
+
+    LIMITS = (0.0, 1.0)
+
+    def _apply(self, images, strength, drawn):
+        return tf.where(strength > 0.5, tf.image.flip_left_right(images), images)
+
+
+class Border(Perturbation):
+    """A frame of one colour around the picture; strength is its width as a share of the picture's side."""
+
+    LIMITS = (0.0, 0.25)
+
+    def _apply(self, images, strength, drawn):
+        scale = 1.0 / (1.0 + 2.0 * strength[:, 0, 0, 0])
+        transform = _about_the_middle(images, scale, tf.zeros_like(scale))
+        least = 1.0 / (1.0 + 2.0 * self.strength[1])
+        shown = _moved(tf.concat([images, tf.ones_like(images[..., :1])], -1), transform, least, "CONSTANT")
+        return shown[..., :3] + (1.0 - shown[..., 3:]) * drawn.uniform([1, 1, 3])
+
+
+class HowFar(Protocol):
+    """How far Misalignment goes: tagger/config.py's Geometry."""
+
+    share: float
+    shift: float
+    scale: float
+    rotation: float
+    mirrored: float
+
+
+class Misalignment:
+    """Shifted, scaled, turned and mirrored at random, as by whoever cuts the face out: for training alone.
+
+    What comes in from outside is the picture's mirrored rim in one half of the calls, and black in the other.
+
+    Args:
+      told: how far, and how often.
+    """
+
+    def __init__(self, told: HowFar):
+        self._told = told
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """float32 [B, S, S, C] in [0, 1] → the same shape and range."""
+        told, count = self._told, tf.shape(images)[0]
+        one = tf.cast(tf.random.uniform([count]) < told.share, tf.float32)
+
+        def within(most: float) -> tf.Tensor:
+            return one * tf.random.uniform([count], -most, most)
+
+        most = math.log(1.0 + told.scale)
+        transform = _about_the_middle(images, tf.exp(within(most)), within(told.rotation * math.pi / 180.0))
+        side = float(images.shape[1])
+        shift = side * tf.stack([within(told.shift), within(told.shift)], -1)
+        transform = tf.concat([transform[..., :2], transform[..., 2:] + shift[..., None]], -1)
+        moved = tf.cond(
+            tf.random.uniform([]) < 0.5,
+            lambda: _moved(images, transform, 1.0, "REFLECT"),
+            lambda: _moved(images, transform, 1.0, "CONSTANT"),
+        )
+        mirrored = one * tf.random.uniform([count]) > 1.0 - told.mirrored
+        moved = tf.where(mirrored[:, None, None, None], tf.image.flip_left_right(moved), moved)
+        return tf.ensure_shape(moved, images.shape)
+
+
+def _about_the_middle(images: tf.Tensor, scale: tf.Tensor, angle: tf.Tensor) -> tf.Tensor:
+    """The transform [B, 2, 3] that turns pictures by angles (radians, [B]) and scales them, [B]."""
+    cosine, sine = scale * tf.cos(angle), scale * tf.sin(angle)
+    matrix = tf.stack([tf.stack([cosine, -sine], -1), tf.stack([sine, cosine], -1)], 1)
+    middle = tf.cast(tf.shape(images)[2:0:-1], tf.float32)[:, None] / 2.0
+    return tf.concat([matrix, middle - matrix @ middle], -1)
+
+
+def _moved(images: tf.Tensor, transform: tf.Tensor, least: float, fill: str) -> tf.Tensor:
+    """`least` is the smallest scale."""
+    size = (images.shape[1], images.shape[2])
+    return alignment.sample(images, alignment.invert(transform), size, 1.0 / least, fill)

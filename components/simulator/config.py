@@ -14,12 +14,14 @@ class SimulatorConfig(TrainingSettings):
     Attributes:
       train: the simulators to train, of registry.GENERATORS.
       shipped: the simulators to take from the repository as they are, by their folders' names in pretrained/simulators.
+      landmark_swap: whether there is the face swap that needs no training (simulator/landmark_swap.py).
       judge_steps: optimiser steps for the classifier that says whether edits are seen and pictures look real; at
         least 1.
     """
 
     train: tuple[str, ...] = ("faceswap",)
     shipped: tuple[str, ...] = ()
+    landmark_swap: bool = False
     judge_steps: int = Field(800, ge=1)
 
     @validator("train")

@@ -5,13 +5,97 @@ shape, its colours are matched, and it is blended in; here by the face mesh's po
 (Pérez et al. 2003).
 """
 
+import io
+import os
+import zipfile
+
 import cv2
 import numpy as np
+import tensorflow as tf
 from scipy import interpolate, spatial
 
+from faketagger.components.contract import files, images, signatures
+from faketagger.components.faces import detector
 from faketagger.components.faces.detector import Face
 
+NAME = "landmark_swap"
+DONORS = 4
+_DONORS_FILE = "donors.npz"
+_MAX_DONORS_BYTES = 64 * 1024**2
+
 _ERODED = 0.02  # Of the face's width, off the hull of the mesh: its rim often lies on hair or background.
+
+
+class Model:
+    """Called as a loaded SavedModel is: condition i swaps in the face of donor i; a picture without a face is kept.
+
+    No gradient comes through: a tagger trains straight through it.
+
+    Args:
+      directory: that which save_donors filled.
+
+    Raises:
+      ValueError: the donors are missing or damaged, or show no face.
+    """
+
+    def __init__(self, directory: str):
+        path = os.path.join(directory, _DONORS_FILE)
+        self._donors = [(picture, _face_of(picture)) for picture in _read_donors(path)]
+        if any(face is None for _, face in self._donors):
+            raise ValueError(f"{path}: a donor shows no face")
+        self.signatures = {signatures.SIMULATE: self._call}
+
+    def _call(self, images: tf.Tensor, condition: tf.Tensor) -> dict[str, tf.Tensor]:
+        made = tf.numpy_function(self._swap_all, [images, condition], tf.float32)
+        return {signatures.IMAGES: tf.ensure_shape(made, images.shape)}
+
+    def _swap_all(self, pictures: np.ndarray, conditions: np.ndarray) -> np.ndarray:
+        swapped = [self._swap_one(*each) for each in zip(images.to_uint8(pictures), conditions)]
+        return images.to_float(np.stack(swapped)) if swapped else pictures
+
+    def _swap_one(self, picture: np.ndarray, condition: int) -> np.ndarray:
+        face = _face_of(picture)
+        return picture if face is None else swap(picture, face, *self._donors[condition])
+
+
+def has_donors(directory: str) -> bool:
+    """Whether a directory of a simulator is one of this kind."""
+    return tf.io.gfile.exists(os.path.join(directory, _DONORS_FILE))
+
+
+def condition_names() -> tuple[str, ...]:
+    """One for each donor."""
+    return tuple(f"donor_{number}" for number in range(1, DONORS + 1))
+
+
+def save_donors(pictures: np.ndarray, directory: str) -> None:
+    """Writes the first pictures uint8 [N, S, S, 3] that show one face; ValueError where they are too few."""
+    with_face = (picture for picture in pictures if len(detector.find_faces(picture)) == 1)
+    donors = [picture for picture, _ in zip(with_face, range(DONORS))]
+    if len(donors) < DONORS:
+        raise ValueError(f"{NAME}: {len(donors)} of {len(pictures)} pictures show one face; it takes {DONORS} donors")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, donors=np.stack(donors))
+    files.write_bytes(os.path.join(directory, _DONORS_FILE), buffer.getvalue())
+
+
+def _read_donors(path: str) -> np.ndarray:
+    """uint8 [DONORS, S, S, 3]."""
+    try:
+        if tf.io.gfile.stat(path).length > _MAX_DONORS_BYTES:
+            raise ValueError(f"over {_MAX_DONORS_BYTES:,} bytes")
+        with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read()), allow_pickle=False) as archive:
+            donors = archive["donors"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, tf.errors.OpError) as error:
+        raise ValueError(f"{path}: not the donors of a {NAME}: {error}") from error
+    if donors.dtype != np.uint8 or donors.ndim != 4 or donors.shape[0] != DONORS or donors.shape[3] != 3:
+        raise ValueError(f"{path}: expected {DONORS} pictures uint8, found {donors.dtype} {donors.shape}")
+    return donors
+
+
+def _face_of(picture: np.ndarray) -> Face | None:
+    """The largest face, if any."""
+    return next(iter(detector.find_faces(picture)), None)
 
 
 def swap(picture: np.ndarray, face: Face, donor: np.ndarray, donor_face: Face) -> np.ndarray:

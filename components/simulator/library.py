@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from faketagger.components.contract import manifest, signatures
 from faketagger.components.faces import alignment
-from faketagger.components.simulator import tools
+from faketagger.components.simulator import landmark_swap, tools
 
 # More than any generator of the papers needs (StyleGAN at 1024² has 30 M parameters, 120 MB).
 MAX_SAVED_MODEL_BYTES = 2 * 1024**3
@@ -21,10 +21,12 @@ class Simulator:
     Attributes:
       manifest: its simulator.json.
       model: what tf.saved_model.load returned.
+      has_gradient: whether one comes through; if not, a tagger trains straight through it.
     """
 
     manifest: manifest.SimulatorManifest
     model: Any
+    has_gradient: bool = True
 
     def __call__(
         self, images: tf.Tensor, way: tf.Tensor, landmarks: tf.Tensor | None = None, fixed: bool = True
@@ -131,7 +133,9 @@ def load(directory: str) -> Simulator:
         # Here alone: taggers are trained and served without PyAV.
         from faketagger.components.perturbations import unseen
 
-        return Simulator(described, unseen.Model())
+        return Simulator(described, unseen.Model(), has_gradient=False)
+    if landmark_swap.has_donors(directory):
+        return Simulator(described, landmark_swap.Model(directory), has_gradient=False)
     try:
         model = tf.saved_model.load(directory)
     except (OSError, tf.errors.OpError, ValueError) as error:

@@ -10,7 +10,7 @@ from tensorflow import keras
 from faketagger.components.contract import features, files, manifest, pretrained, signatures
 from faketagger.components.layers import precision
 from faketagger.components.perturbations import catalogue, unseen
-from faketagger.components.simulator import library
+from faketagger.components.simulator import landmark_swap, library
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generators.attribute_editing import AttributeEditor
 from faketagger.components.simulator.generators.base import Faces, Generator, learnable, read_faces
@@ -22,6 +22,7 @@ from faketagger.components.simulator.quality.judge import Judge, train_judge
 
 _EPOCH_STEPS = 100  # A checkpoint and a line of progress each.
 _ASSESSED = 64  # Eval pictures.
+_DONOR_CANDIDATES = 64  # Train pictures, of which the first with a face are swapped in.
 _RECORDED = (
     "depth",
     "steps",
@@ -60,6 +61,8 @@ def make_all(
     made = _export_perturbations(directory, config, assessor)
     if foreign:
         return made + _take_in(foreign, directory, config, assessor)
+    if config.landmark_swap:
+        made.append(_make_landmark_swap(examples_uri, directory, config, assessor))
     made += [_expand(name, directory, config, assessor) for name in config.shipped]
     if config.train:
         faces = read_faces(examples_uri, features.TRAIN_SPLIT, config.stored_side)
@@ -97,6 +100,25 @@ def _export_perturbations(
     ]
 
 
+def _make_landmark_swap(
+    examples_uri: str, directory: str, config: SimulatorConfig, assessor: Assessor
+) -> manifest.SimulatorManifest:
+    described = manifest.SimulatorManifest(
+        name=landmark_swap.NAME,
+        family="identity_swap",
+        conditions=landmark_swap.condition_names(),
+        image_size=config.image_size,
+        training_data=f"none: {landmark_swap.DONORS} donors of the train split, warped and blended",
+        licence="that of the donors' pictures",
+    )
+    temporary = os.path.join(directory, f".{landmark_swap.NAME}.part")
+    files.remove_directory(temporary)
+    tf.io.gfile.makedirs(temporary)
+    candidates = read_faces(examples_uri, features.TRAIN_SPLIT, config.image_size, _DONOR_CANDIDATES)
+    landmark_swap.save_donors(candidates.pixels, temporary)
+    return export.finish(temporary, os.path.join(directory, landmark_swap.NAME), described, assessor)
+
+
 def _take_in(
     foreign: str, directory: str, config: SimulatorConfig, assessor: Assessor
 ) -> list[manifest.SimulatorManifest]:
@@ -120,8 +142,10 @@ def _take_in(
 def _expand(name: str, directory: str, config: SimulatorConfig, assessor: Assessor) -> manifest.SimulatorManifest:
     """A shipped simulator as SavedModel, for pictures of the pipeline's size."""
     source = os.path.join(pretrained.SIMULATORS, name)
-    described = library.read(source).replace(image_size=config.image_size)
     model = shipped.unpack(source)
+    described = library.read(source).replace(
+        image_size=config.image_size, tools=model.TOOLS, tool_conditions=model.TOOL_CONDITIONS
+    )
     simulate = export.resized(model.simulate, model.image_size, config.image_size)
     return export.save(directory, simulate, described, assessor, tracked=model.variables)
 

@@ -10,7 +10,7 @@ from faketagger.components.contract import payload
 from faketagger.components.contract.settings import Field, Settings, Unexpected, root_validator, validator
 from faketagger.components.tagger.schedules import Ramp
 
-Level = Literal["raw", "early", "late"]
+Level = Literal["raw", "early", "late", "every"]
 LEVELS: tuple[str, ...] = get_args(Level)
 
 
@@ -48,6 +48,36 @@ class Augmentation(Settings):
         if bounds[0] > bounds[1]:
             raise Unexpected("the lower bound first", list(bounds))
         return bounds
+
+
+class Geometry(Settings):
+    """How a face lies otherwise in the picture that is read than in the one that was tagged.
+
+    Attributes:
+      share: the share of the pictures that are moved.
+      shift: at most so far, along each axis, as a share of the side.
+      scale: at most enlarged, and shrunk, by this share.
+      rotation: at most turned by so many degrees.
+      mirrored: the share of those moved that are mirrored besides.
+    """
+
+    share: float = Field(0.0, ge=0, le=1)
+    shift: float = Field(0.08, ge=0, lt=0.5)
+    scale: float = Field(0.15, ge=0, lt=1)
+    rotation: float = Field(8.0, ge=0, le=45)
+    mirrored: float = Field(0.0, ge=0, le=1)
+
+
+class Masking(Settings):
+    """How the residual follows what the eye misses (tagger/residual.py): α · JND(image) · tanh(network).
+
+    Attributes:
+      headroom: how much more than min_psnr allows the network could add, were it not for that bound.
+      chroma: the most that a chroma channel may have of what luminance may.
+    """
+
+    headroom: float = Field(1.6, gt=0)
+    chroma: float = Field(0.3, ge=0)
 
 
 class FirstStage(Settings):
@@ -122,16 +152,21 @@ class TaggerConfig(Settings):
       image_size: the side at which the networks look at a picture.
       message_bits: k, the UID's length.
       code_length: the BCH code's length before shortening: 15, 31, 63, 127, 255, or 0 for no coding.
-      level: where the message enters the U-Net: raw, early or late (FakeTagger §3.3).
+      level: where the message enters the U-Net: raw, early or late (FakeTagger §3.3), or at every level.
+      space_to_depth: 2 has the encoder look at a picture's halves of side as channels: a quarter of the work.
       encoder_width: channels of the U-Net's first level.
       decoder_width: channels of the decoder's first convolution; a multiple of 8, for its group normalisation.
+      masking: of the residual by what the eye misses; without it the network's output is the residual.
+      strengths: the least and the most by which a residual is multiplied in training, drawn for each picture.
       min_psnr: dB; the residual of each picture is scaled down to keep it at the network's size.
       start_psnr: dB; the same at the start of training, from where it goes to min_psnr.
-      residual, perceptual, critic, message: the loss terms' weights.
+      residual, perceptual, visible, critic, message: the loss terms' weights; `visible` is losses.visibility_loss's.
       psnr_ramp: steps from start_psnr to min_psnr, once the decoder reads.
       steps: optimiser steps in all.
       batch_size: pictures a step.
       learning_rate: of Adam.
+      averaging: of the weights, an exponential moving average: what stays of it at a step; 0 for none.
+      bfloat16: whether convolutions are computed in bfloat16 (layers/precision.py).
       optimising: the rest of what the optimisers are told.
       reads_below: the message loss (nats a bit) under which the decoder is said to read; over chance (0.7), there is no
         first stage.
@@ -142,11 +177,13 @@ class TaggerConfig(Settings):
       augmentation: of the photographs.
       perturbations: what tagged pictures are read through, by catalogue.TRAINED_UNDER's names.
       perturbed: how many of them, one after the other.
+      geometry: how every picture that is read is moved besides.
+      versions: deepfakes, each through another simulator, that are read of one encoding.
       perturbed_simulated: the share of batches of deepfakes that go through one of them besides.
       black_box: names of simulators that are kept out of the training loop.
       hard_drawing: which of the others are drawn how often.
-      straight_through: names of simulators whose gradient is taken for the identity's: for those that have none, or are
-        too slow to differentiate. What they make is exact.
+      straight_through: names of simulators whose gradient is taken for the identity's, being too slow to compute, as it
+        is for those that have none. What they make is exact.
       start_from: the SavedModel of a tagger to go on from, with networks of these sizes, or `shipped` for the
         repository's; it reads already, so there is no first stage.
       max_pixels: of a picture file that the exported tagger takes.
@@ -158,18 +195,24 @@ class TaggerConfig(Settings):
     message_bits: int = Field(30, ge=1)
     code_length: Literal[0, 15, 31, 63, 127, 255] = 63
     level: Level = "early"
+    space_to_depth: Literal[1, 2] = 1
     encoder_width: int = Field(16, ge=1)
     decoder_width: int = Field(32, ge=8, multiple_of=8)
+    masking: Masking | None = None
+    strengths: tuple[float, float] = Field((1.0, 1.0), gt=0)
     min_psnr: float = Field(34.0, gt=0)
     start_psnr: float = Field(22.0, gt=0)
     residual: Ramp = Ramp(scale=1.0, delay=0, ramp=1000)
     perceptual: Ramp = Ramp(scale=0.05, delay=0, ramp=1000)
+    visible: Ramp = Ramp(scale=0.0)
     critic: Ramp = Ramp(scale=0.01, delay=500, ramp=1000)
     message: float = Field(1.0, ge=0)
     psnr_ramp: int = Field(1500, ge=0)
     steps: int = Field(4000, ge=1)
     batch_size: int = Field(16, ge=1)
     learning_rate: float = Field(7e-4, gt=0)
+    averaging: float = Field(0.0, ge=0, lt=1)
+    bfloat16: bool = False
     optimising: Optimising = Optimising()
     reads_below: float = Field(0.15, ge=0)
     stuck_after: int = Field(1500, ge=0)
@@ -178,6 +221,8 @@ class TaggerConfig(Settings):
     augmentation: Augmentation = Augmentation()
     perturbations: dict[str, Drawn] = _PERTURBATIONS
     perturbed: int = Field(2, ge=0)
+    geometry: Geometry = Geometry()
+    versions: int = Field(1, ge=1)
     perturbed_simulated: float = Field(0.5, ge=0, le=1)
     black_box: tuple[str, ...] = ()
     hard_drawing: HardDrawing = HardDrawing()

@@ -13,8 +13,8 @@ from tensorflow import keras
 
 from faketagger.components.contract import files, manifest, payload, signatures
 from faketagger.components.tagger import channel_decoder
-from faketagger.components.tagger.config import TaggerConfig
-from faketagger.components.tagger.training import limit_residual
+from faketagger.components.tagger.config import Masking, TaggerConfig
+from faketagger.components.tagger.residual import bounded
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _JPEG_MAGIC = b"\xff\xd8\xff"
@@ -152,6 +152,7 @@ class TaggerModule(tf.Module):
       encoder, decoder: as networks.py builds them.
       code_matrix: uint8 [k, n], of the channel code.
       min_psnr: dB, the bound on each picture's residual at strength 1.
+      masking: of the residual by what the eye misses.
       described: the manifest.
       max_pixels: that a picture may have.
       max_strength: the largest factor of the residual.
@@ -163,6 +164,7 @@ class TaggerModule(tf.Module):
         decoder: keras.Model,
         code_matrix: np.ndarray,
         min_psnr: float,
+        masking: Masking | None,
         described: manifest.TaggerManifest,
         max_pixels: int,
         max_strength: float,
@@ -174,6 +176,7 @@ class TaggerModule(tf.Module):
         self._min_psnr = min_psnr
         self._max_pixels = max_pixels
         self._max_strength = max_strength
+        self._masking = masking
         self._size = described.image_size
         self._false_positive_rate = described.false_positive_rate
         self._manifest_text = described.to_json()
@@ -262,7 +265,7 @@ class TaggerModule(tf.Module):
         return {"manifest": tf.fill(tf.shape(request), self._manifest_text)}
 
     def _residual(self, pictures, codeword, strength):
-        limited = limit_residual(self.encoder([pictures, codeword]), tf.constant(self._min_psnr))
+        limited = bounded(pictures, self.encoder([pictures, codeword]), tf.constant(self._min_psnr), self._masking)
         return limited * strength[:, None, None, None]
 
     def _wrong_with_strength(self, strength):
@@ -320,7 +323,7 @@ def save(
         training=training,
     )
     module = TaggerModule(
-        encoder, decoder, code_matrix, config.min_psnr, described, config.max_pixels, config.max_strength
+        encoder, decoder, code_matrix, config.min_psnr, config.masking, described, config.max_pixels, config.max_strength
     )
     temporary = f"{directory.rstrip('/')}.part"
     files.remove_directory(temporary)

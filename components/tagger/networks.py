@@ -35,14 +35,31 @@ def _message_planes(codeword, side: int, start: int):
     return keras.layers.UpSampling2D(side // start)(x) if side > start else x
 
 
-def build_encoder(image_size: int, code_bits: int, level: str, width: int) -> keras.Model:
+def _fold(x, side: int, block: int):
+    """[B, side, side, c] → [B, side/block, side/block, block²·c], by layers that Keras 3 has too."""
+    folded, channels = side // block, x.shape[-1]
+    x = keras.layers.Reshape([folded, block, folded, block * channels])(x)
+    x = keras.layers.Permute([1, 3, 2, 4])(x)
+    return keras.layers.Reshape([folded, folded, block * block * channels])(x)
+
+
+def _unfold(x, side: int, block: int):
+    """The reverse of _fold: [B, side, side, block²·c] → [B, block·side, block·side, c]."""
+    channels = x.shape[-1] // block**2
+    x = keras.layers.Reshape([side, side, block, block * channels])(x)
+    x = keras.layers.Permute([1, 3, 2, 4])(x)
+    return keras.layers.Reshape([block * side, block * side, channels])(x)
+
+
+def build_encoder(image_size: int, code_bits: int, level: str, width: int, space_to_depth: int = 1) -> keras.Model:
     """The U-Net (Ronneberger et al. 2015) that predicts the residual; the message's level is FakeTagger §3.3's.
 
     Args:
       image_size: S, a multiple of 16.
       code_bits: n.
-      level: `raw` (with the picture), `early` (after the first level) or `late` (at the bottleneck).
+      level: `raw` (with the picture), `early` (after the first level), `late` (at the bottleneck), or `every` one.
       width: channels of the first level; doubled at each of the four below, up to 8 times.
+      space_to_depth: 2 has the first level at half the side, each 2×2 pixels one place of 12 channels.
 
     Returns:
       images float32 [B, S, S, 3] in [0, 1] and codeword float32 [B, n] of 0 and 1 → residual float32 [B, S, S, 3].
@@ -52,18 +69,26 @@ def build_encoder(image_size: int, code_bits: int, level: str, width: int) -> ke
     signs = keras.layers.Rescaling(2.0, -1.0)(codeword)  # ±1: with 0 and 1 training sticks at chance.
     join = keras.layers.Concatenate()
 
+    side = image_size // space_to_depth
+
+    def with_message(x, depth: int, start: int):
+        """Features at the side of a depth, with the message's planes."""
+        return join([x, _message_planes(signs, side // 2**depth, start)])
+
     x = keras.layers.Rescaling(2.0, -1.0)(images)
+    if space_to_depth > 1:
+        x = _fold(x, image_size, space_to_depth)
     if level == "raw":
-        x = join([x, _message_planes(signs, image_size, image_size // 4)])
+        x = with_message(x, 0, side // 4)
     skips = []
     for depth in range(4):
         x = _conv(x, width * 2 ** min(depth, 3))
-        if level == "early" and depth == 0:
-            x = join([x, _message_planes(signs, image_size, image_size // 4)])
+        if level == "every" or (level == "early" and depth == 0):
+            x = with_message(x, depth, side // 4)
         skips.append(x)
         x = _conv(x, width * 2 ** min(depth + 1, 3), stride=2)
-    if level == "late":
-        x = join([x, _message_planes(signs, image_size // 16, image_size // 4)])
+    if level in ("late", "every"):
+        x = with_message(x, 4, side // 4)
     x = _conv(x, width * 8)
     for depth in reversed(range(4)):
         x = keras.layers.UpSampling2D(interpolation="bilinear")(x)
@@ -71,7 +96,10 @@ def build_encoder(image_size: int, code_bits: int, level: str, width: int) -> ke
         x = _conv(join([skips[depth], x]), width * 2 ** min(depth, 3))
     # Wide enough for the residual to fill its bound from the first step: a faint one leaves the decoder at chance for
     # long.
-    residual = keras.layers.Conv2D(3, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.2))(x)
+    initial = keras.initializers.RandomNormal(stddev=0.2)
+    residual = keras.layers.Conv2D(3 * space_to_depth**2, 1, kernel_initializer=initial)(x)
+    if space_to_depth > 1:
+        residual = _unfold(residual, side, space_to_depth)
     return keras.Model([images, codeword], residual, name="encoder")
 
 

@@ -5,13 +5,16 @@ import dataclasses
 import tensorflow as tf
 from tensorflow import keras
 
-from faketagger.components.contract import features, payload, pretrained
+from faketagger.components.contract import features, manifest, payload, pretrained
 from faketagger.components.faces import alignment
+from faketagger.components.layers import precision
 from faketagger.components.perturbations import catalogue
+from faketagger.components.perturbations.geometry import Misalignment
 from faketagger.components.simulator import library
 from faketagger.components.tagger import losses, networks
 from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.hard_draws import HardDraws
+from faketagger.components.tagger.residual import bounded
 
 _EPOCH_STEPS = 100  # A checkpoint, a line of progress and a point in TensorBoard each.
 _LOSS_AT_CHANCE = 0.693  # Nats a bit.
@@ -20,20 +23,6 @@ _NOT_YET = -1
 
 class TrainingStuck(RuntimeError):
     """The decoder never learned to read."""
-
-
-def limit_residual(residual: tf.Tensor, min_psnr: tf.Tensor) -> tf.Tensor:
-    """Scales each picture's residual down, where it must, so that the tagged picture keeps `min_psnr` dB.
-
-    So picture quality is a bound and not a hope: the loss need not be tuned to reach it.
-
-    Args:
-      residual: float32 [B, H, W, 3].
-      min_psnr: dB, a scalar.
-    """
-    root_mean_square = tf.sqrt(tf.reduce_mean(tf.square(residual), [1, 2, 3], keepdims=True) + 1e-12)
-    allowed = tf.pow(10.0, -min_psnr / 20.0)
-    return residual * tf.minimum(1.0, allowed / root_mean_square)
 
 
 def round_to_8_bits(images: tf.Tensor) -> tf.Tensor:
@@ -60,14 +49,17 @@ class TaggerTraining(keras.Model):
         self._config = config
         self._code_bits = code_bits
         self._simulators = simulators
-        self._groups = [group for each in simulators for group in _groups(each, config)]
+        self._groups = [group for number, each in enumerate(simulators) for group in _groups(number, each.manifest)]
         counts = [each.count for each in self._groups]
         self._draws = HardDraws(counts, config.hard_drawing) if simulators else None
         drawn = sorted(config.perturbations.items())  # In JSON they have no other order.
         self._perturbations = [catalogue.TRAINED_UNDER[name]((each.low, each.high)) for name, each in drawn]
         self._shares = [each.share for _, each in drawn]
+        self._misalign = Misalignment(config.geometry) if config.geometry.share else tf.identity
         self._perceptual = losses.perceptual_loss(config.vgg_weights)
-        self.encoder = networks.build_encoder(config.image_size, code_bits, config.level, config.encoder_width)
+        self.encoder = networks.build_encoder(
+            config.image_size, code_bits, config.level, config.encoder_width, config.space_to_depth
+        )
         self.decoder = networks.build_decoder(config.image_size, code_bits, config.decoder_width)
         self.critic = networks.build_critic(config.image_size, config.encoder_width)
         self.critic_optimizer = keras.optimizers.Adam(
@@ -85,6 +77,11 @@ class TaggerTraining(keras.Model):
         return list(self._means.values())
 
     @property
+    def trainable_variables(self):
+        """What the first optimiser trains, and averages; the critic has its own."""
+        return self.encoder.trainable_variables + self.decoder.trainable_variables
+
+    @property
     def reads(self) -> bool:
         """Whether the decoder has come to read."""
         return int(self.reads_since) != _NOT_YET
@@ -93,19 +90,28 @@ class TaggerTraining(keras.Model):
         """Sets the optimisers up for training of `steps` steps."""
         told = self._config.optimising
         schedule = keras.optimizers.schedules.CosineDecay(self._config.learning_rate, steps, alpha=told.last_rate)
-        self.compile(keras.optimizers.Adam(schedule, clipnorm=told.clip_norm))
-        self.optimizer.build(self.encoder.trainable_variables + self.decoder.trainable_variables)
+        averaging = self._config.averaging
+        adam = keras.optimizers.Adam(
+            schedule,
+            clipnorm=told.clip_norm,
+            use_ema=averaging > 0,
+            **({"ema_momentum": averaging} if averaging else {}),
+        )
+        self.compile(adam)
+        self.optimizer.build(self.trainable_variables)
         self.critic_optimizer.build(self.critic.trainable_variables)
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         images, landmarks = data
         codeword = tf.cast(tf.random.uniform([tf.shape(images)[0], self._code_bits], 0, 2, tf.int32), tf.float32)
         images = 0.5 + self.contrast * (images - 0.5)
-        variables = self.encoder.trainable_variables + self.decoder.trainable_variables
+        variables = self.trainable_variables
         since = self._steps_since_reading()
         with tf.GradientTape() as tape:
-            residual = limit_residual(self.encoder([images, codeword], training=True), self._allowed_psnr(since))
-            tagged = tf.clip_by_value(images + residual, 0.0, 1.0)
+            made = self.encoder([images, codeword], training=True)
+            residual = bounded(images, made, self._allowed_psnr(since), self._config.masking)
+            strength = tf.random.uniform([tf.shape(images)[0], 1, 1, 1], *self._config.strengths)
+            tagged = tf.clip_by_value(images + strength * residual, 0.0, 1.0)
             message, accuracies = tf.cond(
                 since < 0,
                 lambda: self._read_plain(tagged, codeword),
@@ -138,32 +144,43 @@ class TaggerTraining(keras.Model):
         """The message loss, mean over plain, perturbed and simulated pictures, and the bit accuracy of each."""
         saved = round_to_8_bits(tagged)
         seen = [saved, self._perturb(saved, self._config.perturbed)]
-        if self._simulators:
-            group, condition = self._draws.draw(tf.shape(saved)[0])
+        drawn = [self._draws.draw(tf.shape(saved)[0]) for _ in range(self._config.versions)] if self._draws else []
+        for group, condition in drawn:
             made = self._simulate(saved, landmarks, group, condition)
             made = round_to_8_bits(tf.clip_by_value(made, 0.0, 1.0))
             # Deepfakes are passed on like any picture.
             passed_on = tf.random.uniform([]) < self._config.perturbed_simulated
             seen.append(self._perturb(made, tf.cast(passed_on, tf.int32)))
-        logits = tf.split(self.decoder(tf.concat(seen, 0), training=True), len(seen))
-        accuracies = [_accuracy(codeword, each) for each in logits]
-        if self._simulators:
-            self._draws.note(group, condition, 1.0 - _accuracy(codeword, logits[-1], axis=1))
+        moved = self._misalign(tf.concat(seen, 0))
+        logits = tf.split(self.decoder(moved, training=True), len(seen))
+        for (group, condition), found in zip(drawn, logits[2:]):
+            self._draws.note(group, condition, 1.0 - _accuracy(codeword, found, axis=1))
         message = tf.add_n([losses.message_loss(codeword, each) for each in logits]) / len(logits)
-        return message, tf.stack(accuracies if self._simulators else accuracies + [0.5])
+        plain, perturbed, *simulated = [_accuracy(codeword, each) for each in logits]
+        return message, tf.stack([plain, perturbed, tf.add_n(simulated) / len(simulated) if simulated else 0.5])
 
     def _perturb(self, images: tf.Tensor, times: int | tf.Tensor) -> tf.Tensor:
         return catalogue.apply_random(self._perturbations, images, times, self._shares)
 
     def _simulate(self, images: tf.Tensor, landmarks: tf.Tensor, group: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        branches = [lambda each=each: each(images, landmarks, condition) for each in self._groups]
-        return tf.ensure_shape(tf.switch_case(group, branches), images.shape)
+        def through(simulator: library.Simulator) -> tf.Tensor:
+            way = tf.constant([each.first for each in self._groups])[group] + condition
+            if simulator.has_gradient and simulator.manifest.name not in self._config.straight_through:
+                return simulator(images, way, landmarks, fixed=False)
+            made = simulator(tf.stop_gradient(images), way, landmarks, fixed=False)
+            return images + tf.stop_gradient(made - images)
+
+        branches = [lambda each=each: through(each) for each in self._simulators]
+        number = tf.constant([each.simulator for each in self._groups])[group]
+        return tf.ensure_shape(tf.switch_case(number, branches), images.shape)
 
     def _image_terms(self, images: tf.Tensor, tagged: tf.Tensor, since: tf.Tensor) -> tf.Tensor:
         config = self._config
         terms = config.residual(since) * losses.residual_loss(images, tagged)
         if config.perceptual.scale:
             terms += config.perceptual(since) * self._perceptual(images, tagged)
+        if config.visible.scale:
+            terms += config.visible(since) * losses.visibility_loss(images, tagged)
         if config.critic.scale:
             weight = config.critic(since)
             terms += tf.cond(weight > 0, lambda: weight * losses.fooling_loss(self.critic(tagged)), lambda: 0.0)
@@ -191,28 +208,19 @@ class _Group:
     """Ways of a simulator that one batch can go through together: its conditions, or one tool.
 
     Attributes:
-      simulator: whose ways they are.
-      first: the number of the first.
+      simulator: its number.
+      first: the number of the first way.
       count: how many they are.
-      straight_through: whether the gradient is taken for the identity's.
     """
 
-    simulator: library.Simulator
+    simulator: int
     first: int
     count: int
-    straight_through: bool
-
-    def __call__(self, images: tf.Tensor, landmarks: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        given = tf.stop_gradient(images) if self.straight_through else images
-        made = self.simulator(given, self.first + condition, landmarks, fixed=False)
-        return images + tf.stop_gradient(made - images) if self.straight_through else made
 
 
-def _groups(simulator: library.Simulator, config: TaggerConfig) -> list[_Group]:
-    conditions, ways = len(simulator.manifest.conditions), len(simulator.manifest.ways)
-    straight_through = simulator.manifest.name in config.straight_through
-    whole = _Group(simulator, 0, conditions, straight_through)
-    return [whole, *(_Group(simulator, way, 1, straight_through) for way in range(conditions, ways))]
+def _groups(number: int, described: manifest.SimulatorManifest) -> list[_Group]:
+    conditions, ways = len(described.conditions), len(described.ways)
+    return [_Group(number, 0, conditions), *(_Group(number, way, 1) for way in range(conditions, ways))]
 
 
 def _accuracy(codeword: tf.Tensor, logits: tf.Tensor, axis: int | None = None) -> tf.Tensor:
@@ -324,6 +332,7 @@ def train(
       TrainingStuck: the decoder never came to read.
     """
     keras.utils.set_random_seed(config.seed)
+    precision.use_bfloat16(config.bfloat16)
     code_bits = payload.code_matrix(config.message_bits, config.code_length).shape[1]
     model = TaggerTraining(config, code_bits, simulators)
     epoch_steps = min(_EPOCH_STEPS, config.steps)
@@ -341,6 +350,7 @@ def train(
     history = model.fit(
         _photographs(examples_uri, config), epochs=epochs, steps_per_epoch=epoch_steps, callbacks=callbacks
     )
+    precision.use_bfloat16(False)  # As it will be used.
     last = {name: values[-1] for name, values in history.history.items()}
     # One that reads a little goes on to the evaluator: whether it reads well enough is the gate's business.
     if not model.reads and last.get("plain", 0.0) < config.first_stage.stuck_below:

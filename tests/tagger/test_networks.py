@@ -9,8 +9,9 @@ from tensorflow import keras
 
 from faketagger.components.tagger import losses, networks
 from faketagger.components.tagger.config import LEVELS, TaggerConfig
+from faketagger.components.tagger.residual import limit_residual
 from faketagger.components.tagger.schedules import Ramp
-from faketagger.components.tagger.training import limit_residual, round_to_8_bits
+from faketagger.components.tagger.training import round_to_8_bits
 
 BITS = 15
 
@@ -200,7 +201,7 @@ def test_the_config_makes_the_round_trip_through_json():
 @pytest.mark.parametrize(
     "wrong, said",
     [
-        ({"level": "middle"}, "level: expected one of raw, early, late, found 'middle'"),
+        ({"level": "middle"}, "level: expected one of raw, early, late, every, found 'middle'"),
         ({"image_size": 24}, "image_size: expected a whole number at least 32, a multiple of 16, found 24"),
         ({"image_size": 100}, "a multiple of 16, found 100"),
         ({"steps": 0}, "steps: expected a whole number at least 1, found 0"),

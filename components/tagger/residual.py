@@ -1,0 +1,80 @@
+"""The residual: what the encoder adds to a picture, where the eye misses it, within a bound.
+
+The just-noticeable difference (JND) of a place follows Chou and Li 1995, §II: what its luminance hides, and what its
+texture hides.
+"""
+
+import tensorflow as tf
+
+from faketagger.components.tagger.config import Masking
+
+# Rec. 601, as JPEG has it: luminance of RGB, and RGB of the two chroma channels.
+_LUMINANCE = (0.299, 0.587, 0.114)
+_CB, _CR = (0.0, -0.344, 1.772), (1.402, -0.714, 0.0)
+# Grey values of 255. Darkness hides less here than in the paper, whose 17 more at black
+# are a cathode ray tube's; on today's screens dark parts show what is added to them.
+_BASE, _IN_THE_DARK, _IN_THE_LIGHT = 3.0, 3.0, 3.0
+_MIDDLE_GREY = 127.0 / 255.0
+_TEXTURE_GAIN = 0.35  # Of the luminance's local deviation.
+_OVERLAP = 0.3  # What luminance and texture both hide counts once (Yang et al. 2005, eq. 6).
+_WINDOW = 5
+_MEAN_JND = 8.6 / 255.0  # Root mean square over photographs of faces; measured on the train split.
+
+
+def just_noticeable_difference(images: tf.Tensor) -> tf.Tensor:
+    """How large a change each place hides: float32 [B, H, W, 3] in [0, 1] → [B, H, W, 1], in the pictures' range."""
+    luminance = tf.reduce_sum(images * _LUMINANCE, -1, keepdims=True)
+    background = _local_mean(luminance)
+    deviation = tf.sqrt(tf.nn.relu(_local_mean(tf.square(luminance)) - tf.square(background)) + 1e-8)
+    dark = 1.0 - tf.sqrt(tf.clip_by_value(background / _MIDDLE_GREY, 1e-4, 1.0))
+    light = tf.nn.relu(background - _MIDDLE_GREY) / (1.0 - _MIDDLE_GREY)
+    of_luminance = (_BASE + _IN_THE_DARK * dark + _IN_THE_LIGHT * light) / 255.0
+    of_texture = _TEXTURE_GAIN * deviation
+    hidden = of_luminance + of_texture - _OVERLAP * tf.minimum(of_luminance, of_texture)
+    return tf.stop_gradient(_local_mean(hidden))
+
+
+def _local_mean(values: tf.Tensor) -> tf.Tensor:
+    return tf.nn.avg_pool2d(values, _WINDOW, 1, "SAME")
+
+
+def masked_residual(
+    images: tf.Tensor, made: tf.Tensor, min_psnr: tf.Tensor, headroom: float, chroma: float
+) -> tf.Tensor:
+    """α · JND(image) · tanh(network), mostly luminance.
+
+    Args:
+      images: float32 [B, S, S, 3] in [0, 1].
+      made: float32 [B, S, S, 3], the network's luminance and two chroma channels.
+      min_psnr: dB, a scalar: α is such that JND alone, at places of either sign, would have `headroom` times the error
+        that it allows, in a picture whose JND is as photographs' are on average.
+      headroom: over 0; the larger, the freer is the network in where it puts how much.
+      chroma: the most that a chroma channel may have of what luminance may.
+
+    Returns:
+      float32 [B, S, S, 3].
+    """
+    amplitude = headroom * tf.pow(10.0, -min_psnr / 20.0) / _MEAN_JND * just_noticeable_difference(images)
+    luminance, cb, cr = tf.split(tf.tanh(made), 3, -1)
+    return amplitude * (luminance + chroma * (cb * _CB + cr * _CR))
+
+
+def bounded(images: tf.Tensor, made: tf.Tensor, min_psnr: tf.Tensor, masking: Masking | None) -> tf.Tensor:
+    """The residual float32 [B, S, S, 3] of pictures [B, S, S, 3] in [0, 1] and what the encoder made of them."""
+    if masking:
+        made = masked_residual(images, made, min_psnr, masking.headroom, masking.chroma)
+    return limit_residual(made, min_psnr)
+
+
+def limit_residual(residual: tf.Tensor, min_psnr: tf.Tensor) -> tf.Tensor:
+    """Scales each picture's residual down, where it must, so that the tagged picture keeps `min_psnr` dB.
+
+    So picture quality is a bound and not a hope: the loss need not be tuned to reach it.
+
+    Args:
+      residual: float32 [B, H, W, 3].
+      min_psnr: dB, a scalar.
+    """
+    root_mean_square = tf.sqrt(tf.reduce_mean(tf.square(residual), [1, 2, 3], keepdims=True) + 1e-12)
+    allowed = tf.pow(10.0, -min_psnr / 20.0)
+    return residual * tf.minimum(1.0, allowed / root_mean_square)

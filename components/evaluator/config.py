@@ -43,6 +43,7 @@ class Gate(Settings):
       min_overall: the mean FMRR over all conditions of deepfake simulators, by box (`white`, `black`).
       min_psnr: dB between original and tagged picture.
       min_ssim: the same as SSIM; None for no bound.
+      max_visibility: the same as CIEDE2000 (measure/visibility.py); None for no bound.
       max_false_positives: the largest share of untagged pictures that may be read as tagged, 0…1. As the upper end of
         the interval counts, a small sample cannot show a small share: with none of 100 pictures that end is 0.036.
       significance: the probability, over all slices, with which a tagger no worse than the newest blessed one would be
@@ -57,6 +58,7 @@ class Gate(Settings):
     min_overall: dict[Box, float] = Field({}, ge=0, le=1)
     min_psnr: float = Field(30.0, ge=0, le=100)
     min_ssim: float | None = Field(None, ge=-1, le=1)
+    max_visibility: float | None = Field(None, ge=0)
     max_false_positives: float = Field(0.05, ge=0, le=1)
     significance: float = Field(0.05, ge=0, le=1)
     max_psnr_drop: float = Field(1.0, ge=0, le=100)

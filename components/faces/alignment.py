@@ -127,13 +127,15 @@ def move(
     return moved(images, tf.stop_gradient(transform))
 
 
-def sample(images: tf.Tensor, back: tf.Tensor, size: tuple[int, int], reduction: float, fill: str) -> tf.Tensor:
+def sample(
+    images: tf.Tensor, back: tf.Tensor, size: tuple[int | tf.Tensor, int | tf.Tensor], reduction: float, fill: str
+) -> tf.Tensor:
     """Pictures moved with TensorFlow's own gradient, which a SavedModel keeps, and which nearly fits small motions.
 
     Args:
       images: float32 [B, H, W, C].
       back: float32 [B, 2, 3], from the result's places to theirs.
-      size: the result's height and width.
+      size: the result's height and width, numbers or tensors.
       reduction: how much the pictures are shrunk at most: so much finer they are sampled, and averaged.
       fill: as `move`'s.
     """
@@ -150,5 +152,6 @@ def sample(images: tf.Tensor, back: tf.Tensor, size: tuple[int, int], reduction:
         interpolation="BILINEAR",
         fill_mode=fill,
     )
-    seen = tf.ensure_shape(seen, [None, size[0] * finer, size[1] * finer, images.shape[-1]])
+    sides = [side * finer if isinstance(side, int) else None for side in size]
+    seen = tf.ensure_shape(seen, [None, *sides, images.shape[-1]])
     return tf.nn.avg_pool2d(seen, finer, finer, "VALID") if finer > 1 else seen

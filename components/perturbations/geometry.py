@@ -133,5 +133,5 @@ def _about_the_middle(images: tf.Tensor, scale: tf.Tensor, angle: tf.Tensor) -> 
 
 def _moved(images: tf.Tensor, transform: tf.Tensor, least: float, fill: str) -> tf.Tensor:
     """`least` is the smallest scale."""
-    size = (images.shape[1], images.shape[2])
+    size = tuple(static or tf.shape(images)[axis] for axis, static in ((1, images.shape[1]), (2, images.shape[2])))
     return alignment.sample(images, alignment.invert(transform), size, 1.0 / least, fill)

@@ -3,21 +3,13 @@
 import os
 from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from faketagger.components.contract import colour
+
 # The five layers that LPIPS compares (Zhang et al. 2018, §3), by Keras' names.
 _VGG_LAYERS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3")
-
-# Columns are X, Y and Z relative to those of white.
-_SRGB_TO_XYZ = np.float32(
-    [
-        [0.4124 / 0.9505, 0.2126, 0.0193 / 1.089],
-        [0.3576 / 0.9505, 0.7152, 0.1192 / 1.089],
-        [0.1805 / 0.9505, 0.0722, 0.9505 / 1.089],
-    ]
-)
 
 
 def message_loss(codeword: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -40,18 +32,8 @@ def visibility_loss(images: tf.Tensor, tagged: tf.Tensor) -> tf.Tensor:
 
     The fourth power's mean over places of the difference in CIE 1976 L*a*b* of both pictures, averaged over 3×3 pixels.
     """
-    first, second = (lab(tf.nn.avg_pool2d(each, 3, 1, "SAME")) for each in (images, tagged))
+    first, second = (colour.lab(tf.nn.avg_pool2d(each, 3, 1, "SAME")) for each in (images, tagged))
     return tf.reduce_mean(tf.square(tf.reduce_sum(tf.square(first - second), -1)))
-
-
-def lab(images: tf.Tensor) -> tf.Tensor:
-    """sRGB float32 [..., 3] in [0, 1] → CIE 1976 L*a*b* under D65 (IEC 61966-2-1, CIE 15)."""
-    images = tf.clip_by_value(images, 1e-4, 1.0)
-    linear = tf.where(images <= 0.04045, images / 12.92, tf.pow((images + 0.055) / 1.055, 2.4))
-    xyz = tf.clip_by_value(linear @ tf.constant(_SRGB_TO_XYZ), 1e-6, 2.0)
-    roots = tf.where(xyz > (6 / 29) ** 3, tf.pow(xyz, 1 / 3), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
-    x, y, z = tf.unstack(roots, axis=-1)
-    return tf.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], -1)
 
 
 def critic_loss(real: tf.Tensor, made: tf.Tensor) -> tf.Tensor:

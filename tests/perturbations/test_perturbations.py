@@ -9,7 +9,7 @@ import scipy.ndimage
 import tensorflow as tf
 
 from faketagger.components.perturbations import catalogue, geometry, jpeg, light, texture, unseen, weather
-from faketagger.components.tagger.config import TaggerConfig
+from faketagger.components.tagger.config import Geometry, TaggerConfig
 
 TRAINING = {
     catalogue.TRAINED_UNDER[name].__name__: catalogue.TRAINED_UNDER[name]((drawn.low, drawn.high))
@@ -22,6 +22,8 @@ NAMED = {**TRAINING, **EVALUATION}
 STRENGTHS = {
     geometry.Resize: (1.0, 0.8, 0.4),
     geometry.Crop: (1.0, 0.97, 0.7),
+    geometry.Rotation: (0.0, 2.0, -20.0),
+    geometry.Border: (0.0, 0.02, 0.2),
     texture.GaussianNoise: (0.0, 0.01, 0.05),
     texture.Grain: (0.0, 0.01, 0.05),
     texture.GaussianBlur: (0.0, 0.5, 2.0),
@@ -34,6 +36,7 @@ STRENGTHS = {
     weather.Haze: (0.0, 0.1, 0.6),
     weather.Rain: (0.0, 0.1, 0.6),
 }
+ON_OR_OFF = {geometry.Mirror}  # Of no strengths between.
 JPEGS = {jpeg.Jpeg: (100.0, 90.0, 20.0), jpeg.RealJpeg: (100.0, 90.0, 20.0)}
 
 
@@ -59,8 +62,7 @@ def in_tf_data():
 
 def test_every_class_is_trained_with_or_judged_by():
     kinds = {type(each) for each in NAMED.values()}
-    assert kinds == {*STRENGTHS, *JPEGS}
-    assert len(TRAINING) == len(catalogue.TRAINED_UNDER)
+    assert kinds == {*STRENGTHS, *JPEGS, *ON_OR_OFF}
 
 
 @pytest.mark.parametrize("mode", ["eager", "tf.data"])
@@ -232,6 +234,56 @@ def test_crop_enlarges_a_window_of_its_share_that_lies_inside_the_picture():
     between = np.linspace(first, last, 9, axis=1)
     np.testing.assert_allclose(made[:, ::4, 0, 0], between[..., 0], atol=1e-5)
     np.testing.assert_allclose(made[:, 0, ::8, 1], between[..., 1], atol=1e-5)
+
+
+@pytest.mark.parametrize("degrees", [5.0, -20.0])
+def test_rotation_turns_about_the_middle_and_is_black_outside(degrees):
+    rows, columns = np.mgrid[0:64, 0:64] + 0.5
+    blob = np.exp(-((columns - 48) ** 2 + (rows - 32) ** 2) / 18)
+    made = _fixed(geometry.Rotation, degrees)(tf.constant(np.float32(blob[None, :, :, None].repeat(3, -1)))).numpy()
+    place = (made[0, :, :, 0, None] * np.stack([columns, rows], -1)).sum((0, 1)) / made[0, :, :, 0].sum()
+    angle = math.radians(degrees)
+    np.testing.assert_allclose(place, [32 + 16 * math.cos(angle), 32 + 16 * math.sin(angle)], atol=0.1)
+    white = _fixed(geometry.Rotation, degrees)(tf.ones([1, 64, 64, 3])).numpy()
+    assert white[0, 0, 0].max() < 0.1 and white[0, 32, 32].min() > 0.99
+
+
+def test_mirror_is_the_mirror_image():
+    pictures = _pictures()
+    np.testing.assert_array_equal(_fixed(geometry.Mirror, 1.0)(tf.constant(pictures)), pictures[:, :, ::-1])
+    np.testing.assert_array_equal(_fixed(geometry.Mirror, 0.0)(tf.constant(pictures)), pictures)
+
+
+def test_a_border_is_of_one_colour_and_the_picture_whole_inside_it():
+    pictures = np.full((3, 60, 60, 3), 0.5, np.float32)
+    pictures[:, 0] = pictures[:, -1] = pictures[:, :, 0] = pictures[:, :, -1] = 1.0
+    pictures[1:, 30, 30] = np.float32([0.2, 0.8])[:, None]
+    made = _fixed(geometry.Border, 0.1)(tf.constant(pictures)).numpy()
+    assert np.ptp(made[:, :4], axis=(1, 2)).max() < 1e-5  # 5 of 60 are the frame's.
+    assert np.ptp(made[:, 0, 0], axis=0).max() > 0.05  # Each picture's its own.
+    np.testing.assert_allclose(made[:, 8:52, 8:25], 0.5, atol=1e-5)
+
+
+def test_misalignment_keeps_within_what_it_is_told_and_leaves_the_others_alone():
+    tf.random.set_seed(2)
+    rows, columns = np.mgrid[0:64, 0:64] + 0.5
+    blob = np.float32(np.exp(-((columns - 32) ** 2 + (rows - 32) ** 2) / 18))[None, :, :, None].repeat(3, -1)
+    told = Geometry(share=0.5, shift=0.1, scale=0.2, rotation=8.0)
+    made = geometry.Misalignment(told)(tf.constant(blob.repeat(200, 0))).numpy()[..., 0]
+    mass = made.sum((1, 2))
+    places = (made[..., None] * np.stack([columns, rows], -1)).sum((1, 2)) / mass[:, None]
+    moved = np.abs(made - blob[..., 0]).max((1, 2)) > 1e-3
+    assert 0.35 < moved.mean() < 0.65
+    assert 5.0 < np.abs(places - 32).max() < 6.4 + 0.2
+    assert np.all(mass / blob[..., 0].sum() < 1.2**2 * 1.03) and mass.max() > 1.2 * mass.min()
+
+
+def test_misaligned_pictures_are_mirrored_as_often_as_told():
+    tf.random.set_seed(2)
+    slope = np.float32(np.linspace(0, 1, 32))[None, None, :, None] * np.ones((300, 32, 1, 3), np.float32)
+    told = Geometry(share=1.0, shift=0.0, scale=0.0, rotation=0.0, mirrored=0.3)
+    made = geometry.Misalignment(told)(tf.constant(slope)).numpy()
+    assert np.mean(made[:, 16, 0, 0] > 0.5) == pytest.approx(0.3, abs=0.08)
 
 
 def _hue(picture):

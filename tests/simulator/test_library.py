@@ -252,6 +252,7 @@ def test_a_batch_of_mixed_conditions_gets_each_its_own(made):
     assert np.std(mixed[1]) < 0.6 * np.std(pictures[1])
 
 
+@pytest.mark.slow
 def test_gradients_flow_through_every_condition_of_the_exported_perturbation(made):
     simulator = library.load(os.path.join(made[0], "perturbation"))
     pictures = tf.constant(_pictures(1))
@@ -264,6 +265,7 @@ def test_gradients_flow_through_every_condition_of_the_exported_perturbation(mad
         assert gradient is not None and np.mean(np.asarray(gradient) != 0) > least, name
 
 
+@pytest.mark.slow
 def test_foreign_simulators_are_taken_in_with_their_change_measured_here(examples, directory, tmp_path):
     _rewrite_manifest(directory / "swap", change={"a": {"psnr": 1.0, "ssim": 0.0}})
     target = str(tmp_path / "made")
@@ -274,6 +276,7 @@ def test_foreign_simulators_are_taken_in_with_their_change_measured_here(example
     np.testing.assert_allclose(taken(tf.constant(_pictures(1)), tf.constant([0])), _mixed(_pictures(1)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_foreign_simulators_under_another_name_than_their_folders_are_refused(examples, directory, tmp_path):
     _rewrite_manifest(directory / "swap", name="happy")
     with pytest.raises(ValueError, match=f"{directory}/swap: .*'swap', and its simulator.json says name 'happy'"):
@@ -281,6 +284,7 @@ def test_foreign_simulators_under_another_name_than_their_folders_are_refused(ex
     assert library.names(str(tmp_path / "made")) == ["perturbation", "perturbation_unseen"]
 
 
+@pytest.mark.slow
 def test_nothing_is_trained_where_one_of_those_asked_for_cannot_be(examples, tmp_path):
     config = TINY.replace(train=("faceswap", "stargan"))
     with pytest.raises(ValueError, match=r"attribute editing needs .* found Male \(3 without, 3 with\)"):
@@ -297,6 +301,7 @@ def _ten_seconds_a_look(looks=None):
         yield 10.0 * look
 
 
+@pytest.mark.slow
 def test_seconds_a_step_are_of_the_whole_training_where_it_was_killed_or_had_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "_EPOCH_STEPS", 1)
     faces = faces_of(_pictures(4))
@@ -311,6 +316,7 @@ def test_seconds_a_step_are_of_the_whole_training_where_it_was_killed_or_had_end
     assert train(_ten_seconds_a_look()) == pytest.approx(10.0)  # All that is left is to restore.
 
 
+@pytest.mark.slow
 def test_a_trained_simulators_manifest_keeps_the_settings_it_was_trained_with(tmp_path):
     config = TINY.replace(seed=9, judge_steps=5)
     _, described = training.train("faceswap", faces_of(_pictures(4)), config, str(tmp_path))
@@ -319,6 +325,7 @@ def test_a_trained_simulators_manifest_keeps_the_settings_it_was_trained_with(tm
     assert described.training.pictures == 4 and described.training.settings == {"image_size": SIZE, "width": 8}
 
 
+@pytest.mark.slow
 def test_foreign_simulators_of_another_picture_size_are_refused(examples, tmp_path):
     grey = np.full([1, 48, 48, 3], 0.5, np.float32)
     export.save(

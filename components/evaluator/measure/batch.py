@@ -14,6 +14,7 @@ from faketagger.components.evaluator.measure import metrics, rows, slices
 from faketagger.components.evaluator.measure.lpips import Lpips
 from faketagger.components.evaluator.measure.models import Inputs, Simulators, Tagger, rounded
 from faketagger.components.evaluator.measure.slices import Slice
+from faketagger.components.evaluator.measure.visibility import visibility
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,4 +151,10 @@ class Quality:
             return np.where(finite, by(originals, tagged), np.nan)
 
         lpips = measured(self._lpips) if self._lpips else None
-        return rows.QualityColumns(measured(metrics.psnr), measured(metrics.ssim), measured(metrics.ms_ssim), lpips)
+        return rows.QualityColumns(
+            psnr=measured(metrics.psnr),
+            ssim=measured(metrics.ssim),
+            ms_ssim=measured(metrics.ms_ssim),
+            visibility=measured(visibility),
+            lpips=lpips,
+        )

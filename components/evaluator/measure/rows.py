@@ -34,7 +34,7 @@ class Row(NamedTuple):
       bit_accuracy: of the raw codeword bits, 0…1.
       tagged: whether the reader said so.
       p_value: the reader's.
-      psnr, ssim, ms_ssim, lpips: between the original and the tagged picture.
+      psnr, ssim, ms_ssim, visibility, lpips: between the original and the tagged picture.
       change_psnr, change_ssim: between the original and what the slice makes of it, untagged: PSNR in dB, SSIM.
     """
 
@@ -53,6 +53,7 @@ class Row(NamedTuple):
     psnr: float | None = None
     ssim: float | None = None
     ms_ssim: float | None = None
+    visibility: float | None = None
     lpips: float | None = None
     change_psnr: float | None = None
     change_ssim: float | None = None
@@ -93,6 +94,7 @@ class QualityColumns(NamedTuple):
     psnr: np.ndarray | None = None
     ssim: np.ndarray | None = None
     ms_ssim: np.ndarray | None = None
+    visibility: np.ndarray | None = None
     lpips: np.ndarray | None = None
 
 

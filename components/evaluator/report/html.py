@@ -181,6 +181,7 @@ def _tiles(evaluation: Evaluation) -> list[_Tile]:
             ("PSNR of tagged pictures, dB", quality.psnr, 2),
             ("SSIM", quality.ssim, 4),
             ("MS-SSIM", quality.ms_ssim, 4),
+            ("visibility, ΔE₀₀", quality.visibility, 2),
             ("LPIPS, lower is better", quality.lpips, 4),
         ]
     if evaluation.untagged:

@@ -139,6 +139,7 @@ def overall(evaluation: Evaluation, peers: Sequence[Comparison] = ()) -> Table:
         if key == "psnr":
             cells[1] = _psnr_of_papers(_quality(evaluation, key))
         rows.append([Cell(name), *cells])
+    rows.append([Cell("visibility, ΔE₀₀"), *_plain_figures([_quality(each, "visibility") for each in measured])])
     rows.append([Cell("LPIPS, lower is better"), *_plain_figures([_quality(each, "lpips") for each in measured])])
     shares = [each.untagged.share if each.untagged else None for each in measured]
     rows.append([Cell("untagged pictures read as tagged"), *_plain_figures(shares)])

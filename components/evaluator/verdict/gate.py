@@ -51,6 +51,9 @@ def decide(evaluation: Evaluation, gate: Gate, expected_slices: Sequence[Slice],
     checks.append(_at_least("psnr", quality, quality.psnr if quality else None, gate.min_psnr, gate))
     if gate.min_ssim is not None:
         checks.append(_at_least("ssim", quality, quality.ssim if quality else None, gate.min_ssim, gate))
+    if gate.max_visibility is not None:
+        seen = quality.visibility if quality else None
+        checks.append(_at_most("visibility", quality, seen, gate.max_visibility, gate))
     share = untagged.share if untagged else None
     checks.append(_at_most("false positives", untagged, share, gate.max_false_positives, gate))
     if compared and gate.significance:

@@ -53,12 +53,14 @@ class QualityFigures(Counted):
     Attributes:
       psnr: dB.
       ssim, ms_ssim: −1…1, 0…1.
+      visibility: CIEDE2000 (measure/visibility.py).
       lpips: a distance; unknown where it was not measured.
     """
 
     psnr: Figure
     ssim: Figure
     ms_ssim: Figure
+    visibility: Figure
     lpips: Figure
 
 

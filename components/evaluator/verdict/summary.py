@@ -110,6 +110,7 @@ class _SliceRows:
             psnr=self.mean("psnr"),
             ssim=self.mean("ssim"),
             ms_ssim=self.mean("ms_ssim"),
+            visibility=self.mean("visibility"),
             lpips=self.mean("lpips"),
         )
 

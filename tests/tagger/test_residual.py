@@ -1,0 +1,61 @@
+"""The residual: where it is, how large it becomes, what the bound keeps."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from faketagger.components.tagger import residual
+from faketagger.components.tagger.config import Masking
+
+
+def _flat(grey: float) -> tf.Tensor:
+    return tf.fill([1, 32, 32, 3], grey)
+
+
+def _textured() -> tf.Tensor:
+    noise = tf.random.stateless_normal([1, 32, 32, 1], [1, 2], stddev=0.1)
+    return tf.clip_by_value(0.5 + noise * tf.ones([3]), 0.0, 1.0)
+
+
+def _jnd(images: tf.Tensor) -> float:
+    """In grey values of 255."""
+    return 255.0 * float(tf.reduce_mean(residual.just_noticeable_difference(images)))
+
+
+def test_texture_hides_more_than_flat_grey_and_light_and_dark_hide_more_than_middle_grey():
+    middle = _jnd(_flat(0.5))
+    assert middle == pytest.approx(3.0, abs=0.1)
+    assert _jnd(_textured()) > 3.0 * middle
+    assert middle < _jnd(_flat(0.9)) < 2.1 * middle
+    assert middle < _jnd(_flat(0.02)) < 2.1 * middle
+
+
+def test_a_masked_residual_is_largest_in_texture():
+    picture = tf.concat([_flat(0.5), _textured()], 2)
+    made = residual.masked_residual(picture, 9.0 * tf.ones_like(picture), tf.constant(38.0), 1.0, 0.0).numpy()
+    assert np.abs(made[:, :, :24]).mean() < 0.4 * np.abs(made[:, :, 40:]).mean()
+
+
+def test_without_chroma_a_masked_residual_is_grey_and_with_it_its_luminance_stays():
+    picture, made = _textured(), tf.random.stateless_normal([1, 32, 32, 3], [3, 4])
+    grey, coloured = (
+        residual.masked_residual(picture, made, tf.constant(38.0), 1.6, chroma).numpy() for chroma in (0.0, 0.3)
+    )
+    assert np.ptp(grey, axis=-1).max() < 1e-6
+    assert np.ptp(coloured, axis=-1).max() > 1e-3
+    np.testing.assert_allclose(coloured @ [0.299, 0.587, 0.114], grey[..., 0], atol=1e-4)
+
+
+def test_no_gradient_makes_the_picture_rougher_to_hide_more():
+    picture = _textured()
+    with tf.GradientTape() as tape:
+        tape.watch(picture)
+        value = tf.reduce_sum(residual.just_noticeable_difference(picture))
+    assert tape.gradient(value, picture) is None
+
+
+@pytest.mark.parametrize("masking", [None, Masking()])
+def test_whatever_the_network_makes_the_bound_holds(masking):
+    picture = tf.concat([_textured(), _flat(0.3)], 0)
+    made = residual.bounded(picture, 50.0 * tf.ones_like(picture), tf.constant(38.0), masking)
+    assert float(tf.reduce_min(tf.image.psnr(picture + made, picture, 1.0))) > 37.99

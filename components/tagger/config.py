@@ -184,7 +184,7 @@ class TaggerConfig(Settings):
       hard_drawing: which of the others are drawn how often.
       straight_through: names of simulators whose gradient is taken for the identity's, being too slow to compute, as it
         is for those that have none. What they make is exact.
-      start_from: the SavedModel of a tagger to go on from, with networks of these sizes, or `shipped` for the
+      start_from: the SavedModel of a tagger to go on from, with networks as start.py says, or `shipped` for the
         repository's; it reads already, so there is no first stage.
       max_pixels: of a picture file that the exported tagger takes.
       max_strength: the largest factor of the residual that it takes.

@@ -103,19 +103,22 @@ def build_encoder(image_size: int, code_bits: int, level: str, width: int, space
     return keras.Model([images, codeword], residual, name="encoder")
 
 
-def build_decoder(image_size: int, code_bits: int, width: int) -> keras.Model:
+def build_decoder(image_size: int, code_bits: int, width: int, space_to_depth: int = 1) -> keras.Model:
     """Seven 3×3 convolutions and a dense layer (StegaStamp §4.2, DeepTag §3.2).
 
     Args:
       image_size: S.
       code_bits: n.
       width: channels of the first convolution, a multiple of 8.
+      space_to_depth: as build_encoder's.
 
     Returns:
       images float32 [B, S, S, 3] in [0, 1] → logits float32 [B, n]; the papers' sigmoid is in the loss.
     """
     images = keras.Input([image_size, image_size, 3], name="images")
     x = keras.layers.Rescaling(2.0, -1.0)(images)
+    if space_to_depth > 1:
+        x = _fold(x, image_size, space_to_depth)
     for multiple, stride in ((1, 2), (1, 1), (2, 2), (2, 1), (2, 2), (4, 2), (4, 1)):
         x = keras.layers.Conv2D(multiple * width, 3, stride, "same", kernel_initializer="he_normal")(x)
         # Without normalisation the picture drowns the residual, and training sticks at chance.

@@ -9,7 +9,7 @@ import tensorflow as tf
 from faketagger.components.tagger.config import Masking
 
 # Rec. 601, as JPEG has it: luminance of RGB, and RGB of the two chroma channels.
-_LUMINANCE = (0.299, 0.587, 0.114)
+LUMINANCE = (0.299, 0.587, 0.114)
 _CB, _CR = (0.0, -0.344, 1.772), (1.402, -0.714, 0.0)
 # Grey values of 255. Darkness hides less here than in the paper, whose 17 more at black
 # are a cathode ray tube's; on today's screens dark parts show what is added to them.
@@ -23,7 +23,7 @@ _MEAN_JND = 8.6 / 255.0  # Root mean square over photographs of faces; measured 
 
 def just_noticeable_difference(images: tf.Tensor) -> tf.Tensor:
     """How large a change each place hides: float32 [B, H, W, 3] in [0, 1] → [B, H, W, 1], in the pictures' range."""
-    luminance = tf.reduce_sum(images * _LUMINANCE, -1, keepdims=True)
+    luminance = tf.reduce_sum(images * LUMINANCE, -1, keepdims=True)
     background = _local_mean(luminance)
     deviation = tf.sqrt(tf.nn.relu(_local_mean(tf.square(luminance)) - tf.square(background)) + 1e-8)
     dark = 1.0 - tf.sqrt(tf.clip_by_value(background / _MIDDLE_GREY, 1e-4, 1.0))

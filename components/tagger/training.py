@@ -11,7 +11,7 @@ from faketagger.components.layers import precision
 from faketagger.components.perturbations import catalogue
 from faketagger.components.perturbations.geometry import Misalignment
 from faketagger.components.simulator import library
-from faketagger.components.tagger import losses, networks
+from faketagger.components.tagger import losses, networks, start
 from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.hard_draws import HardDraws
 from faketagger.components.tagger.residual import bounded
@@ -60,7 +60,7 @@ class TaggerTraining(keras.Model):
         self.encoder = networks.build_encoder(
             config.image_size, code_bits, config.level, config.encoder_width, config.space_to_depth
         )
-        self.decoder = networks.build_decoder(config.image_size, code_bits, config.decoder_width)
+        self.decoder = networks.build_decoder(config.image_size, code_bits, config.decoder_width, config.space_to_depth)
         self.critic = networks.build_critic(config.image_size, config.encoder_width)
         self.critic_optimizer = keras.optimizers.Adam(
             config.optimising.critic_rate * config.learning_rate, beta_1=config.optimising.critic_beta
@@ -291,23 +291,6 @@ def white_box(simulators: list[library.Simulator], config: TaggerConfig) -> list
     ]
 
 
-def _load_networks(model: TaggerTraining, directory: str) -> None:
-    """Gives the model's networks the weights of an exported tagger's; ValueError where it has others."""
-    try:
-        exported = tf.saved_model.load(directory)
-        given = [*exported.encoder.variables, *exported.decoder.variables]
-    except (OSError, AttributeError, tf.errors.OpError) as error:
-        raise ValueError(f"start_from: {directory}: not an exported tagger: {error}") from error
-    wanted = [*model.encoder.variables, *model.decoder.variables]
-    if [each.shape for each in given] != [each.shape for each in wanted]:
-        raise ValueError(
-            f"start_from: {directory}: its networks are of other sizes: train with its image_size, code_length, level "
-            "and widths"
-        )
-    for variable, value in zip(wanted, given):
-        variable.assign(value)
-
-
 def train(
     examples_uri: str,
     simulators: list[library.Simulator],
@@ -339,7 +322,8 @@ def train(
     epochs = -(-config.steps // epoch_steps)
     model.compile_for(epochs * epoch_steps)
     if config.start_from:
-        _load_networks(model, pretrained.TAGGER if config.start_from == "shipped" else config.start_from)
+        directory = pretrained.TAGGER if config.start_from == "shipped" else config.start_from
+        start.load_networks(model.encoder, model.decoder, config, directory)
     tf.io.gfile.makedirs(checkpoints)
     callbacks = [
         keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False),

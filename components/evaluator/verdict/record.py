@@ -53,14 +53,14 @@ class QualityFigures(Counted):
     Attributes:
       psnr: dB.
       ssim, ms_ssim: −1…1, 0…1.
-      visibility: CIEDE2000 (measure/visibility.py).
+      visibility: CIEDE2000 (measure/visibility.py); null in records older than it.
       lpips: a distance; unknown where it was not measured.
     """
 
     psnr: Figure
     ssim: Figure
     ms_ssim: Figure
-    visibility: Figure
+    visibility: Figure | None = None
     lpips: Figure
 
 

@@ -230,3 +230,29 @@ def test_the_config_makes_the_round_trip_through_json():
 def test_settings_that_cannot_work_are_refused(wrong, said):
     with pytest.raises(ValueError, match=said):
         TaggerConfig(**wrong)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_half_the_side_in_four_times_the_channels_gives_networks_of_the_same_pictures(level):
+    encoder, decoder = networks.build_encoder(64, BITS, level, 8, 2), networks.build_decoder(64, BITS, 8, 2)
+    assert encoder.output_shape == (None, 64, 64, 3) and decoder.output_shape == (None, BITS)
+    first = next(layer for layer in encoder.layers if isinstance(layer, keras.layers.Conv2D))
+    assert first.input_shape[1:3] == (32, 32)
+
+
+def test_pixels_come_back_to_their_places_from_channels():
+    picture = keras.Input([8, 8, 3])
+    folded = networks._fold(picture, 8, 2)
+    both = keras.Model(picture, [folded, networks._unfold(folded, 4, 2)])
+    values = _pictures(2, 8)
+    channels, back = both(values)
+    np.testing.assert_array_equal(back, values)
+    np.testing.assert_array_equal(channels[:, 1, 2], np.reshape(values[:, 2:4, 4:6], [2, 12]))
+
+
+def test_what_pixels_blur_to_is_seen_and_single_pixels_are_not():
+    grey = tf.fill([1, 32, 32, 3], 0.5)
+    flicker = tf.cast(np.indices((32, 32)).sum(0) % 2 * 2 - 1, tf.float32)[None, :, :, None]
+    even = float(losses.visibility_loss(grey, grey + 0.03))
+    assert even > 50.0 * float(losses.visibility_loss(grey, grey + 0.03 * flicker)) > 0.0
+    assert float(losses.visibility_loss(grey, grey)) == 0.0

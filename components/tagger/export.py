@@ -208,15 +208,28 @@ class TaggerModule(tf.Module):
         return {"images": tf.clip_by_value(images + residual, 0.0, 1.0)}
 
     def decode(self, images, key_mask):
-        """float32 [B, S, S, 3] in [0, 1], key mask [B, n] → `message`, `score`, `p_value`, `tagged`, `logits`."""
-        logits = self.decoder(images)
-        found = channel_decoder.decode(logits * (1.0 - 2.0 * key_mask), self._code_matrix)
+        """Reads pictures and their mirror images, and takes of both what is less likely in an untagged picture.
+
+        Args:
+          images: float32 [B, S, S, 3] in [0, 1].
+          key_mask: float32 [B, n].
+
+        Returns:
+          `message`, `score`, `p_value` (for having looked twice already doubled), `tagged`; `logits`, those of the
+          pictures as they lie.
+        """
+        count = tf.shape(images)[0]
+        logits = self.decoder(tf.concat([images, tf.reverse(images, [2])], 0))
+        found = channel_decoder.decode(logits * (1.0 - 2.0 * tf.tile(key_mask, [2, 1])), self._code_matrix)
+        mirrored = tf.cast(found.p_value[count:] < found.p_value[:count], tf.int32)
+        chosen = tf.range(count) + count * mirrored
+        p_value = tf.minimum(1.0, 2.0 * tf.gather(found.p_value, chosen))
         return {
-            "message": found.message,
-            "score": found.score,
-            "p_value": found.p_value,
-            "tagged": found.p_value <= self._false_positive_rate,
-            "logits": logits,
+            "message": tf.gather(found.message, chosen),
+            "score": tf.gather(found.score, chosen),
+            "p_value": p_value,
+            "tagged": p_value <= self._false_positive_rate,
+            "logits": logits[:count],
         }
 
     def tag(self, image, codeword, strength):

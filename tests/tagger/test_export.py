@@ -109,6 +109,17 @@ def test_a_tagged_picture_of_any_size_is_read_back_at_its_own_size(tagger, heigh
     assert found["tagged"][0] and found["p_value"][0] <= 1e-6 and found["score"][0] > 0.9
 
 
+def test_the_mirror_image_is_read_and_its_logits_are_those_of_the_picture_as_it_lies(tagger):
+    (tagged,) = _tag(tagger, [helpers.file_of(_scene(64, 40))])
+    mirrored = helpers.file_of(images.load_image(tagged)[:, ::-1])
+    found = _read(tagger, [tagged, mirrored])
+    assert [_coder().uid(message) for message in found["message"]] == [37, 37]
+    assert found["tagged"].all() and (found["score"] > 0.9).all()
+    # Half of these waves change their sign in the mirror.
+    wrong = np.mean((found["logits"] > 0) != (_coder().codeword(37) > 0.5), axis=1)
+    assert wrong[0] == 0.0 and 0.3 < wrong[1] < 0.7
+
+
 @pytest.mark.parametrize("height, width", SIZES)
 def test_the_tagged_picture_stays_close_at_every_size(tagger, height, width):
     original = _scene(height, width)

@@ -45,6 +45,13 @@ def make_parser() -> startup.Parser:
     add("--image_size", type=int, help="side of the simulator's pictures, the pipeline's; by default the model's")
     add("--model_size", type=int, help="side of the pictures that the model takes, where it does not show it")
     names = startup.comma_list
+    add(
+        "--tools",
+        type=names,
+        metavar="NAME,…",
+        help="deepfake tools as which it is also applied (inswapper, simswap, facefusion, …); by default attgan for a "
+        "TF1 checkpoint and stargan for a state dict",
+    )
     measured_on = parser.add_mutually_exclusive_group()
     measured_on.add_argument("--images", metavar="DIR", help="photographs to measure its change on")
     measured_on.add_argument("--examples", metavar="DIR", help="Examples, whose eval split to measure its change on")

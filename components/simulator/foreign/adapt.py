@@ -30,6 +30,7 @@ _DESCRIBING = (
     "output_range",
     "conditions",
 )
+_OWN_TOOLS = {TF1: ("attgan",), TORCH: ("stargan",)}  # As which their authors apply them.
 # Flags that not every kind of model has a use for, and the kinds that have.
 _USES = {
     **dict.fromkeys((*_DESCRIBING, "condition_vector"), (SAVED_MODEL, TFJS)),
@@ -58,6 +59,7 @@ def adapt(arguments) -> manifest.SimulatorManifest:
         name=arguments.name,
         family=arguments.family or "attribute_editing",
         conditions=tuple(read.conditions),
+        tools=_OWN_TOOLS.get(kind, ()) if arguments.tools is None else tuple(arguments.tools),
         image_size=image_size,
         training_data=arguments.training_data,
         licence=arguments.licence,

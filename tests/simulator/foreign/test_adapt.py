@@ -138,6 +138,17 @@ def test_a_saved_model_of_tensorflow_1_is_read(tmp_path):
     np.testing.assert_allclose(helpers.gradient(simulator, helpers.pictures())[0, 0, 0], [0.5, 0.3, 0.2], atol=1e-5)
 
 
+def test_a_model_is_also_applied_as_the_tools_that_are_named(tmp_path):
+    _save_mixer(tmp_path / "model", _Mixer(), PLAIN)
+    simulator = helpers.adapted(tmp_path, **SAVED, conditions="mixed", tools="inswapper")
+    assert simulator.manifest.ways == ("mixed", "as_inswapper")
+    red = np.full([2, SIZE, SIZE, 3], [0.9, 0.3, 0.2], np.float32)
+    pasted = helpers.simulated(simulator, red, 1)
+    np.testing.assert_allclose(pasted[:, 0, 0], red[:, 0, 0], atol=1e-3)
+    np.testing.assert_allclose(pasted[:, SIZE // 2, SIZE // 2], red[:, 0, 0] @ MIXING, atol=1e-3)
+    assert np.abs(pasted - red).max() > 0.1
+
+
 @pytest.fixture(scope="module")
 def mixer(tmp_path_factory):
     """A folder whose `model` takes pictures of any size and a vector."""
@@ -162,6 +173,7 @@ def mixer(tmp_path_factory):
         ({"image_size": 8}, "--image_size: expected 16 to 1024, got 8"),
         ({"output_range": "-0.1,0.1"}, "spans .*--output_range"),
         ({"attributes": "Male"}, "is a SavedModel, for which there is no --attributes"),
+        ({"tools": "inswapper,scissors"}, "no tools scissors; there are inswapper, simswap"),
         ({"name": "Other"}, "--name: Other: expected lower-case"),
         ({"name": "perturbation"}, "--name: perturbation: expected"),
     ],

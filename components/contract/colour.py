@@ -4,12 +4,13 @@ import numpy as np
 import tensorflow as tf
 
 # Columns are X, Y and Z relative to those of white.
-_SRGB_TO_XYZ = np.float32(
+_SRGB_TO_XYZ = np.array(
     [
         [0.4124 / 0.9505, 0.2126, 0.0193 / 1.089],
         [0.3576 / 0.9505, 0.7152, 0.1192 / 1.089],
         [0.1805 / 0.9505, 0.0722, 0.9505 / 1.089],
-    ]
+    ],
+    np.float32,
 )
 
 

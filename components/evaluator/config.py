@@ -90,6 +90,7 @@ class EvaluatorConfig(Settings):
       limit: at most this many eval pictures, always the same ones; None for all.
       confidence: of every interval, inside 0…1.
       repeats: how many UIDs each picture is tagged with, each under a mask of its own.
+      strength: the factor of the residual, of both taggers where two are compared; None for their manifests'.
       black_box: the simulators that were not in the training loop.
       sweeps: strengths by perturbation (perturbation.at's kinds), for the curves of FakeTagger's Fig. 4.
       after: perturbations (perturbation.at's names) that every deepfake simulator's output goes through besides.
@@ -102,6 +103,7 @@ class EvaluatorConfig(Settings):
     limit: int | None = Field(None, ge=1)
     confidence: float = Field(0.95, gt=0, lt=1)
     repeats: int = Field(1, ge=1)
+    strength: float | None = Field(None, gt=0)
     black_box: tuple[str, ...] = ()
     sweeps: dict[str, tuple[float, ...]] = Field(SWEEPS, ge=-1e6, le=1e6)
     after: tuple[str, ...] = ("jpeg_75", "resize_0.5")

@@ -42,6 +42,8 @@ def read_inputs(model_dir: str, simulators_dir: str, config: EvaluatorConfig) ->
         name, `black_box` names a simulator that is not there, or a file of LPIPS' weights is missing.
     """
     tagger = manifest.read(manifest.TaggerManifest, model_dir)
+    if config.strength:
+        tagger = tagger.replace(strength=config.strength)
     simulators = read_simulators(simulators_dir, config)
     image_size = next(iter(simulators.values())).image_size
     return Inputs(model_dir, simulators_dir, tagger, simulators, image_size, declared(simulators, config))

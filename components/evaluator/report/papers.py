@@ -43,6 +43,26 @@ LENGTHS = (
 )
 
 
+class AtQuality(NamedTuple):
+    """What another method reports of a deepfake at one picture quality.
+
+    Attributes:
+      method: its name and publication.
+      psnr: dB, at 256×256.
+      bit_error: the share of bits read wrongly after SimSwap.
+    """
+
+    method: str
+    psnr: float
+    bit_error: float
+
+
+QUALITIES = (
+    AtQuality("SepMark (Wu et al. 2023)", 38.6, 0.079),
+    AtQuality("KAD-Net (2024)", 39.0, 0.041),
+)
+
+
 def fmrr_of(simulator: str, black_box: bool) -> float | None:
     """What stands beside a simulator's FMRR: its generator's, or black-box the mean; None where none is known here."""
     return BLACK_BOX_FMRR if black_box else WHITE_BOX_FMRR.get(simulator)

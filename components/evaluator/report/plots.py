@@ -13,7 +13,7 @@ from matplotlib import axes as matplotlib_axes
 from matplotlib import figure as matplotlib_figure
 
 from faketagger.components.evaluator.config import BOXES
-from faketagger.components.evaluator.measure.slices import SWEEP
+from faketagger.components.evaluator.measure.slices import CONDITION, SWEEP
 from faketagger.components.evaluator.report import papers, tables
 from faketagger.components.evaluator.verdict.record import Evaluation, Known, known
 
@@ -87,6 +87,56 @@ def lengths(evaluation: Evaluation, variants: Sequence[tables.Comparison] = ()) 
         points = [(float(bits), figure) for bits, figure in found if figure]
         curves += [Curve(f"this tagger, {box}-box mean", points)] if points else []
     return [_chart("message length", curves, "message bits", with_papers=True)] if curves else []
+
+
+def qualities(evaluations: Sequence[Evaluation]) -> list[Chart]:
+    """Over the PSNR of evaluations at several strengths: FMRR by family and box, and the bit errors of swaps."""
+    kinds = sorted({kind for each in evaluations for kind in _means(each, "fmrr")})
+    by_family = [Curve(f"{family}, {box}-box", _over_psnr(evaluations, "fmrr", (family, box))) for family, box in kinds]
+    with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": "quality"}):
+        figure = matplotlib_figure.Figure(figsize=(8.4, 3.8), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for curve, style in zip(by_family, itertools.cycle(_STYLES)):
+            _draw(left, curve, *style)
+        left.axvspan(*papers.PSNR, color=_LINES, alpha=0.5, linewidth=0)
+        left.axhline(papers.BLACK_BOX_FMRR, xmax=0.35, color=_TEXT, linestyle=":", linewidth=1)
+        left.annotate("papers: 0.89 black-box, at 26 to 30 dB", (papers.PSNR[0], 0.91), fontsize=7)
+        _finish(left, "PSNR, dB")
+        swaps = []
+        for (family, box), style in zip(kinds, itertools.cycle(_STYLES)):
+            if family == "identity_swap":
+                found = _over_psnr(evaluations, "bit_accuracy", (family, box))
+                curve = Curve(f"{family}, {box}-box", [(x, Known(*(1.0 - end for end in y))) for x, y in found])
+                _draw(right, curve, *style)
+                swaps.append(curve)
+        for point in papers.QUALITIES:
+            right.plot(point.psnr, point.bit_error, marker="*", linestyle="none", color=_TEXT)
+            right.annotate(point.method, (point.psnr, point.bit_error), (5, 3), textcoords="offset points", fontsize=7)
+        _finish(right, "PSNR, dB")
+        right.set(ylabel="bits read wrongly after swaps", ylim=(-0.01, 0.3))
+        figure.legend(loc="outside upper left", ncols=3, fontsize=7, frameon=False, borderaxespad=0)
+        said = f"{_description('by family', by_family, 'PSNR')} {_description('bit errors', swaps, 'PSNR')}"
+        return [Chart("quality", _as_svg(figure, "quality"), said)]
+
+
+def _over_psnr(evaluations: Sequence[Evaluation], name: str, kind: tuple[str, str]) -> list[tuple[float, Known]]:
+    points = []
+    for each in evaluations:
+        psnr = known(each.quality.psnr) if each.quality else None
+        found = _means(each, name).get(kind)
+        if psnr and found:
+            points.append((psnr.mean, found))
+    return sorted(points)
+
+
+def _means(evaluation: Evaluation, name: str) -> dict[tuple[str, str], Known]:
+    """By family and box, the means over conditions of deepfakes of a figure and of the ends of its interval."""
+    found: dict[tuple[str, str], list[Known]] = {}
+    for each in evaluation.slices.values():
+        figure = known(getattr(each, name))
+        if each.kind == CONDITION and each.family not in (None, "perturbation") and figure:
+            found.setdefault((each.family, "black" if each.black_box else "white"), []).append(figure)
+    return {kind: Known(*(sum(end) / len(end) for end in zip(*figures))) for kind, figures in sorted(found.items())}
 
 
 def _sweep(evaluation: Evaluation, kind: str) -> list[tuple[float, Known]]:

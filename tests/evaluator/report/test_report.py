@@ -370,6 +370,21 @@ def test_a_figure_that_is_not_known_leaves_its_point_out():
     assert "0.90 at 10, 0.90 at 95" in chart.description
 
 
+def _at(psnr, fmrr):
+    quality = {**_evaluation().quality.dict(), "psnr": _figure(psnr, 0.1, 100.0)}
+    swap = _slice("condition", "faceswap/to_group_a", "identity_swap", True, fmrr)
+    return _evaluation(fmrr, {"quality": quality}, {"faceswap/to_group_a": swap})
+
+
+def test_the_quality_chart_goes_over_psnr_by_family_and_shows_the_bits_that_swaps_spoil():
+    (chart,) = plots.qualities([_at(40.0, 0.5), _at(36.0, 0.9)])
+    assert "attribute_editing, white-box: 0.90 at 36, 0.50 at 40" in chart.description
+    assert "attribute_editing, black-box: 0.90 at 36, 0.50 at 40" in chart.description
+    assert "identity_swap, black-box: 0.10 at 36, 0.10 at 40" in chart.description  # 1 − bit accuracy.
+    assert "perturbation" not in chart.description
+    assert "SepMark" in chart.svg and "papers: 0.89" in chart.svg
+
+
 def test_the_same_evaluation_makes_the_same_page():
     assert html.make_page(_evaluation(), _decision()) == html.make_page(_evaluation(), _decision())
 

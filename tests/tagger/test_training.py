@@ -1,5 +1,6 @@
 """A tiny training learns to read, goes on where it was killed, and says when it is stuck."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -35,6 +36,7 @@ CONFIG = TaggerConfig(
     perceptual=Ramp(0.0),
     critic=Ramp(0.0),
     learning_rate=1e-3,
+    averaging=0.9,
     reads_below=0.3,
     steps=240,
     batch_size=16,
@@ -223,6 +225,52 @@ def test_straight_through_simulators_make_the_same_with_the_identitys_gradient(e
         made = model._simulate(pictures, BATCH[1], tf.constant(0), tf.zeros([8], tf.int32))
     np.testing.assert_allclose(made, 0.25 + PICTURES / 2, atol=1e-6)
     np.testing.assert_allclose(tape.gradient(made, pictures), slope)
+
+
+def test_what_has_no_gradient_is_trained_straight_through(eagerly):
+    model = _model([dataclasses.replace(_simulator("swap", model=_Halving()), has_gradient=False)])
+    pictures = tf.constant(PICTURES)
+    with tf.GradientTape() as tape:
+        tape.watch(pictures)
+        made = model._simulate(pictures, BATCH[1], tf.constant(0), tf.zeros([8], tf.int32))
+    np.testing.assert_allclose(made, 0.25 + PICTURES / 2, atol=1e-6)
+    np.testing.assert_allclose(tape.gradient(made, pictures), 1.0)
+
+
+def test_several_versions_of_one_encoding_go_through_simulators_drawn_apart(eagerly):
+    swaps = [_Halving() for _ in range(2)]
+    model = _model([_simulator(f"swap_{number}", model=each) for number, each in enumerate(swaps)], versions=3)
+    model.reads_since.assign(0)
+    for _ in range(6):
+        model.train_step(BATCH)
+    assert len(swaps[0].asked) + len(swaps[1].asked) == 18
+    assert min(len(each.asked) for each in swaps) > 0
+
+
+def test_strengths_vary_what_is_added_from_picture_to_picture(eagerly, monkeypatch):
+    model, added = _model([], strengths=(0.5, 2.0), start_psnr=30.0), []
+    read = model._read_plain
+    monkeypatch.setattr(
+        model, "_read_plain", lambda tagged, codeword: added.append(tagged.numpy()) or read(tagged, codeword)
+    )
+    model.contrast.assign(1.0)
+    model.train_step(BATCH)
+    psnr = tf.image.psnr(added[0], PICTURES, 1.0).numpy()
+    assert 30.0 - 6.1 < psnr.min() < psnr.max() < 30.0 + 6.1 and np.ptp(psnr) > 2.0
+
+
+def test_the_trained_weights_are_the_average_of_those_of_the_steps(examples, tmp_path, eagerly, monkeypatch):
+    seen, step = [], training.TaggerTraining.train_step
+
+    def noting(self, data):
+        seen.append(self.decoder.get_weights())
+        return step(self, data)
+
+    monkeypatch.setattr(training.TaggerTraining, "train_step", noting)
+    model, _ = training.train(examples, [], _changed(steps=1, reads_below=9.0, averaging=0.75), str(tmp_path))
+    moved = model.optimizer.learning_rate.numpy()  # What Adam's first step moves every weight by, near enough.
+    for before, averaged in zip(seen[0], model.decoder.get_weights()):
+        np.testing.assert_allclose(np.abs(averaged - before).max(), 0.25 * moved, rtol=0.2)
 
 
 def test_landmarks_follow_their_photograph_through_mirroring_and_cropping(tmp_path):

@@ -2,16 +2,18 @@
 # Each sets up .venv first (once).
 RUN_ARGS ?=
 export PYTHON
+# Two files of tests at a time, each on a core of its own: TensorFlow's threads would wait for each other.
+PYTEST = TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 .venv/bin/python -m pytest -n 2 --dist=loadfile
 
 .PHONY: run test test-fast lint setup
 run: setup
 	.venv/bin/python pipelines/run_local.py $(RUN_ARGS)
 
 test: setup
-	.venv/bin/python -m pytest $(TEST_ARGS)
+	$(PYTEST) $(TEST_ARGS)
 
 test-fast: setup
-	.venv/bin/python -m pytest -m "not slow" $(TEST_ARGS)
+	$(PYTEST) -m "not slow" $(TEST_ARGS)
 
 # mypy finds the package only below a folder that calls it by its name, whatever the checkout is called.
 lint: setup

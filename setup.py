@@ -42,7 +42,7 @@ setuptools.setup(
         "tqdm",
     ],
     extras_require={
-        "test": ["psutil", "pytest", "nbformat", "nbclient", "ipykernel"],
+        "test": ["psutil", "pytest", "pytest-xdist", "nbformat", "nbclient", "ipykernel"],
         "lint": ["mypy==2.*", "ruff==0.17.*"],
     },
     entry_points={"console_scripts": ["faketagger=faketagger.__main__:main"]},

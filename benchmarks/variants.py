@@ -1,4 +1,4 @@
-"""Trains taggers that differ in message length, coding or level, each for the same time, and evaluates them.
+"""Trains taggers that differ in message length, coding, level or loss weights, each alike long, and evaluates them.
 
     python benchmarks/variants.py --examples=DIR --simulators=DIR --out=DIR
 
@@ -35,6 +35,8 @@ flags.DEFINE_string("out", None, "where the taggers and their evaluations go", r
 flags.DEFINE_integer("steps", 3000, "optimiser steps of each variant; after 1,000 luck still decides")
 flags.DEFINE_integer("repeats", 1, "how many UIDs each picture is tagged with")
 
+_UNBOUND = {"min_psnr": 20.0, "start_psnr": 20.0}  # So that the weights decide what is seen.
+
 VARIANTS = {
     "bits_30": {},
     "uncoded": {"code_length": 0},
@@ -42,7 +44,12 @@ VARIANTS = {
     "raw": {"level": "raw"},
     "late": {"level": "late"},
     "bits_10": {"message_bits": 10},
+    "bits_20": {"message_bits": 20},
+    "bits_35": {"message_bits": 35},
     "bits_100": {"message_bits": 99},  # What BCH codes of 127 bits have nearest to 100.
+    # The unofficial implementation's weights, to be compared with each other.
+    "weights_10_0.1": {"message": 10.0, "residual": Ramp(scale=0.1, ramp=1000), **_UNBOUND},
+    "weights_1_0.5": {"message": 1.0, "residual": Ramp(scale=0.5, ramp=1000), **_UNBOUND},
 }
 
 
@@ -69,7 +76,11 @@ def _make(config: TaggerConfig, directory: str) -> None:
     checkpoints, model = os.path.join(directory, "checkpoints"), os.path.join(directory, "tagger")
     trained, last = training.train(FLAGS.examples, [], config, checkpoints)
     record = manifest.TaggerRecord(
-        steps=config.steps, level=config.level, black_box=tuple(library.names(FLAGS.simulators)), last=last
+        steps=config.steps,
+        level=config.level,
+        weights=manifest.LossWeights(message=config.message, residual=config.residual.scale),
+        black_box=tuple(library.names(FLAGS.simulators)),
+        last=last,
     )
     export.save(trained.encoder, trained.decoder, config, record, model)
     files.remove_directory(checkpoints)

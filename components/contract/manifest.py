@@ -124,11 +124,24 @@ def is_name(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(_NAME, value) is not None
 
 
+class LossWeights(Settings):
+    """What is traded against each other in a tagger's training: what is read against what is seen.
+
+    Attributes:
+      message: the weight of the message's loss.
+      residual: the final one of the residual's.
+    """
+
+    message: float = Field(..., ge=0)
+    residual: float = Field(..., ge=0)
+
+
 class TaggerRecord(Settings):
     """How a tagger was trained, for people.
 
     Attributes:
       steps, level, black_box: as TaggerConfig's.
+      weights: its message's and residual's; None in records older than this field.
       simulators: the names of those in the training loop.
       last: the last epoch's means: loss, bit accuracies (plain, perturbed, simulated), PSNR; empty where the training
         was cut off between its last step and the export.
@@ -136,6 +149,7 @@ class TaggerRecord(Settings):
 
     steps: int = Field(..., ge=1)
     level: str
+    weights: LossWeights | None = None
     black_box: tuple[str, ...] = ()
     simulators: tuple[str, ...] = ()
     last: dict[str, float] = {}

@@ -13,7 +13,7 @@ UNTAGGED = "untagged"
 Box = Literal["white", "black"]
 BOXES: tuple[Box, ...] = ("white", "black")
 
-# The strengths of the papers' curves (FakeTagger Fig. 4), and colour besides.
+# The strengths at which a perturbation alone is measured.
 SWEEPS = {
     "jpeg": (10.0, 20.0, 30.0, 50.0, 70.0, 95.0),
     "resize": (0.25, 0.375, 0.5, 0.75, 1.0),
@@ -92,8 +92,9 @@ class EvaluatorConfig(Settings):
       repeats: how many UIDs each picture is tagged with, each under a mask of its own.
       strength: the factor of the residual, of both taggers where two are compared; None for their manifests'.
       black_box: the simulators that were not in the training loop.
-      sweeps: strengths by perturbation (perturbation.at's kinds), for the curves of FakeTagger's Fig. 4.
-      after: perturbations (perturbation.at's names) that every deepfake simulator's output goes through besides.
+      sweeps: strengths by perturbation (perturbation.at's kinds), for curves over them.
+      after: perturbations (perturbation.at's names) that every deepfake simulator's output goes through besides, as
+        in the papers' Fig. 4.
       lpips_vgg, lpips_linear: the weights of LPIPS (lpips.Lpips); without them it is not measured.
     """
 

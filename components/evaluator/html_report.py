@@ -4,10 +4,10 @@
         [--markdown=report.md] [--compare=LABEL=DIR …]
         [--model=DIR [--simulators=DIR] (--images=DIR | --examples=DIR | --gallery_images=DIR)]
 
-`--compare` takes other evaluations: other methods, or the tagger at another message length, embedding level or picture
-size. With the tagger the page shows each slice's best, median and worst picture: of the photographs that were evaluated
-(a folder, or Examples), or of `--gallery_images`, Examples of pictures that may be shown. `--markdown` is where the
-same tables go in Markdown. Exit status: 0, 1 failed.
+`--compare` takes other evaluations: other methods, or the tagger at another message length, embedding level, picture
+size or loss weights. With the tagger the page shows each slice's best, median and worst picture: of the photographs
+that were evaluated (a folder, or Examples), or of `--gallery_images`, Examples of pictures that may be shown.
+`--markdown` is where the same tables go in Markdown. Exit status: 0, 1 failed.
 """
 
 import argparse

@@ -35,7 +35,12 @@ class Executor(base_executor.BaseExecutor):
         trained, last = training.train(examples.uri, in_loop, config, checkpoints, logs.uri)
         names = [simulator.manifest.name for simulator in in_loop]
         record = manifest.TaggerRecord(
-            steps=config.steps, level=config.level, black_box=config.black_box, simulators=tuple(names), last=last
+            steps=config.steps,
+            level=config.level,
+            weights=manifest.LossWeights(message=config.message, residual=config.residual.scale),
+            black_box=config.black_box,
+            simulators=tuple(names),
+            last=last,
         )
         export.save(trained.encoder, trained.decoder, config, record, path_utils.serving_model_dir(model.uri))
         files.remove_directory(checkpoints)

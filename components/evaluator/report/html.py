@@ -14,8 +14,12 @@ import tensorflow as tf
 from PIL import Image
 
 from faketagger.components.evaluator.measure import slices
-from faketagger.components.evaluator.report import gallery, papers, plots, tables
-from faketagger.components.evaluator.report.tables import Cell, Comparison
+from faketagger.components.evaluator.report import gallery, papers, plots
+from faketagger.components.evaluator.report.tables import cells, contents
+from faketagger.components.evaluator.report.tables.cells import Cell, Table
+from faketagger.components.evaluator.report.tables.comparisons import Comparison, group
+from faketagger.components.evaluator.report.tables.measured import box_of
+from faketagger.components.evaluator.report.tables.overall import comparability
 from faketagger.components.evaluator.verdict import record
 from faketagger.components.evaluator.verdict.record import Check, Decision, Evaluation, SliceFigures
 
@@ -70,17 +74,17 @@ def make_page(
     Args:
       evaluation: its record.
       decision: the gate's.
-      comparisons: other evaluations (tables.group says which goes where).
+      comparisons: other evaluations (group says which goes where).
       pictures: gallery.Maker's, those of a slice in a row.
       gallery_sentence: says whose they are.
 
     Raises:
       ValueError: it would be larger than MAX_BYTES.
     """
-    groups = tables.group(evaluation, comparisons)
+    groups = group(evaluation, comparisons)
     charts = {
         "figure-3": plots.lengths(evaluation, groups.by_length),
-        "figure-4": plots.sweeps(evaluation, groups.peers),
+        "strengths": plots.sweeps(evaluation, groups.peers),
     }
     page = (
         _environment()
@@ -89,9 +93,9 @@ def make_page(
             label=evaluation.label,
             facts=_facts(evaluation),
             verdict=_verdict(decision),
-            caveat=tables.comparability(evaluation),
+            caveat=comparability(evaluation),
             tiles=_tiles(evaluation),
-            sections=tables.all_tables(evaluation, comparisons),
+            sections=contents.all_tables(evaluation, comparisons),
             charts=charts,
             most=_MOST_FAILED,
             long=_LONG_TABLE,
@@ -186,24 +190,24 @@ def _tiles(evaluation: Evaluation) -> list[_Tile]:
         ]
     if evaluation.untagged:
         named.append(("untagged pictures read as tagged", evaluation.untagged.share, 4))
-    tiles = [_Tile(name, tables.figure(figure, digits)) for name, figure, digits in named]
-    return [tile for tile in tiles if tile.cell.text != tables.UNKNOWN]
+    tiles = [_Tile(name, cells.figure(figure, digits)) for name, figure, digits in named]
+    return [tile for tile in tiles if tile.cell.text != cells.UNKNOWN]
 
 
-def _checks(decision: Decision | None) -> tables.Table:
+def _checks(decision: Decision | None) -> Table:
     found = decision.checks if decision else []
-    passed, failed = Cell("", mark="✓ passed", tone=tables.BETTER), Cell("", mark="✗ failed", tone=tables.WORSE)
+    passed, failed = Cell("", mark="✓ passed", tone=cells.BETTER), Cell("", mark="✗ failed", tone=cells.WORSE)
     rows = [
         [
             Cell(check.name),
             passed if check.passed else failed,
-            Cell(tables.UNKNOWN if check.figure is None else f"{check.figure:.4g}"),
+            Cell(cells.UNKNOWN if check.figure is None else f"{check.figure:.4g}"),
             Cell(f"{check.bound:.4g}"),
             Cell(check.reason),
         ]
         for check in found
     ]
-    return tables.Table("checks", "The gate's checks", [], ["check", "outcome", "figure", "bound", "reason"], rows)
+    return Table("checks", "The gate's checks", [], ["check", "outcome", "figure", "bound", "reason"], rows)
 
 
 class _Shown(NamedTuple):
@@ -257,10 +261,10 @@ def _group_title(found: SliceFigures) -> str:
 
 
 def _slice_facts(found: SliceFigures) -> str:
-    fmrr = tables.figure(found.fmrr)
-    facts = [] if found.black_box is None else [f"{tables.box_of(found)} box"]
+    fmrr = cells.figure(found.fmrr)
+    facts = [] if found.black_box is None else [f"{box_of(found)} box"]
     if found.change_psnr:
-        facts.append(f"change {tables.number(found.change_psnr.mean, 1)} dB")
+        facts.append(f"change {cells.number(found.change_psnr.mean, 1)} dB")
     return ", ".join([*facts, f"FMRR {fmrr.text} {fmrr.interval}"])
 
 
@@ -273,7 +277,7 @@ def _line(picture: gallery.Picture, uris: Sequence[str]) -> _Line:
     return _Line(
         rank=picture.rank,
         image_id=picture.image_id,
-        tone=tables.BETTER if right else tables.WORSE,
+        tone=cells.BETTER if right else cells.WORSE,
         said=said,
         figures=f"{accuracy}, p ≤ {picture.p_value:.0e}; tagged at {picture.psnr:.1f} dB",
         shown=[_Shown(uri, f"{name}, {of}", name, side) for name, uri in zip(names, uris)],

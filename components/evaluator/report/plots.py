@@ -14,7 +14,8 @@ from matplotlib import figure as matplotlib_figure
 
 from faketagger.components.evaluator.config import BOXES
 from faketagger.components.evaluator.measure.slices import CONDITION, SWEEP
-from faketagger.components.evaluator.report import papers, tables
+from faketagger.components.evaluator.report import papers
+from faketagger.components.evaluator.report.tables.comparisons import Comparison, by_length
 from faketagger.components.evaluator.verdict.record import Evaluation, Known, known
 
 # What a perturbation's strength is (perturbations/).
@@ -67,9 +68,9 @@ class Chart:
     description: str
 
 
-def sweeps(evaluation: Evaluation, peers: Sequence[tables.Comparison] = ()) -> list[Chart]:
+def sweeps(evaluation: Evaluation, peers: Sequence[Comparison] = ()) -> list[Chart]:
     """One chart a perturbation: FMRR over its strength, of this tagger and of other methods."""
-    measured = [tables.Comparison("this tagger", evaluation), *peers]
+    measured = [Comparison("this tagger", evaluation), *peers]
     kinds = dict.fromkeys(each.simulator or "" for each in evaluation.slices.values() if each.kind == SWEEP)
     charts = []
     for kind in kinds:
@@ -78,9 +79,9 @@ def sweeps(evaluation: Evaluation, peers: Sequence[tables.Comparison] = ()) -> l
     return charts
 
 
-def lengths(evaluation: Evaluation, variants: Sequence[tables.Comparison] = ()) -> list[Chart]:
+def lengths(evaluation: Evaluation, variants: Sequence[Comparison] = ()) -> list[Chart]:
     """FMRR over message length by box, with the papers' points; nothing where no box was measured."""
-    measured = tables.by_length(evaluation, variants)
+    measured = by_length(evaluation, variants)
     curves = []
     for box in BOXES:
         found = [(each.evaluation.tagger.message_bits, known(each.evaluation.overall.of(box))) for each in measured]
@@ -99,7 +100,7 @@ def qualities(evaluations: Sequence[Evaluation]) -> list[Chart]:
         for curve, style in zip(by_family, itertools.cycle(_STYLES)):
             _draw(left, curve, *style)
         left.axvspan(*papers.PSNR, color=_LINES, alpha=0.5, linewidth=0)
-        left.axhline(papers.BLACK_BOX_FMRR, xmax=0.35, color=_TEXT, linestyle=":", linewidth=1)
+        left.axhline(papers.BLACK_BOX, xmax=0.35, color=_TEXT, linestyle=":", linewidth=1)
         left.annotate("papers: 0.89 black-box, at 26 to 30 dB", (papers.PSNR[0], 0.91), fontsize=7)
         _finish(left, "PSNR, dB")
         swaps = []
@@ -171,20 +172,18 @@ def _draw(axes: matplotlib_axes.Axes, curve: Curve, colour: str, line: Any, mark
 
 
 def _draw_papers(axes: matplotlib_axes.Axes) -> None:
-    for index, point in enumerate(sorted(papers.LENGTHS, key=lambda each: (each.message_bits, each.fmrr))):
-        said = f"below {point.fmrr:.2f}" if point.is_bound else f"{point.generator} {point.fmrr:.2f}"
-        axes.plot(point.message_bits, point.fmrr, marker="v" if point.is_bound else "*", linestyle="none", color=_TEXT)
-        # On both sides in turn: they lie close together.
-        side, aligned = (-7, "right") if index % 2 else (7, "left")
-        axes.annotate(
-            f"papers: {said}",
-            (point.message_bits, point.fmrr),
-            (side, 0),
-            textcoords="offset points",
-            ha=aligned,
-            va="center",
-            fontsize=7,
-        )
+    by_length = itertools.groupby(papers.LENGTHS, key=lambda point: point.message_bits)
+    for index, (message_bits, found) in enumerate(by_length):
+        points = sorted(found, key=lambda point: point.fmrr)
+        for point in points:
+            marker = {"over": "^", "below": "v", "": "*"}[point.bound]
+            axes.plot(message_bits, point.fmrr, marker=marker, linestyle="none", color=_TEXT)
+        lowest, ends = points[0], dict.fromkeys(f"{each.fmrr:.2f}" for each in (points[0], points[-1]))
+        said = f"papers: {lowest.bound} {' to '.join(ends)}".replace("  ", " ")
+        # Below, at two heights in turn: lengths lie close together.
+        offset = (0, -34 if index % 2 else -18)
+        where = (message_bits, lowest.fmrr)
+        axes.annotate(said, where, offset, textcoords="offset points", ha="center", va="center", fontsize=7)
     axes.margins(x=0.25)
 
 

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 
 from faketagger.components.evaluator.config import PLAIN
 from faketagger.components.evaluator.measure.slices import CONDITION
-from faketagger.components.evaluator.report import tables
+from faketagger.components.evaluator.report.tables import contents
+from faketagger.components.evaluator.report.tables.cells import Cell, Table
+from faketagger.components.evaluator.report.tables.comparisons import Comparison
+from faketagger.components.evaluator.report.tables.overall import comparability
 from faketagger.components.evaluator.verdict.record import Decision, Evaluation, Figure
 
 _RIGHT_ALIGNED = ("change dB", "bit accuracy")
@@ -23,10 +26,8 @@ def format_table(evaluation: Evaluation, decision: Decision) -> str:
     return "\n".join([*lines, "", *_quality(evaluation), "", *_verdict(decision, "  - ")]) + "\n"
 
 
-def format_markdown(
-    evaluation: Evaluation, decision: Decision | None, comparisons: Sequence[tables.Comparison] = ()
-) -> str:
-    """The report's tables in Markdown (tables.all_tables), the verdict first. Ends in a line break.
+def format_markdown(evaluation: Evaluation, decision: Decision | None, comparisons: Sequence[Comparison] = ()) -> str:
+    """The report's tables in Markdown (contents.all_tables), the verdict first. Ends in a line break.
 
     Args:
       evaluation: its record.
@@ -35,14 +36,14 @@ def format_markdown(
     """
     verdict, *reasons = _verdict(decision, "- ")
     quality = [f"- {line}" for line in _quality(evaluation)]
-    lines = [f"**{verdict}**", *([""] if reasons else []), *reasons, "", *quality, "", tables.comparability(evaluation)]
-    for table in tables.all_tables(evaluation, comparisons):
+    lines = [f"**{verdict}**", *([""] if reasons else []), *reasons, "", *quality, "", comparability(evaluation)]
+    for table in contents.all_tables(evaluation, comparisons):
         paragraphs = [f"\n{paragraph}" for paragraph in table.paragraphs]
         lines += ["", f"### {table.title}", *paragraphs, *_markdown_rows(table)]
     return "\n".join(lines) + "\n"
 
 
-def _markdown_rows(table: tables.Table) -> list[str]:
+def _markdown_rows(table: Table) -> list[str]:
     if not table.rows:
         return []
     rows = [[_escaped(column) for column in table.columns], ["---"] * len(table.columns)]
@@ -50,7 +51,7 @@ def _markdown_rows(table: tables.Table) -> list[str]:
     return ["", *("| " + " | ".join(cells) + " |" for cells in rows)]
 
 
-def _markdown_cell(cell: tables.Cell) -> str:
+def _markdown_cell(cell: Cell) -> str:
     mark = f"({cell.mark})" if cell.mark else ""
     return _escaped(" ".join(part for part in (cell.text, cell.interval, mark) if part))
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from faketagger.components.contract.manifest import LossWeights
 from faketagger.components.contract.settings import Settings
 
 EVALUATION_FILE, CHECKS_FILE = "evaluation.json", "checks.json"
@@ -153,6 +154,7 @@ class TaggerFacts(Settings):
       strength: the factor of its residual; null for another method.
       false_positive_rate: at which a picture counts as tagged; null where a method cannot say.
       level: the embedding level; null where it is not recorded.
+      weights: of the loss; null where they are not recorded.
     """
 
     message_bits: int
@@ -161,6 +163,7 @@ class TaggerFacts(Settings):
     strength: float | None
     false_positive_rate: float | None
     level: str | None
+    weights: LossWeights | None = None
 
 
 class Evaluated(Settings):

@@ -26,6 +26,7 @@ def describe(inputs: Inputs) -> record.Evaluated:
         strength=tagger.strength,
         false_positive_rate=tagger.false_positive_rate,
         level=tagger.training.level if tagger.training else None,
+        weights=tagger.training.weights if tagger.training else None,
     )
     label = f"{tagger.message_bits} bits in {tagger.code_bits}"
     return record.Evaluated(label=label, image_size=inputs.image_size, tagger=facts)

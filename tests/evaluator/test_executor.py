@@ -440,6 +440,17 @@ def test_a_record_of_training_says_which_deepfakes_are_black_box(stubs):
     assert tagger.training is None and models.not_trained_through(tagger, simulators) == ()
 
 
+def test_an_evaluation_says_how_its_tagger_was_trained(stubs):
+    inputs = _inputs(stubs, "good", CONFIG)
+    weights = manifest.LossWeights(message=10.0, residual=0.1)
+    record = manifest.TaggerRecord(steps=1, level="late", weights=weights)
+    trained = dataclasses.replace(inputs, tagger=inputs.tagger.replace(training=record))
+    facts = summary.describe(trained).tagger
+    assert (facts.level, facts.weights) == ("late", weights)
+    unrecorded = summary.describe(inputs).tagger
+    assert (unrecorded.level, unrecorded.weights) == (None, None)
+
+
 def test_an_evaluation_that_dies_leaves_nothing_of_an_earlier_one(stubs, tmp_path):
     _execute(stubs, tmp_path, model="twin", newest="good")
     directory = str(tmp_path / "evaluation")

@@ -1,6 +1,7 @@
-"""A changed setting, however deep in the config, is another tagger to TFX's cache and to the checkpoints."""
+"""A changed setting, however deep, is another tagger to TFX's cache and to the checkpoints; what a manifest records."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2
@@ -14,6 +15,7 @@ from faketagger.components.simulator.artifact import GanSimulators
 from faketagger.components.tagger import executor
 from faketagger.components.tagger.component import TaggerStep
 from faketagger.components.tagger.config import Augmentation, Drawn, FirstStage, HardDrawing, Optimising, TaggerConfig
+from faketagger.components.tagger.schedules import Ramp
 
 CONFIG = TaggerConfig()
 CHANGED = {
@@ -50,6 +52,12 @@ def _checkpoints(config, tmp_path, monkeypatch):
         raise _Reached(checkpoints)
 
     monkeypatch.setattr(executor.training, "train", train)
+    with pytest.raises(_Reached) as reached:
+        _execute(config, tmp_path, monkeypatch)
+    return str(reached.value)
+
+
+def _execute(config, tmp_path, monkeypatch):
     monkeypatch.setattr(executor.library, "load_all", lambda directory: [])
 
     def artifact(kind: type[types.Artifact], name):
@@ -62,9 +70,7 @@ def _checkpoints(config, tmp_path, monkeypatch):
         "model": artifact(standard_artifacts.Model, "3"),
         "model_run": artifact(standard_artifacts.ModelRun, "4"),
     }
-    with pytest.raises(_Reached) as reached:
-        executor.Executor().Do(inputs, outputs, _properties(config))
-    return str(reached.value)
+    executor.Executor().Do(inputs, outputs, _properties(config))
 
 
 def test_the_same_settings_are_found_again(tmp_path, monkeypatch):
@@ -81,3 +87,14 @@ def test_a_changed_setting_runs_the_step_again_from_its_beginning(tmp_path, monk
     assert _properties(changed)["config"] != _properties(CONFIG)["config"]
     assert _cache_key(_properties(changed)) != _cache_key(_properties(CONFIG))
     assert _checkpoints(changed, tmp_path, monkeypatch) != _checkpoints(CONFIG, tmp_path, monkeypatch)
+
+
+def test_the_manifest_records_what_the_evaluation_tells_taggers_apart_by(tmp_path, monkeypatch):
+    trained, saved = SimpleNamespace(encoder=None, decoder=None), []
+    monkeypatch.setattr(executor.training, "train", lambda *given: (trained, {"psnr": 30.5}))
+    monkeypatch.setattr(
+        executor.export, "save", lambda encoder, decoder, config, record, directory: saved.append(record)
+    )
+    _execute(CONFIG.replace(level="late", message=10.0, residual=Ramp(scale=0.1)), tmp_path, monkeypatch)
+    (record,) = saved
+    assert (record.level, record.weights.message, record.weights.residual) == ("late", 10.0, 0.1)

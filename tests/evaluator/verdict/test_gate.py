@@ -332,8 +332,9 @@ def test_false_positives_of_a_method_that_cannot_say_are_not_printed(evaluation)
 
 
 def test_config_comes_back_from_json_as_it_was():
-    demands = config.Gate(0.8, {"swap": 0.7}, ("stgan",), {"black": 0.9}, 33.0, 0.9, 0.1, 0.01, 0.5, 20)
-    values = config.EvaluatorConfig(demands, 4, 7, 100, 0.9, 3, ("stgan",), {"jpeg": (10.0,)}, ("blur_1",), "a", "b")
+    demands = config.Gate(0.8, {"swap": 0.7}, ("stgan",), {"black": 0.9}, 33.0, 0.9, 2.0, 0.1, 0.01, 0.5, 20)
+    sweeps, after = {"jpeg": (10.0,)}, ("blur_1",)
+    values = config.EvaluatorConfig(demands, 4, 7, 100, 0.9, 3, 0.5, ("stgan",), sweeps, after, "a", "b")
     assert config.EvaluatorConfig.from_json(values.to_json()) == values
     assert config.EvaluatorConfig.from_json("{}") == config.EvaluatorConfig()
 

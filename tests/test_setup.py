@@ -153,7 +153,7 @@ def _what_make_would_do(*arguments):
     [
         ("run", "pipelines/run_local.py"),
         ("test", "-m pytest"),
-        ("test-fast", '-m pytest -m "not slow"'),
+        ("test-fast", '--dist=loadfile -m "not slow"'),
         ("lint", "-m mypy"),
         ("setup", ".ci/setup"),
     ],

@@ -36,6 +36,7 @@ setuptools.setup(
         "scipy",
         "grpcio-health-checking<1.49",
         "opencv-python-headless==4.10.*",
+        "pi-heif==1.*",
         "pillow",
         "pydantic==1.10.*",
         "safetensors",

@@ -61,8 +61,8 @@ def compounds(evaluation: Evaluation, peers: Sequence[Comparison] = ()) -> Table
     ]
     if not rows:
         paragraphs.append("No simulator's output was perturbed in this evaluation.")
-    box, *columns = measured.figure_columns(evaluation, peers)
-    columns = ["simulator/condition+perturbation", box, "papers", *columns]
+    first, *others = measured.figure_columns(evaluation, peers)
+    columns = ["simulator/condition+perturbation", first, "papers", *others]
     return Table("figure-4", "Figure 4: a simulator, then compression or resizing", paragraphs, columns, rows)
 
 

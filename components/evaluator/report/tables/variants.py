@@ -82,11 +82,11 @@ def _of_length(evaluation: Evaluation) -> Iterator[list[Cell]]:
             heading = [measured.bits(evaluation), Cell("mean over deepfakes"), Cell(box), Cell(said)]
             yield [*heading, measured.change(found), fmrr, psnr]
     for box in BOXES:
-        for found in _as_in_figure(evaluation, box):
-            edit = papers.edit_of(found.simulator, found.condition)
-            fmrr = measured.change_and_fmrr([found], _held_at_length(evaluation, found, edit))
-            heading = [measured.bits(evaluation), Cell(f"{found.simulator}/{found.condition}"), Cell(box)]
-            yield [*heading, Cell(_said_of_length(message_bits, edit)), *fmrr, psnr]
+        for shown in _as_in_figure(evaluation, box):
+            edit = papers.edit_of(shown.simulator, shown.condition)
+            figures = measured.change_and_fmrr([shown], _held_at_length(evaluation, shown, edit))
+            heading = [measured.bits(evaluation), Cell(f"{shown.simulator}/{shown.condition}"), Cell(box)]
+            yield [*heading, Cell(_said_of_length(message_bits, edit)), *figures, psnr]
 
 
 def _as_in_figure(evaluation: Evaluation, box: Box) -> list[SliceFigures]:

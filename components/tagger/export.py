@@ -337,7 +337,14 @@ def save(
         training=training,
     )
     module = TaggerModule(
-        encoder, decoder, code_matrix, config.min_psnr, config.masking, described, config.max_pixels, config.max_strength
+        encoder,
+        decoder,
+        code_matrix,
+        config.min_psnr,
+        config.masking,
+        described,
+        config.max_pixels,
+        config.max_strength,
     )
     temporary = f"{directory.rstrip('/')}.part"
     files.remove_directory(temporary)

@@ -2,8 +2,9 @@
 # Each sets up .venv first (once).
 RUN_ARGS ?=
 export PYTHON
-# Two files of tests at a time, each on a core of its own: TensorFlow's threads would wait for each other.
-PYTEST = TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 .venv/bin/python -m pytest -n 2 --dist=loadfile
+# Two files of tests at a time, each on a core of its own, as TensorFlow's threads would wait for each other; in the order of
+# their names, so that the longest does not come last, alone.
+PYTEST = TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 .venv/bin/python -m pytest -n 2 --dist=loadfile --no-loadscope-reorder
 
 .PHONY: run test test-fast lint setup
 run: setup

@@ -320,10 +320,10 @@ def train(
     model = TaggerTraining(config, code_bits, simulators)
     epoch_steps = min(_EPOCH_STEPS, config.steps)
     epochs = -(-config.steps // epoch_steps)
-    model.compile_for(epochs * epoch_steps)
     if config.start_from:
         directory = pretrained.TAGGER if config.start_from == "shipped" else config.start_from
         start.load_networks(model.encoder, model.decoder, config, directory)
+    model.compile_for(epochs * epoch_steps)  # Now: the weights' average begins with what they are.
     tf.io.gfile.makedirs(checkpoints)
     callbacks = [
         keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False),

@@ -166,7 +166,10 @@ def test_the_makefile_sets_up_before_each_job(target, does):
 @pytest.mark.skipif(not shutil.which("make"), reason="needs make")
 def test_make_alone_runs_the_pipeline_and_hands_arguments_on():
     assert "pipelines/run_local.py --preset=smoke" in _what_make_would_do("RUN_ARGS=--preset=smoke")[-1]
-    assert "-m pytest -n 2 --dist=loadfile --no-loadscope-reorder -k gate" in _what_make_would_do("test", "TEST_ARGS=-k gate")[-1]
+    assert (
+        "-m pytest -n 2 --dist=loadfile --no-loadscope-reorder -k gate"
+        in _what_make_would_do("test", "TEST_ARGS=-k gate")[-1]
+    )
 
 
 def test_the_ci_script_is_executable_and_runs_lint_then_the_tests_with_what_took_longest():

@@ -1,0 +1,120 @@
+"""The registry of tagged pictures: UIDs are drawn at random, pictures found by their tag or by how they look."""
+
+import secrets
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from faketagger.serving.platform import accounts, fingerprints
+from faketagger.serving.platform.accounts import Caller
+from faketagger.serving.platform.tables import Band, Picture
+
+# Two hashes of 64 bits are near where at most this many differ: then three of their eight bytes or more are the same.
+NEAR_BITS = 5
+_LEAST_BANDS = 8 - NEAR_BITS
+_WHOLE, _OUTSIDE = 0, 1
+_DRAWS = 1000
+
+
+class FullError(Exception):
+    """Hardly any UID is left that no picture has."""
+
+
+def free_uid(session: orm.Session, key_fingerprint: str, bits: int) -> int:
+    """A UID of `bits` bits that no picture of the key has, drawn from all of them; FullError where none is found."""
+    for _ in range(_DRAWS):
+        uid = secrets.randbelow(2**bits)
+        if by_uid(session, key_fingerprint, uid) is None:
+            return uid
+    raise FullError("the tagger's UIDs are used up: a tagger of more bits or another key is needed")
+
+
+def add(
+    session: orm.Session,
+    owner: Caller,
+    uid: int,
+    key_fingerprint: str,
+    pixels: np.ndarray,
+    boxes: Sequence[fingerprints.Box],
+) -> Picture:
+    """Registers a tagged picture; sqlalchemy's IntegrityError where another has got its UID meanwhile.
+
+    Args:
+      session: within a transaction.
+      owner: whose it is.
+      uid: its tag.
+      key_fingerprint: of the key that it was tagged with.
+      pixels: uint8 [H, W, 3], tagged.
+      boxes: of its faces, in shares of its sides.
+    """
+    height, width = pixels.shape[:2]
+    picture = Picture(
+        id=str(uuid.uuid4()),
+        uid=str(uid),
+        key_fingerprint=key_fingerprint,
+        account_id=owner.id,
+        created=accounts.now(),
+        hash_whole=fingerprints.hash_whole(pixels),
+        hash_outside=fingerprints.hash_outside(pixels, boxes),
+        boxes=[list(box) for box in boxes],
+        width=width,
+        height=height,
+        preview=fingerprints.preview(pixels),
+    )
+    session.add(picture)
+    session.flush()
+    values = {*_bands(_WHOLE, picture.hash_whole), *_bands(_OUTSIDE, picture.hash_outside)}
+    session.add_all(Band(picture_id=picture.id, value=value) for value in values)
+    return picture
+
+
+def by_uid(session: orm.Session, key_fingerprint: str, uid: int) -> Picture | None:
+    """The picture that carries a tag of a key."""
+    return session.scalars(
+        sa.select(Picture).where(Picture.key_fingerprint == key_fingerprint, Picture.uid == str(uid))
+    ).one_or_none()
+
+
+def by_look(
+    session: orm.Session, hash_whole: str | None, hash_outside: str | None, most: int
+) -> list[tuple[Picture, int]]:
+    """The pictures that look alike, as a whole or outside their faces, with the bits that differ, the nearest first."""
+    found: dict[str, tuple[Picture, int]] = {}
+    for kind, wanted, column in ((_WHOLE, hash_whole, "hash_whole"), (_OUTSIDE, hash_outside, "hash_outside")):
+        if wanted is None:
+            continue
+        near = sa.select(Band.picture_id).where(Band.value.in_(list(_bands(kind, wanted)))).group_by(Band.picture_id)
+        for picture in session.scalars(
+            sa.select(Picture).where(Picture.id.in_(near.having(sa.func.count() >= _LEAST_BANDS)))
+        ):
+            apart = fingerprints.bits_apart(getattr(picture, column), wanted)
+            if apart <= NEAR_BITS and apart < found.get(picture.id, (picture, NEAR_BITS + 1))[1]:
+                found[picture.id] = picture, apart
+    return sorted(found.values(), key=lambda each: (each[1], each[0].created))[:most]
+
+
+def may_know(caller: Caller, picture: Picture) -> bool:
+    """Whether somebody may be told which picture it is, and whose."""
+    return caller.may_know_all or picture.account_id == caller.id or picture.account.public
+
+
+def record(picture: Picture) -> dict[str, Any]:
+    """What who may know of a picture is told."""
+    return {
+        "id": picture.id,
+        "owner": picture.account.name,
+        "registered": picture.created,
+        "width": picture.width,
+        "height": picture.height,
+        "fingerprint": picture.hash_whole,
+        "key_fingerprint": picture.key_fingerprint,
+    }
+
+
+def _bands(kind: int, hash: str | None) -> Iterator[int]:
+    """A number for each of a hash's bytes, which says kind and place too."""
+    return (kind << 16 | place << 8 | byte for place, byte in enumerate(bytes.fromhex(hash or "")))

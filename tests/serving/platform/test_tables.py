@@ -1,0 +1,58 @@
+"""The database: made, kept and upgraded; nothing secret in it."""
+
+import os
+import stat
+
+import pytest
+import sqlalchemy as sa
+
+from faketagger.serving.platform import tables
+
+
+def test_a_new_database_is_of_this_version_and_its_owner_alone_may_read_it(tmp_path):
+    path = tmp_path / "platform.db"
+    engine = tables.open_database(f"sqlite:///{path}")
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert {"accounts", "pictures", "uploads", "cases", "audit"} <= set(sa.inspect(engine).get_table_names())
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT version FROM schema_version")).scalar_one() == tables.VERSION
+
+
+def test_opening_again_keeps_what_is_there(tmp_path):
+    url = f"sqlite:///{tmp_path / 'platform.db'}"
+    with tables.open_database(url).begin() as connection:
+        connection.execute(sa.insert(tables.Account).values(name="ann", role="user", public=False, created=1))
+    with tables.open_database(url).connect() as connection:
+        assert connection.execute(sa.select(tables.Account.name)).scalars().all() == ["ann"]
+
+
+def test_an_earlier_version_is_brought_up_step_by_step_and_once(engine):
+    done = []
+    steps = {tables.VERSION + it: lambda connection, it=it: done.append(it) for it in (1, 2)}
+    tables.upgrade(engine, steps, tables.VERSION + 2)
+    tables.upgrade(engine, steps, tables.VERSION + 2)
+    assert done == [1, 2]
+
+
+def test_a_step_that_fails_leaves_the_version_as_it_was(engine):
+    def fails(connection):
+        raise ValueError("no")
+
+    with pytest.raises(ValueError):
+        tables.upgrade(engine, {tables.VERSION + 1: fails}, tables.VERSION + 1)
+    tables.upgrade(engine)
+
+
+def test_a_database_of_a_newer_version_is_refused(tmp_path):
+    url = f"sqlite:///{tmp_path / 'platform.db'}"
+    with tables.open_database(url).begin() as connection:
+        connection.execute(sa.text("UPDATE schema_version SET version = 99"))
+    with pytest.raises(tables.DatabaseError, match="of version 99"):
+        tables.open_database(url)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:////no/such/folder/x.db", "postgresql://u:hidden@127.0.0.1:1/x"])
+def test_a_database_that_cannot_be_opened_is_told_in_a_line_without_its_password(url):
+    with pytest.raises(tables.DatabaseError) as failed:
+        tables.open_database(url)
+    assert "\n" not in str(failed.value) and "hidden" not in str(failed.value)

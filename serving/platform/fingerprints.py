@@ -19,6 +19,7 @@ PREVIEW_SIDE = 512
 _PREVIEW_QUALITY = 88
 _BITS_SIDE = 8  # 64 bits, to look a picture up by.
 _FINE_SIDE = 16  # 256 bits, to compare two.
+_FINE_FACE = 64  # Pixels: smaller faces have no more than 64 bits that last.
 
 # Of a face's side: how far around its box what a deepfake changes may reach.
 _MARGIN = 0.12
@@ -137,8 +138,10 @@ def _measured(pixels: np.ndarray, registered: np.ndarray, boxes: Sequence[Box], 
     face = None
     if boxes:
         rows, columns = _slices(boxes[0], registered.shape, 0.0)
-        if registered[rows, columns].size:
-            face = _apart(pixels[rows, columns], registered[rows, columns])
+        smallest = min(registered[rows, columns].shape[:2])
+        if smallest:
+            side = _FINE_SIDE if smallest >= _FINE_FACE else _BITS_SIDE
+            face = _apart(pixels[rows, columns], registered[rows, columns], side)
     whole = _apart(pixels, registered)
     return Comparison(_verdict(whole, outside, face), whole, outside, face, part)
 
@@ -198,8 +201,8 @@ def _found_in(pixels: np.ndarray, registered: np.ndarray) -> np.ndarray | None:
     return transform if 0.05 < np.hypot(*transform[:, 0]) < 5 else None
 
 
-def _apart(one: np.ndarray, other: np.ndarray) -> float:
-    return float((_hash(one, _FINE_SIDE) - _hash(other, _FINE_SIDE)) / _FINE_SIDE**2)
+def _apart(one: np.ndarray, other: np.ndarray, side: int = _FINE_SIDE) -> float:
+    return float((_hash(one, side) - _hash(other, side)) / side**2)
 
 
 def _hash(pixels: np.ndarray, side: int) -> imagehash.ImageHash:

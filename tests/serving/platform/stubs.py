@@ -2,7 +2,6 @@
 
 import io
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -11,7 +10,7 @@ from faketagger.serving.platform.tagger import Found, UnfitError
 
 BITS = 16
 KEY = "0123abcd"
-_ROWS, _MARK = 6, (1, 0)
+ROWS, _MARK = 2, (1, 0)
 
 
 class BlockTagger:
@@ -26,7 +25,7 @@ class BlockTagger:
 
     def read(self, pixels):
         self._may_break()
-        levels = [pixels[:_ROWS, part].mean() for part in self._parts(pixels)]
+        levels = [pixels[:ROWS, part].mean() for part in self._parts(pixels)]
         bits = [int(level > 128) for level in levels]
         clear = all(level < 60 or level > 195 for level in levels) and tuple(bits[:2]) == _MARK
         uid = int("".join(map(str, bits[2:])), 2)
@@ -39,7 +38,7 @@ class BlockTagger:
             raise UnfitError("it is tagged already")
         bits = [*_MARK, *(uid >> place & 1 for place in reversed(range(self.bits)))]
         for part, bit in zip(self._parts(picture.pixels), bits):
-            picture.pixels[:_ROWS, part] = 255 * bit
+            picture.pixels[:ROWS, part] = 255 * bit
 
     def check(self, pixels, uid, made):
         if self.read(pixels).candidate != uid:
@@ -55,11 +54,12 @@ class BlockTagger:
 
 
 def scene(seed, side=192):
-    """A picture of soft spots, uint8 [side, side, 3]: of another seed, another picture."""
-    random = np.random.default_rng(seed)
-    spots = random.uniform(30, 225, [9, 9, 3]).astype(np.float32)
-    soft = cv2.resize(spots, (side, side), interpolation=cv2.INTER_CUBIC)
-    return np.uint8(np.clip(soft + random.normal(0, 3, soft.shape), 0, 255))
+    """A picture with as much in its details as photographs have, uint8 [side, side, 3]: a seed, a picture."""
+    noise = np.fft.fft2(np.random.default_rng(seed).normal(size=[3, side, side]))
+    distance = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side))) * side
+    soft = np.fft.ifft2(noise / np.maximum(distance, 1) ** 1.3).real
+    soft = (soft - soft.mean((1, 2), keepdims=True)) / soft.std((1, 2), keepdims=True)
+    return np.ascontiguousarray(np.uint8(np.clip(128 + 45 * soft, 20, 235)).transpose(1, 2, 0))
 
 
 def png(pixels):

@@ -38,7 +38,7 @@ def authorised(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         caller = None
         if scheme.lower() == "bearer":
-            caller = await web.quick(request, lambda service: service.accounts.of_token(token.strip()))
+            caller = await web.look(request, lambda service: service.accounts.of_token(token.strip()))
         if caller is None:
             raise HTTPException(401, "a token is needed: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"})
         return await handler(request, caller)
@@ -46,12 +46,13 @@ def authorised(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     return endpoint
 
 
-async def picture_body(request: Request) -> bytes:
+async def picture_body(request: Request, caller: Caller) -> bytes:
     """The picture that a request's body is; HTTPException 415 for what does not call itself one."""
     kind = web.media_type(request)
     if not (kind.startswith("image/") or kind == "application/octet-stream"):
         raise HTTPException(415, "the body is a picture, with a Content-Type of image/…")
-    return await request.body()
+    with web.receiving(request, caller):
+        return await request.body()
 
 
 async def json_body(request: Request) -> dict[str, Any]:
@@ -75,39 +76,39 @@ def error_response(error: HTTPException) -> Response:
 
 
 async def _upload(request: Request, caller: Caller) -> Response:
-    data, name = await picture_body(request), request.query_params.get("name", "")
+    data, name = await picture_body(request, caller), request.query_params.get("name", "")
     upload = await web.work(request, lambda service: service.upload(caller, data, name))
-    upload = await web.work(request, lambda service: service.fetch(caller, upload.id))
+    upload = await web.look(request, lambda service: service.fetch(caller, upload.id))
     return JSONResponse(_of_upload(upload), 201)
 
 
 async def _uploads(request: Request, caller: Caller) -> Response:
-    found = await web.work(request, lambda service: service.uploads(caller))
+    found = await web.look(request, lambda service: service.uploads(caller))
     return JSONResponse({"uploads": [_short(upload) for upload in found]})
 
 
 async def _one_upload(request: Request, caller: Caller) -> Response:
     upload_id = request.path_params["upload_id"]
-    return JSONResponse(_of_upload(await web.work(request, lambda service: service.fetch(caller, upload_id))))
+    return JSONResponse(_of_upload(await web.look(request, lambda service: service.fetch(caller, upload_id))))
 
 
 async def _file(request: Request, caller: Caller) -> Response:
     upload_id = request.path_params["upload_id"]
-    return web.file_of(await web.work(request, lambda service: service.fetch(caller, upload_id)))
+    return web.file_of(await web.look(request, lambda service: service.fetch(caller, upload_id)))
 
 
 async def _verify(request: Request, caller: Caller) -> Response:
-    data = await picture_body(request)
+    data = await picture_body(request, caller)
     return JSONResponse(_of_verdict(await web.work(request, lambda service: service.verify(caller, data))))
 
 
 async def _queue(request: Request, caller: Caller) -> Response:
-    return JSONResponse({"cases": [_of_case(it) for it in await web.work(request, lambda it: it.queue(caller))]})
+    return JSONResponse({"cases": [_of_case(it) for it in await web.look(request, lambda it: it.queue(caller))]})
 
 
 async def _case(request: Request, caller: Caller) -> Response:
     number = web.number(request.path_params["number"], 1, _CASE_NUMBERS, "a case")
-    return JSONResponse(_of_case(await web.work(request, lambda service: service.case(caller, number))))
+    return JSONResponse(_of_case(await web.look(request, lambda service: service.case(caller, number))))
 
 
 async def _decide(request: Request, caller: Caller) -> Response:
@@ -119,7 +120,7 @@ async def _decide(request: Request, caller: Caller) -> Response:
 
 
 async def _audit(request: Request, caller: Caller) -> Response:
-    found = await web.work(request, lambda service: service.audit(caller))
+    found = await web.look(request, lambda service: service.audit(caller))
     lines = [{"at": it.at, "account": it.account_id, "action": it.action, "subject": it.subject} for it in found]
     return JSONResponse({"entries": lines})
 

@@ -1,5 +1,6 @@
 """The web application: the pages, the interface for programs and C2PA's, around one Service."""
 
+import collections
 import logging
 
 import anyio
@@ -33,6 +34,7 @@ def make_app(service: Service, workers: int = 2, body_seconds: float = 60.0) -> 
     )
     app.state.service = service
     app.state.workers, app.state.lookers = anyio.CapacityLimiter(workers), anyio.CapacityLimiter(_LOOKERS)
+    app.state.coming = collections.Counter()
     return app
 
 

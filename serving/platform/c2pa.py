@@ -33,13 +33,13 @@ async def _by_binding(request: Request, caller: Caller) -> Response:
     if algorithm == HASH:
         if len(value) != _HASH_BYTES:
             raise HTTPException(400, f"a value of {HASH} has {_HASH_BYTES} bytes")
-        near = await web.work(request, lambda service: service.matches_of_hash(caller, value.hex()))
+        near = await web.look(request, lambda service: service.matches_of_hash(caller, value.hex()))
         return _answer(request, [(picture, round(100 * (1 - apart / 64))) for picture, apart in near])
-    bits = await web.work(request, lambda service: service.uid_bits())
+    bits = await web.look(request, lambda service: service.uid_bits())
     if len(value) != (bits + 7) // 8:
         raise HTTPException(400, f"a value of {TAG} has {(bits + 7) // 8} bytes")
     uid = int.from_bytes(value, "big")
-    found = await web.work(request, lambda service: service.matches_of_uid(caller, uid))
+    found = await web.look(request, lambda service: service.matches_of_uid(caller, uid))
     return _answer(request, [(picture, 100) for picture in found])
 
 
@@ -47,7 +47,7 @@ async def _by_content(request: Request, caller: Caller) -> Response:
     for name in ("alg", "hintAlg"):
         if request.query_params.get(name):
             _known(request.query_params[name])
-    data = await picture_body(request)
+    data = await picture_body(request, caller)
     return _answer(request, await web.work(request, lambda service: service.matches(caller, data)))
 
 
@@ -55,7 +55,7 @@ async def _manifest(request: Request, caller: Caller) -> Response:
     asked = request.path_params["manifest_id"]
     if not asked.startswith(_IDENTIFIER) or len(asked) > _LONGEST_VALUE:
         raise HTTPException(400, f"a manifest's identifier begins with {_IDENTIFIER}")
-    picture = await web.work(request, lambda service: service.picture(caller, asked.removeprefix(_IDENTIFIER)))
+    picture = await web.look(request, lambda service: service.picture(caller, asked.removeprefix(_IDENTIFIER)))
     bound = base64.b64encode(bytes.fromhex(picture.hash_whole)).decode()
     assertion = {"label": "c2pa.soft-binding", "data": {"alg": HASH, "blocks": [{"scope": {}, "value": bound}]}}
     said = {"manifestId": asked, "signed": False, "record": registry.record(picture), "assertions": [assertion]}

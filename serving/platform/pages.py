@@ -35,10 +35,9 @@ async def _login_form(request: Request) -> Response:
 
 
 async def _log_in(request: Request) -> Response:
-    _check_origin(request)
     async with _form(request) as form:
         token = str(form.get("token", "")).strip()
-    secret = await web.quick(request, lambda service: service.accounts.log_in(token))
+    secret = await web.look(request, lambda service: service.accounts.log_in(token))
     if secret is None:
         return _page("login.jinja", None, 401, error="That is no token, or one that has been revoked.")
     response = RedirectResponse("/", 303)
@@ -62,7 +61,7 @@ def _for_visitors(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
 
     async def endpoint(request: Request) -> Response:
         secret = request.cookies.get(COOKIE, "")
-        caller = await web.quick(request, lambda service: service.accounts.of_login(secret)) if secret else None
+        caller = await web.look(request, lambda service: service.accounts.of_login(secret)) if secret else None
         if caller is None:
             return RedirectResponse("/login", 303)
         return await handler(request, Visit(caller, secret))
@@ -72,8 +71,8 @@ def _for_visitors(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
 
 async def _log_out(request: Request, visit: Visit) -> Response:
     async with _form(request) as form:
-        _check_form(request, visit, form)
-    await web.quick(request, lambda service: service.accounts.log_out(visit.secret))
+        _check_form(visit, form)
+    await web.look(request, lambda service: service.accounts.log_out(visit.secret))
     response = RedirectResponse("/login", 303)
     response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
     return response
@@ -86,7 +85,7 @@ async def _upload_form(request: Request, visit: Visit) -> Response:
 async def _upload(request: Request, visit: Visit) -> Response:
     data, name = await _picture(request, visit)
     made = await web.work(request, lambda service: service.upload(visit.caller, data, name))
-    upload = await web.work(request, lambda service: service.fetch(visit.caller, made.id))
+    upload = await web.look(request, lambda service: service.fetch(visit.caller, made.id))
     return _page("upload.jinja", visit, upload=upload)
 
 
@@ -101,28 +100,28 @@ async def _verify(request: Request, visit: Visit) -> Response:
 
 
 async def _mine(request: Request, visit: Visit) -> Response:
-    uploads = await web.work(request, lambda service: service.uploads(visit.caller))
+    uploads = await web.look(request, lambda service: service.uploads(visit.caller))
     return _page("mine.jinja", visit, uploads=uploads)
 
 
 async def _file(request: Request, visit: Visit) -> Response:
     upload_id = request.path_params["upload_id"]
-    return web.file_of(await web.work(request, lambda service: service.fetch(visit.caller, upload_id)))
+    return web.file_of(await web.look(request, lambda service: service.fetch(visit.caller, upload_id)))
 
 
 async def _queue(request: Request, visit: Visit) -> Response:
-    return _page("queue.jinja", visit, cases=await web.work(request, lambda service: service.queue(visit.caller)))
+    return _page("queue.jinja", visit, cases=await web.look(request, lambda service: service.queue(visit.caller)))
 
 
 async def _case(request: Request, visit: Visit) -> Response:
     number = web.number(request.path_params["number"], 1, _CASE_NUMBERS, "a case")
-    return _page("case.jinja", visit, case=await web.work(request, lambda service: service.case(visit.caller, number)))
+    return _page("case.jinja", visit, case=await web.look(request, lambda service: service.case(visit.caller, number)))
 
 
 async def _decide(request: Request, visit: Visit) -> Response:
     number = web.number(request.path_params["number"], 1, _CASE_NUMBERS, "a case")
     async with _form(request) as form:
-        _check_form(request, visit, form)
+        _check_form(visit, form)
         decision = form.get("decision")
     if decision not in ("release", "reject"):
         raise HTTPException(400, "the decision is release or reject")
@@ -138,22 +137,24 @@ async def _static(request: Request) -> Response:
 
 
 async def _picture(request: Request, visit: Visit) -> tuple[bytes, str]:
-    async with _form(request) as form:
-        _check_form(request, visit, form)
-        file = form.get("picture")
-        if not isinstance(file, UploadFile):
-            raise HTTPException(400, "no picture was chosen")
-        return await file.read(), file.filename or ""
+    with web.receiving(request, visit.caller):
+        async with _form(request) as form:
+            _check_form(visit, form)
+            file = form.get("picture")
+            if not isinstance(file, UploadFile):
+                raise HTTPException(400, "no picture was chosen")
+            return await file.read(), file.filename or ""
 
 
 def _form(request: Request) -> Any:
+    """A form of this site, to be waited for in `async with`."""
+    _check_origin(request)
     if web.media_type(request) not in ("multipart/form-data", "application/x-www-form-urlencoded"):
         raise HTTPException(415, "this is for forms; programs call /api/v1")
     return request.form(max_files=1, max_fields=4, max_part_size=_MAX_FIELD_BYTES)
 
 
-def _check_form(request: Request, visit: Visit, form: Any) -> None:
-    _check_origin(request)
+def _check_form(visit: Visit, form: Any) -> None:
     sent = form.get("csrf")
     if not isinstance(sent, str) or not accounts.equal(sent, visit.csrf):
         raise HTTPException(403, "the form is not of this session: load the page again")

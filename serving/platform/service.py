@@ -171,9 +171,7 @@ class Service:
             wanted = sa.select(Upload).where(Upload.account_id == caller.id).order_by(Upload.created.desc())
             return list(session.scalars(wanted.limit(most)))
 
-    def _hold(
-        self, caller: Caller, data: bytes, name: str, picture: Picture, trace: Trace, reason: str
-    ) -> Upload:
+    def _hold(self, caller: Caller, data: bytes, name: str, picture: Picture, trace: Trace, reason: str) -> Upload:
         with self._writing() as session:
             waits = sa.select(sa.func.count()).select_from(Case).join(Upload, Case.upload_id == Upload.id)
             mine = waits.where(Upload.account_id == caller.id, Case.state == _WAITING)
@@ -276,7 +274,7 @@ class Service:
         return _verdict(caller, trace, fingerprints.preview(pixels))
 
     def matches(self, caller: Caller, data: bytes) -> list[tuple[tables.Picture, int]]:
-        """The registered pictures that a picture comes from, of those that the asker may know; how sure it is, 0…100."""
+        """The registered pictures that a picture may come from, of those the asker may know; how sure it is, 0…100."""
         self.accounts.count(caller, "verify", self.limits.verifications)
         with self._working(caller):
             pixels = self._decode(data, lenient=True).rgb()
@@ -508,5 +506,3 @@ def _verdict(caller: Caller, trace: Trace, preview: bytes) -> Verdict:
 
 def _entry(caller: Caller, action: str, subject: str) -> Entry:
     return Entry(at=accounts.now(), account_id=caller.id, action=action, subject=subject)
-
-

@@ -1,7 +1,8 @@
 """What the programs' interface and the pages share: workers, errors by kind, files that are sent."""
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from faketagger.serving.platform import registry, service, tagger
-from faketagger.serving.platform.accounts import TooOftenError
+from faketagger.serving.platform.accounts import Caller, TooOftenError
 from faketagger.serving.platform.service import Service
 from faketagger.serving.platform.tables import Upload
 
@@ -30,11 +31,19 @@ _log = logging.getLogger("faketagger.platform")
 
 
 async def work(request: Request, job: Callable[[Service], _Answer]) -> _Answer:
-    """Does what may take long on one of the workers; what the service raises becomes an HTTPException."""
-    state = request.app.state
+    """Does on one of the workers what takes long; what the service raises becomes an HTTPException."""
+    return await _run(request, job, request.app.state.workers)
+
+
+async def look(request: Request, job: Callable[[Service], _Answer]) -> _Answer:
+    """As `work`, for a look into the database, which does not wait until pictures are done."""
+    return await _run(request, job, request.app.state.lookers)
+
+
+async def _run(request: Request, job: Callable[[Service], _Answer], limiter: anyio.CapacityLimiter) -> _Answer:
     try:
-        return await anyio.to_thread.run_sync(job, state.service, limiter=state.workers)
-    except service.RefusedError as error:
+        return await anyio.to_thread.run_sync(job, request.app.state.service, limiter=limiter)
+    except (service.RefusedError, tagger.UnfitError) as error:
         raise HTTPException(422, str(error)) from error
     except service.MissingError as error:
         raise HTTPException(404, str(error)) from error
@@ -45,14 +54,19 @@ async def work(request: Request, job: Callable[[Service], _Answer]) -> _Answer:
     except (tagger.UnavailableError, registry.FullError) as error:
         _log.error("%s", error)
         raise HTTPException(503, "pictures cannot be tagged or read at the moment", {"Retry-After": "30"}) from error
-    except tagger.UnfitError as error:
-        raise HTTPException(422, str(error)) from error
 
 
-async def quick(request: Request, job: Callable[[Service], _Answer]) -> _Answer:
-    """As `work`, for a look into the database: not kept waiting by pictures."""
-    state = request.app.state
-    return await anyio.to_thread.run_sync(job, state.service, limiter=state.lookers)
+@contextlib.contextmanager
+def receiving(request: Request, caller: Caller) -> Iterator[None]:
+    """While a picture of somebody's comes in: HTTPException 429 where as many come as an account may send at a time."""
+    coming, most = request.app.state.coming, request.app.state.service.limits.at_once
+    if coming[caller.id] >= most:
+        raise HTTPException(429, f"no more than {most} pictures are taken at a time", {"Retry-After": "5"})
+    coming[caller.id] += 1
+    try:
+        yield
+    finally:
+        coming[caller.id] -= 1
 
 
 def file_of(upload: Upload) -> Response:

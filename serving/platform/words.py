@@ -20,14 +20,14 @@ OF_REASON: Mapping[str, str] = {
     service.COPIED: "It carries the tag of a registered picture and is another picture: the tag was copied onto it, or "
     "the picture was changed beyond recognition.",
     service.UNKNOWN: "It carries a tag that no registered picture has: forged, or made outside this platform.",
-    service.ALIKE: "It carries no tag that can be read, and looks like a registered picture of another account: its tag "
-    "may have been erased.",
+    service.ALIKE: "It carries no tag that can be read, and looks like a registered picture of another account: its "
+    "tag may have been erased.",
 }
 OF_CHANGE: Mapping[Change, str] = {
-    Change.NONE: "No difference from the registered picture was found, beyond what saving and resizing do. Small changes "
-    "can go unseen.",
-    Change.FACE: "The face differs from the registered picture, and what is around it does not: the face was swapped, "
-    "re-enacted or edited.",
+    Change.NONE: "No difference from the registered picture was found, beyond what saving and resizing do. Small "
+    "changes can go unseen.",
+    Change.FACE: "The face differs from the registered picture, and what is around it does not: the face was "
+    "swapped, re-enacted or edited.",
     Change.SURROUNDINGS: "What is around the face differs from the registered picture; the face does not.",
     Change.WHOLE: "The picture differs from the registered one all over: it was edited or made anew from it.",
     Change.OTHER: "It is another picture than the registered one: the tag was copied onto it, or the picture was "

@@ -1,4 +1,4 @@
-"""A tagger of black and white blocks along the top of a picture, and pictures to tag."""
+"""A tagger of dark and light blocks along the top of a picture, and pictures to tag."""
 
 import io
 
@@ -27,7 +27,7 @@ class BlockTagger:
         self._may_break()
         levels = [pixels[:ROWS, part].mean() for part in self._parts(pixels)]
         bits = [int(level > 128) for level in levels]
-        clear = all(level < 60 or level > 195 for level in levels) and tuple(bits[:2]) == _MARK
+        clear = all(level < 104 or level > 152 for level in levels) and tuple(bits[:2]) == _MARK
         uid = int("".join(map(str, bits[2:])), 2)
         outcome = Outcome.NO_TAG if not clear else Outcome.PERHAPS if self.uncertain else Outcome.TAGGED
         return Found(outcome, uid, 1e-9 if clear else 1.0, "", KEY, self.boxes)
@@ -38,7 +38,7 @@ class BlockTagger:
             raise UnfitError("it is tagged already")
         bits = [*_MARK, *(uid >> place & 1 for place in reversed(range(self.bits)))]
         for part, bit in zip(self._parts(picture.pixels), bits):
-            picture.pixels[:ROWS, part] = 255 * bit
+            picture.pixels[:ROWS, part] = 168 if bit else 88
 
     def check(self, pixels, uid, made):
         if self.read(pixels).candidate != uid:

@@ -66,7 +66,9 @@ def test_a_session_lasts_some_hours_and_ends_when_it_is_left(platform, tokens, m
     assert platform.accounts.of_login(login) is None
 
 
-@pytest.mark.parametrize("name, role", [("", "user"), ("a b", "user"), ("<b>", "user"), ("x" * 41, "user"), ("x", "god")])
+@pytest.mark.parametrize(
+    "name, role", [("", "user"), ("a b", "user"), ("<b>", "user"), ("x" * 41, "user"), ("x", "god")]
+)
 def test_an_account_of_no_name_or_role_is_refused(platform, name, role):
     with pytest.raises(AccountError):
         platform.accounts.add(name, role)

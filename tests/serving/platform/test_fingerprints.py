@@ -42,7 +42,9 @@ def test_what_saving_and_turning_do_is_no_change(change):
     assert found.change is Change.NONE and max(found.whole, found.outside, found.face) < 0.11
 
 
-@pytest.mark.parametrize("change", [lambda it: it[20:240, 30:250], lambda it: _turned(it, 8)], ids=["cropped", "turned"])
+@pytest.mark.parametrize(
+    "change", [lambda it: it[20:240, 30:250], lambda it: _turned(it, 8)], ids=["cropped", "turned"]
+)
 def test_a_part_is_found_in_the_whole(change):
     found = fingerprints.compare(change(PICTURE), PICTURE, [FACE])
     assert (found.change, found.part) == (Change.NONE, True)
@@ -84,7 +86,10 @@ def test_bits_apart_are_counted():
 @pytest.mark.parametrize("shape", [(64, 64), (65, 2000), (3000, 70)])
 def test_pictures_of_any_shape_are_compared(shape):
     pixels = cv2.resize(PICTURE, shape[::-1])
-    assert fingerprints.compare(pixels, fingerprints.of_preview(fingerprints.preview(pixels)), [FACE]).change is Change.NONE
+    assert (
+        fingerprints.compare(pixels, fingerprints.of_preview(fingerprints.preview(pixels)), [FACE]).change
+        is Change.NONE
+    )
 
 
 def test_previews_are_small_and_show_the_residual_on_grey():

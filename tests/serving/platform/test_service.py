@@ -253,7 +253,10 @@ def test_tagged_files_are_kept_for_a_while(platform, callers, monkeypatch):
 )
 def test_pictures_beyond_the_limits_are_refused_before_anything_is_done(engine, callers, limits, said):
     platform = service.Service(engine, BlockTagger(), limits)
-    for ask in (lambda it: platform.upload(callers["ann"], it, "a.png"), lambda it: platform.verify(callers["ann"], it)):
+    for ask in (
+        lambda it: platform.upload(callers["ann"], it, "a.png"),
+        lambda it: platform.verify(callers["ann"], it),
+    ):
         with pytest.raises(RefusedError, match=said):
             ask(png(scene(1)))
     assert platform.uploads(callers["ann"]) == []

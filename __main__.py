@@ -12,6 +12,7 @@ COMMANDS = {
     "status": ("serving.commands.status", "says which tagger is in use, and what it can do"),
     "keygen": ("serving.commands.keygen", "makes a secret key"),
     "serve": ("serving.commands.serve", "serves a tagger to other machines"),
+    "platform": ("serving.commands.platform", "tags pictures as they are uploaded, and traces what comes back"),
     "evaluate": ("components.evaluator.__main__", "measures a tagger on a folder of photographs"),
     "report": ("components.evaluator.html_report", "writes an evaluation as one page"),
     "adapt": ("components.simulator.adapt", "makes a simulator of a generator made elsewhere"),

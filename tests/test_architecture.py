@@ -54,6 +54,15 @@ TIERS = {
         ("foreign", "training"),
     ),
     "components.evaluator": (("config",), ("measure",), ("verdict",), ("report",), ("evaluate",)),
+    "serving": (("outcomes", "servable"), ("model_manager", "photograph"), ("client",), ("platform",)),
+}
+# Packages that one room alone imports.
+ROOMS_OF_PACKAGES = {
+    "imagehash": "serving.platform",
+    "multipart": "serving.platform",
+    "sqlalchemy": "serving.platform",
+    "starlette": "serving.platform",
+    "uvicorn": "serving.platform",
 }
 TFX_MODULES = {"component", "executor", "artifact"}
 
@@ -129,6 +138,9 @@ def violations(root: pathlib.Path) -> list[str]:
             where = f"{path.relative_to(root)}:{each.line}"
             if each.names[0].split(".")[0] == "tfx" and not _may_use_tfx(module):
                 found.append(f"{where}: imports TFX")
+            package = each.names[0].split(".")[0]
+            if package in ROOMS_OF_PACKAGES and not _within(module, ROOMS_OF_PACKAGES[package]):
+                found.append(f"{where}: only {ROOMS_OF_PACKAGES[package]} imports {package}")
             inside = [name[len(PACKAGE) + 1 :] for name in each.names if name.startswith(f"{PACKAGE}.")]
             if not inside:
                 continue
@@ -228,6 +240,17 @@ def tree(tmp_path):
             "from faketagger.components.perturbations import jpeg",
             "serving.client must not import components.perturbations.jpeg",
         ),
+        (
+            "serving/platform/service.py",
+            "from faketagger.serving.commands import common",
+            "serving.platform.service must not import serving.commands.common",
+        ),
+        (
+            "serving/client.py",
+            "from faketagger.serving.platform import tagger",
+            "serving.client must not import serving.platform.tagger",
+        ),
+        ("serving/client.py", "from starlette.requests import Request", "only serving.platform imports starlette"),
         ("components/tagger/training.py", "from tfx.dsl import io", "imports TFX"),
         ("serving/server.py", "import tfx.v1 as tfx", "imports TFX"),
     ],

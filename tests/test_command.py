@@ -17,7 +17,7 @@ module, *sys.argv[1:] = sys.argv[1:]
 try:
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 finally:
-    heavy = {"tensorflow", "tfx", "apache_beam", "grpc", "galois"} & set(sys.modules)
+    heavy = {"tensorflow", "tfx", "apache_beam", "grpc", "galois", "sqlalchemy", "starlette"} & set(sys.modules)
     print(f"imported: {' '.join(sorted(heavy))}", file=sys.stderr)
 """
 # The modules that are programs, and the command whose code they share.
@@ -52,7 +52,7 @@ def test_without_a_command_all_are_listed_a_line_each(arguments):
 
 
 def test_the_commands_are_those_that_the_documentation_names():
-    names = "tag read status keygen serve evaluate report adapt simulators run"
+    names = "tag read status keygen serve platform evaluate report adapt simulators run"
     assert list(command.COMMANDS) == names.split()
 
 
@@ -86,6 +86,9 @@ def test_an_unknown_command_ends_with_2_and_the_names_of_those_there_are():
         (("read", "out.png", "--server=a", "--model=b"), "not allowed with argument"),
         (("serve", "--model_base_path=a", "--ssl_key_file=b"), "--ssl_key_file and --ssl_cert_file go together"),
         (("serve", "--model_base_path=a", "--max_message_mib=2048"), "goes from 1 to 2047"),
+        (("platform", "account"), "account takes a name"),
+        (("platform", "ann"), "invalid choice: 'ann' (choose from "),
+        (("platform", "--uploads=0"), "argument --uploads: a number above 0"),
         (("report", "--evaluation=a", "--out=b", "--model=c"), "a gallery takes --model and one of --images"),
         (("simulators", "--generator=gan"), "invalid choice: 'gan' (choose from "),
         (("adapt", "--value_range=1"), "argument --value_range"),

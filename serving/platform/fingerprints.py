@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 PREVIEW_SIDE = 512
+RESIDUAL_GAIN = 4
 _PREVIEW_QUALITY = 88
 _BITS_SIDE = 8  # 64 bits, to look a picture up by.
 _FINE_SIDE = 16  # 256 bits, to compare two.
@@ -23,13 +24,15 @@ _FINE_FACE = 64  # Pixels: smaller faces have no more than 64 bits that last.
 
 # Of a face's side: how far around its box what a deepfake changes may reach.
 _MARGIN = 0.12
-_LEAST_OUTSIDE = 0.15  # Of a picture: less tells nothing of it.
+_LEAST_OUTSIDE = 0.08  # Of a picture: less tells nothing of it.
 
 # Shares of the 256 bits in which two pictures differ. Measured on 56 CelebA-HQ photographs, docs/platform.md.
-_SAME, _FACE_SAME, _RELATED = 0.11, 0.17, 0.29
+_SAME, _FACE_SAME, _RELATED = 0.11, 0.17, 0.27
 _WORTH_ALIGNING = 0.2  # From here on it is looked whether one is a part of the other.
 
-_FEATURES, _LEAST_INLIERS, _LEAST_OVERLAP = 1000, 14, 0.2
+# A feature counts where its likeliest match is so much nearer than the next; of so many, a similarity is believed.
+_FEATURES, _SURER, _LEAST_INLIERS = 1000, 0.8, 10
+_LEAST_OVERLAP = 0.2
 
 Box = Sequence[float]  # Left, top, right, bottom in shares of the sides.
 
@@ -70,9 +73,9 @@ def preview(pixels: np.ndarray) -> bytes:
 
 
 def residual(before: np.ndarray, after: np.ndarray) -> bytes:
-    """What was added to a picture, ten times as strong on grey, as a preview; both are uint8 [H, W, 3]."""
+    """What was added to a picture, RESIDUAL_GAIN times as strong on grey, as a preview; both are uint8 [H, W, 3]."""
     difference = cv2.subtract(np.float32(_small(after)), np.float32(_small(before)))
-    return preview(np.uint8(np.clip(128 + 10 * difference, 0, 255)))
+    return preview(np.uint8(np.clip(128 + RESIDUAL_GAIN * difference, 0, 255)))
 
 
 def of_preview(data: bytes) -> np.ndarray:
@@ -179,21 +182,20 @@ def _as_part(pixels: np.ndarray, registered: np.ndarray, boxes: Sequence[Box]) -
 
 
 def _found_in(pixels: np.ndarray, registered: np.ndarray) -> np.ndarray | None:
-    """The similarity, float64 [2, 3], from a picture's places to the registered one's, by ORB's features."""
-    orb = cv2.ORB_create(_FEATURES, fastThreshold=8)
+    """The similarity, float64 [2, 3], from a picture's places to the registered one's, by SIFT's features."""
+    sift = cv2.SIFT_create(_FEATURES)
     (places, features), (others, known) = (
-        orb.detectAndCompute(cv2.cvtColor(np.ascontiguousarray(each), cv2.COLOR_RGB2GRAY), None)
+        sift.detectAndCompute(cv2.cvtColor(np.ascontiguousarray(each), cv2.COLOR_RGB2GRAY), None)
         for each in (pixels, registered)
     )
     if features is None or known is None or min(len(places), len(others)) < _LEAST_INLIERS:
         return None
-    matches = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(features, known)
-    if len(matches) < _LEAST_INLIERS:
+    pairs = cv2.BFMatcher().knnMatch(features, known, k=2)
+    sure = [first for first, second in pairs if first.distance < _SURER * second.distance]
+    if len(sure) < _LEAST_INLIERS:
         return None
-    from_, to = (
-        np.float64([keypoints[getattr(each, index)].pt for each in matches])
-        for keypoints, index in ((places, "queryIdx"), (others, "trainIdx"))
-    )
+    from_ = np.float64([places[each.queryIdx].pt for each in sure])
+    to = np.float64([others[each.trainIdx].pt for each in sure])
     cv2.setRNGSeed(0)
     transform, inliers = cv2.estimateAffinePartial2D(from_, to, ransacReprojThreshold=4.0)
     if transform is None or inliers.sum() < _LEAST_INLIERS:

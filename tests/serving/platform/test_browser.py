@@ -143,5 +143,7 @@ def test_pages_fit_their_screen(page, log_in, platform, callers, address, size):
     for path in ("/", "/verify", "/mine", "/queue"):
         page.open(f"{address}{path}")
         assert _fits(page), path
+    lines = page.ask("[...document.querySelectorAll('nav a')].map(it => it.getBoundingClientRect().height)")
+    assert max(lines) < 50
     large = "[...document.querySelectorAll('button')].every(it => it.getBoundingClientRect().height >= 40)"
     assert page.ask(large) and page.errors == []

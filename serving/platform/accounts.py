@@ -143,18 +143,17 @@ class Accounts:
         hour, left = divmod(now(), _HOUR)
         here = {"account_id": caller.id, "kind": kind, "hour": hour}
         one_more = sa.update(Use).filter_by(**here).where(Use.count < most).values(count=Use.count + 1)
-        for _ in range(2):
-            with orm.Session(self._engine) as session, session.begin():
-                if session.execute(one_more).rowcount:
-                    return
-                if session.get(Use, tuple(here.values())) is not None:
-                    raise TooOftenError(f"no more than {most} an hour are allowed", _HOUR - left)
+        for _ in range(2):  # Where there is a row by now that was not there before, another call has made it.
             try:
                 with orm.Session(self._engine) as session, session.begin():
+                    if session.execute(one_more).rowcount:
+                        return
                     session.execute(sa.delete(Use).where(Use.account_id == caller.id, Use.hour < hour))
-                    session.add(Use(**here, count=0))
+                    session.add(Use(**here, count=1))
+                return
             except exc.IntegrityError:
-                pass  # Another thread has just made it.
+                continue
+        raise TooOftenError(f"no more than {most} an hour are allowed", _HOUR - left)
 
 
 def csrf_token(secret: str) -> str:

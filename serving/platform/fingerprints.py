@@ -26,7 +26,7 @@ _FINE_FACE = 64  # Pixels: smaller faces have no more than 64 bits that last.
 _MARGIN = 0.12
 _LEAST_OUTSIDE = 0.08  # Of a picture: less tells nothing of it.
 
-# Shares of the 256 bits in which two pictures differ. Measured on 56 CelebA-HQ photographs, docs/platform.md.
+# Shares of the bits in which two pictures differ: between what docs/platform.md has measured of the same and of others.
 _SAME, _FACE_SAME, _RELATED = 0.11, 0.17, 0.27
 _WORTH_ALIGNING = 0.2  # From here on it is looked whether one is a part of the other.
 

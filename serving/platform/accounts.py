@@ -14,6 +14,7 @@ import time
 import sqlalchemy as sa
 from sqlalchemy import exc, orm
 
+from faketagger.serving.platform import tables
 from faketagger.serving.platform.tables import Account, Entry, Login, Token, Use
 
 USER, SERVICE, MODERATOR = "user", "service", "moderator"
@@ -146,7 +147,7 @@ class Accounts:
         for _ in range(2):  # Where there is a row by now that was not there before, another call has made it.
             try:
                 with orm.Session(self._engine) as session, session.begin():
-                    if session.execute(one_more).rowcount:
+                    if tables.changed(session, one_more):
                         return
                     session.execute(sa.delete(Use).where(Use.account_id == caller.id, Use.hour < hour))
                     session.add(Use(**here, count=1))

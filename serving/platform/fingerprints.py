@@ -74,8 +74,8 @@ def preview(pixels: np.ndarray) -> bytes:
 
 def residual(before: np.ndarray, after: np.ndarray) -> bytes:
     """What was added to a picture, RESIDUAL_GAIN times as strong on grey, as a preview; both are uint8 [H, W, 3]."""
-    difference = cv2.subtract(np.float32(_small(after)), np.float32(_small(before)))
-    return preview(np.uint8(np.clip(128 + RESIDUAL_GAIN * difference, 0, 255)))
+    difference = _small(after).astype(np.float32) - _small(before)
+    return preview(np.clip(128 + RESIDUAL_GAIN * difference, 0, 255).astype(np.uint8))
 
 
 def of_preview(data: bytes) -> np.ndarray:
@@ -83,9 +83,9 @@ def of_preview(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data), formats=["JPEG"]).convert("RGB"))
 
 
-def relative(boxes: Sequence[Box], size: tuple[int, int]) -> list[list[float]]:
-    """Boxes in pixels of a picture of a size (width, height) → in shares of its sides, within it."""
-    scale = np.array([*size, *size], np.float64)
+def relative(boxes: Sequence[Box], pixels: np.ndarray) -> list[list[float]]:
+    """Boxes in pixels of a picture, [H, W, C] → in shares of its sides, within it."""
+    scale = np.tile(np.array(pixels.shape[1::-1], np.float64), 2)
     return [[round(float(it), 4) for it in np.clip(np.asarray(box) / scale, 0, 1)] for box in boxes]
 
 
@@ -135,9 +135,9 @@ def _poses(pixels: np.ndarray) -> list[np.ndarray]:
 def _measured(pixels: np.ndarray, registered: np.ndarray, boxes: Sequence[Box], part: bool = False) -> Comparison:
     """Of two of one size that lie over each other."""
     outside = None
-    fillings = _without_faces(pixels, boxes), _without_faces(registered, boxes)
-    if fillings[0] is not None and fillings[1] is not None:
-        outside = _apart(*fillings)
+    one, other = _without_faces(pixels, boxes), _without_faces(registered, boxes)
+    if one is not None and other is not None:
+        outside = _apart(one, other)
     face = None
     if boxes:
         rows, columns = _slices(boxes[0], registered.shape, 0.0)
@@ -183,9 +183,9 @@ def _as_part(pixels: np.ndarray, registered: np.ndarray, boxes: Sequence[Box]) -
 
 def _found_in(pixels: np.ndarray, registered: np.ndarray) -> np.ndarray | None:
     """The similarity, float64 [2, 3], from a picture's places to the registered one's, by SIFT's features."""
-    sift = cv2.SIFT_create(_FEATURES)
+    sift, everywhere = cv2.SIFT.create(_FEATURES), np.empty(0, np.uint8)
     (places, features), (others, known) = (
-        sift.detectAndCompute(cv2.cvtColor(np.ascontiguousarray(each), cv2.COLOR_RGB2GRAY), None)
+        sift.detectAndCompute(cv2.cvtColor(np.ascontiguousarray(each), cv2.COLOR_RGB2GRAY), everywhere)
         for each in (pixels, registered)
     )
     if features is None or known is None or min(len(places), len(others)) < _LEAST_INLIERS:
@@ -194,8 +194,8 @@ def _found_in(pixels: np.ndarray, registered: np.ndarray) -> np.ndarray | None:
     sure = [first for first, second in pairs if first.distance < _SURER * second.distance]
     if len(sure) < _LEAST_INLIERS:
         return None
-    from_ = np.float64([places[each.queryIdx].pt for each in sure])
-    to = np.float64([others[each.trainIdx].pt for each in sure])
+    from_ = np.array([places[each.queryIdx].pt for each in sure])
+    to = np.array([others[each.trainIdx].pt for each in sure])
     cv2.setRNGSeed(0)
     transform, inliers = cv2.estimateAffinePartial2D(from_, to, ransacReprojThreshold=4.0)
     if transform is None or inliers.sum() < _LEAST_INLIERS:

@@ -192,7 +192,7 @@ def _templates() -> jinja2.Environment:
 
 @functools.cache
 def _asset(name: str) -> str:
-    return importlib.resources.files("faketagger.serving.platform").joinpath("static", name).read_text()
+    return importlib.resources.files("faketagger.serving.platform").joinpath("static").joinpath(name).read_text()
 
 
 ROUTES = [

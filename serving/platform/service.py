@@ -175,7 +175,7 @@ class Service:
         with self._writing() as session:
             waits = sa.select(sa.func.count()).select_from(Case).join(Upload, Case.upload_id == Upload.id)
             mine = waits.where(Upload.account_id == caller.id, Case.state == _WAITING)
-            if session.scalar(mine) >= self.limits.waiting:
+            if (session.scalar(mine) or 0) >= self.limits.waiting:
                 raise TooOftenError(f"{self.limits.waiting} of your pictures wait for a moderator", 3600)
             upload = self._add_upload(session, caller, name, picture, HELD, None, data)
             matched = trace.picture and trace.picture.id
@@ -202,7 +202,7 @@ class Service:
                 uid = registry.free_uid(session, found.key_fingerprint, self._tagger.uid_bits())
             data, written = self._lay(picture, uid, replace)
             pixels = written.rgb()
-            boxes = fingerprints.relative(found.boxes, before.shape[1::-1])
+            boxes = fingerprints.relative(found.boxes, before)
             try:
                 with self._writing() as session:
                     registered = registry.add(session, owner, uid, found.key_fingerprint, pixels, boxes)
@@ -319,7 +319,7 @@ class Service:
         with self._reading() as session:
             if found.outcome is not Outcome.NO_TAG:
                 picture = registry.by_uid(session, found.key_fingerprint, found.candidate)
-                comparison = picture and _compared(pixels, picture)
+                comparison = _compared(pixels, picture) if picture else None
                 if found.outcome is Outcome.TAGGED:
                     return Trace(found, BY_TAG, picture, comparison)
                 if comparison and comparison.change is not Change.OTHER:
@@ -441,7 +441,7 @@ class _Decision:
         """Writes it down; ConflictError where another moderator was quicker."""
         waiting = sa.update(Case).where(Case.id == self.case_id, Case.state == _WAITING)
         done = waiting.values(state=outcome, moderator_id=self.moderator.id, decided=accounts.now())
-        if not session.execute(done).rowcount:
+        if not tables.changed(session, done):
             raise ConflictError("it has been decided already")
         upload = session.get_one(Upload, self.upload_id)
         upload.outcome, upload.created = outcome, accounts.now()  # From now on it can be fetched for a while.
@@ -475,7 +475,7 @@ def _reason_to_hold(caller: Caller, trace: Trace) -> str | None:
 
 
 def _hashes(pixels: np.ndarray, found: Found) -> tuple[str, str | None]:
-    boxes = fingerprints.relative(found.boxes, pixels.shape[1::-1])
+    boxes = fingerprints.relative(found.boxes, pixels)
     return fingerprints.hash_whole(pixels), fingerprints.hash_outside(pixels, boxes)
 
 
@@ -496,7 +496,7 @@ def _verdict(caller: Caller, trace: Trace, preview: bytes) -> Verdict:
         mine=mine,
         picture_id=picture.id if picture and known else None,
         registered=picture is not None,
-        change=trace.comparison and trace.comparison.change,
+        change=trace.comparison.change if trace.comparison else None,
         how=found.how if trace.by == BY_TAG else "",
         p_value=found.p_value,
         preview=preview,

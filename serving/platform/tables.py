@@ -202,6 +202,12 @@ def _prepare_sqlite(engine: sa.Engine, path: str | None) -> None:
             connection.execute(f"PRAGMA {setting}")
 
 
+def changed(session: orm.Session, statement: sa.Update) -> bool:
+    """Whether an update has found a row."""
+    result = session.execute(statement)
+    return isinstance(result, sa.CursorResult) and result.rowcount > 0
+
+
 def upgrade(
     engine: sa.Engine, migrations: Mapping[int, Callable[[sa.Connection], None]] = MIGRATIONS, version: int = VERSION
 ) -> None:

@@ -35,6 +35,7 @@ from faketagger.serving.platform.tagger import ClientTagger
 _KEY = b"faketagger-key-2-of the platform's benchmark"
 _USERS = 10
 _NO_LIMITS = service.Limits(uploads=10**9, waiting=10**9)
+_TOOL = "deepfacelab"  # How swapped faces are pasted back.
 _SPREAD = 7919  # A prime: pictures are taken from all over the folder.
 
 
@@ -137,9 +138,9 @@ def _ways(simulators: str, registered: list[Registered]) -> dict[str, _Treat]:
         "5% cut off on each side": lambda it, _: _cut(it.tagged, 0.05),
     }
     for name in library.names(simulators):
-        for tool in (None, *library.read(os.path.join(simulators, name)).tools[:1]):
-            pasted = f", pasted back as {tool} does" if tool else ""
-            ways[f"deepfake: {name}{pasted}"] = _deepfake(os.path.join(simulators, name), tool)
+        ways[f"deepfake: {name}, the whole picture"] = _deepfake(os.path.join(simulators, name), None)
+        if library.read(os.path.join(simulators, name)).family == "identity_swap":
+            ways[f"deepfake: {name}, pasted back"] = _deepfake(os.path.join(simulators, name), _TOOL)
 
     def copied(it: Registered, number: int) -> np.ndarray:
         """The tag on the next person's picture."""

@@ -39,6 +39,8 @@ MAY_IMPORT = {
     ),
     "components.pusher": ("components.contract",),
     "pipelines": ("components",),
+    "serving.commands": ("components.contract", "serving"),
+    "serving.platform": ("components.contract", "serving.client", "serving.errors", "serving.outcomes"),
     "serving": ("components.contract", "components.faces", "components.tagger.channel_decoder"),
     "benchmarks": ("components", "serving"),
 }
@@ -54,7 +56,6 @@ TIERS = {
         ("foreign", "training"),
     ),
     "components.evaluator": (("config",), ("measure",), ("verdict",), ("report",), ("evaluate",)),
-    "serving": (("outcomes", "servable"), ("model_manager", "photograph"), ("client",), ("platform",)),
 }
 # Packages that one room alone imports.
 ROOMS_OF_PACKAGES = {

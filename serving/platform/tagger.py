@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from faketagger.components.contract.picture import Picture
+from faketagger.serving import errors
 from faketagger.serving.outcomes import Outcome
 
 
@@ -61,12 +62,13 @@ class ClientTagger:
         """Works through a client.Backend."""
         from faketagger.serving import client
 
-        self._backend, self._client, self._errors = backend, client.TaggerClient(backend, key), client
+        self._describe = lambda: client.describe(backend)
+        self._client = client.TaggerClient(backend, key)
         self._bits: int | None = None
 
     def uid_bits(self) -> int:
         if self._bits is None:
-            self._bits = self._ask(lambda: self._errors.describe(self._backend))[1].message_bits
+            self._bits = self._ask(self._describe)[1].message_bits
         return self._bits
 
     def read(self, pixels: np.ndarray) -> Found:
@@ -95,7 +97,7 @@ class ClientTagger:
     def _ask(self, question: Any) -> Any:
         try:
             return question()
-        except self._errors.PictureError as error:
+        except errors.PictureError as error:
             raise UnfitError(str(error)) from error
-        except self._errors.TaggerError as error:
+        except errors.TaggerError as error:
             raise UnavailableError(str(error)) from error

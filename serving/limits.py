@@ -57,7 +57,12 @@ def _wrong_by_header(data: bytes) -> str:
     pixels = pixels_of(data)
     if pixels is None:
         return "image is neither JPEG nor PNG, or its header states no size"
+    return f"image is {said}" if (said := too_many_scans(data, pixels)) else ""
+
+
+def too_many_scans(data: bytes, pixels: int) -> str:
+    """What a file is, in words, where it is a JPEG of so many scans that it is not decoded; empty for all others."""
     scans = data.count(b"\xff\xda") if data.startswith(_JPEG_MAGIC) else 1
     if scans > MAX_SCANS or scans * pixels > MAX_SCANNED_PIXELS:
-        return f"image is a JPEG of {scans} scans over {pixels:,} pixels, more than are decoded"
+        return f"a JPEG of {scans} scans over {pixels:,} pixels, more than are decoded"
     return ""

@@ -40,7 +40,13 @@ MAY_IMPORT = {
     "components.pusher": ("components.contract",),
     "pipelines": ("components",),
     "serving.commands": ("components.contract", "serving"),
-    "serving.platform": ("components.contract", "serving.client", "serving.errors", "serving.outcomes"),
+    "serving.platform": (
+        "components.contract",
+        "serving.client",
+        "serving.errors",
+        "serving.limits",
+        "serving.outcomes",
+    ),
     "serving": ("components.contract", "components.faces", "components.tagger.channel_decoder"),
     "benchmarks": ("components", "serving"),
 }

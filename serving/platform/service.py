@@ -16,6 +16,7 @@ from sqlalchemy import exc, orm
 
 from faketagger.components.contract import picture_decoding, picture_encoding
 from faketagger.components.contract.picture import ImageError, Picture
+from faketagger.serving import limits
 from faketagger.serving.outcomes import Outcome
 from faketagger.serving.platform import accounts, fingerprints, registry, tables
 from faketagger.serving.platform.accounts import Caller, TooOftenError
@@ -31,6 +32,8 @@ ANOTHERS, COPIED, UNKNOWN, ALIKE = "anothers", "copied", "unknown", "alike"
 BY_TAG, BY_CANDIDATE, BY_LOOK = "tag", "candidate", "look"
 _WAITING = "waiting"
 
+# Kinds whose small files can hold pages without end, and decoders that photographs do not need.
+_NOT_TAKEN = ("GIF", "TIFF", "BMP")
 _LONGEST_NAME = 100
 _LOOKED_AT = 4  # Pictures that look alike are compared closely, so many.
 _TRIES = 3  # That another upload draws the same UID meanwhile happens once in 2^bits.
@@ -128,9 +131,9 @@ class Verdict:
 class Service:
     """The platform's logic; safe to call from several threads. Its methods may raise tagger.UnavailableError."""
 
-    def __init__(self, engine: sa.Engine, tagger: Tagger, limits: Limits | None = None):
+    def __init__(self, engine: sa.Engine, tagger: Tagger, allowed: Limits | None = None):
         """Works on a database of tables.open_database."""
-        self.accounts, self.limits = accounts.Accounts(engine), limits or Limits()
+        self.accounts, self.limits = accounts.Accounts(engine), allowed or Limits()
         self._engine, self._tagger = engine, tagger
         self._at_work: collections.Counter[int] = collections.Counter()
         self._lock = threading.Lock()
@@ -389,6 +392,11 @@ class Service:
     def _decode(self, data: bytes, lenient: bool = False) -> Picture:
         if len(data) > self.limits.max_bytes:
             raise RefusedError(f"the file is larger than {self.limits.max_bytes:,} bytes")
+        kind = picture_decoding.kind_of(data[: picture_decoding.HEAD_BYTES])
+        if kind in _NOT_TAKEN:
+            raise RefusedError(f"{kind} is not taken here: send JPEG, PNG, WebP, AVIF or HEIC")
+        if said := limits.too_many_scans(data, limits.pixels_of(data) or 0):
+            raise RefusedError(f"the picture is {said}")
         try:
             picture = picture_decoding.decode(data, "the picture", lenient, self.limits.max_pixels)
         except ImageError as error:

@@ -15,6 +15,7 @@ VERSION = 1
 # Version → what makes it of the one before.
 MIGRATIONS: Mapping[int, Callable[[sa.Connection], None]] = {}
 
+_CONNECTIONS = 24  # More than there are threads that ask (app.py).
 _SQLITE_WAIT_MS = 10_000  # For another process that writes.
 
 
@@ -182,9 +183,11 @@ def open_database(url: str) -> sa.Engine:
         address = sa.make_url(url)
         if address.drivername == "postgresql":
             address = address.set(drivername="postgresql+psycopg")
-        engine = sa.create_engine(address, pool_pre_ping=True)
+        if address.get_backend_name() == "sqlite" and address.database in (None, "", ":memory:"):
+            raise DatabaseError("a database in memory is each thread's own: name a file, sqlite:///PATH")
+        engine = sa.create_engine(address, pool_pre_ping=True, pool_size=_CONNECTIONS)
         if address.get_backend_name() == "sqlite":
-            _prepare_sqlite(engine, address.database)
+            _prepare_sqlite(engine, address.database or "")
         upgrade(engine)
     except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
         # Of the URL no more than this: it may hold a password.
@@ -192,9 +195,8 @@ def open_database(url: str) -> sa.Engine:
     return engine
 
 
-def _prepare_sqlite(engine: sa.Engine, path: str | None) -> None:
-    if path and path != ":memory:":
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+def _prepare_sqlite(engine: sa.Engine, path: str) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
     @sa.event.listens_for(engine, "connect")
     def set_up(connection: Any, _: Any) -> None:

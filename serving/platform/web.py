@@ -23,8 +23,6 @@ _MEDIA_TYPES = {
     "PNG": "image/png",
     "JPEG": "image/jpeg",
     "WEBP": "image/webp",
-    "TIFF": "image/tiff",
-    "BMP": "image/bmp",
 }
 _ANY_MEDIA_TYPE = "application/octet-stream"
 _log = logging.getLogger("faketagger.platform")

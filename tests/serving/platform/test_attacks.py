@@ -1,12 +1,14 @@
 """What an attacker would try: each ends with an answer that gives nothing away and leaves the platform working."""
 
 import ast
+import io
 import pathlib
 import struct
 import zlib
 
 import anyio
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from faketagger.serving.platform import accounts, app, guards, pages, service
@@ -46,6 +48,27 @@ def test_a_decompression_bomb_is_refused_by_its_header(small, bearer, monkeypatc
     for path in ("/api/v1/uploads", "/api/v1/verify", "/c2pa/matches/byContent"):
         answer = small.post(path, content=bomb, headers={**bearer("ann"), "Content-Type": "image/png"})
         assert answer.status_code == 422 and "2000×2000 is over" in answer.json()["error"]["message"]
+
+
+def test_a_jpeg_of_thousands_of_scans_is_not_decoded(client, bearer):
+    buffer = io.BytesIO()
+    Image.fromarray(scene(1)).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    last = data[data.rindex(b"\xff\xda") : -2]
+    for times, status in ((0, 200), (3000, 422)):
+        sent = data[:-2] + times * last + data[-2:]
+        answer = client.post("/api/v1/verify", content=sent, headers={**bearer("ann"), "Content-Type": "image/jpeg"})
+        assert answer.status_code == status
+    assert "scans" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP"])
+def test_kinds_that_can_hold_pages_without_end_are_not_opened(client, bearer, kind):
+    buffer = io.BytesIO()
+    Image.fromarray(scene(1)).save(buffer, kind)
+    headers = {**bearer("ann"), "Content-Type": f"image/{kind.lower()}"}
+    answer = client.post("/api/v1/uploads", content=buffer.getvalue(), headers=headers)
+    assert answer.status_code == 422 and f"{kind} is not taken here" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["declared", "streamed"])

@@ -51,7 +51,9 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path):
         tables.open_database(url)
 
 
-@pytest.mark.parametrize("url", ["nonsense", "sqlite:////no/such/folder/x.db", "postgresql://u:hidden@127.0.0.1:1/x"])
+@pytest.mark.parametrize(
+    "url", ["nonsense", "sqlite://", "sqlite:////no/such/folder/x.db", "postgresql://u:hidden@127.0.0.1:1/x"]
+)
 def test_a_database_that_cannot_be_opened_is_told_in_a_line_without_its_password(url):
     with pytest.raises(tables.DatabaseError) as failed:
         tables.open_database(url)

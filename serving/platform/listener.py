@@ -1,6 +1,7 @@
 """Listens for HTTP with uvicorn: bounds on connections, no patience with half requests, an end in peace."""
 
 import asyncio
+import signal
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -64,6 +65,13 @@ def serve(
       announce: is told the address, once connections are taken.
     """
     server = make_server(app, key_file, certificate_file)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # While it serves, uvicorn has its own; once it has ended, it raises the signal again.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     with bound(host, port) as listening:
         name = f"[{host}]" if ":" in host else host
         announce(f"{'https' if key_file else 'http'}://{name}:{listening.getsockname()[1]}")
@@ -75,6 +83,7 @@ def make_server(app: Starlette, key_file: str | None = None, certificate_file: s
     config = uvicorn.Config(
         app,
         access_log=False,
+        log_config=None,  # Its own would close what others log to.
         log_level="warning",
         server_header=False,
         # Addresses are those of connections: what a client says of itself in headers is not believed.

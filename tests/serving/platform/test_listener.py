@@ -1,7 +1,10 @@
 """The platform over real connections: calls are answered, half-open ones are closed."""
 
 import http.client
+import signal
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -67,3 +70,18 @@ def test_headers_without_end_are_cut_off(port):
 def test_a_place_that_is_taken_is_an_error(port):
     with pytest.raises(OSError):
         listener.bound("127.0.0.1", port).close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_in_peace_when_it_is_told_to(number):
+    code = """if True:
+        from starlette.applications import Starlette
+        from faketagger.serving.platform import listener
+        listener.serve(Starlette(), "127.0.0.1", 0, None, None, lambda where: print(where, flush=True))
+        print("ended")
+    """
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as running:
+        port = int(running.stdout.readline().rsplit(":", 1)[1])
+        assert _call(port, "GET", "/")[0] == 404
+        running.send_signal(number)
+        assert running.communicate(timeout=60)[0] == "ended\n" and running.returncode == 0

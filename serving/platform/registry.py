@@ -13,8 +13,8 @@ from faketagger.serving.platform import accounts, fingerprints
 from faketagger.serving.platform.accounts import Caller
 from faketagger.serving.platform.tables import Band, Picture
 
-# Two hashes of 64 bits are near where at most this many differ: then three of their eight bytes or more are the same.
-NEAR_BITS = 5
+# Two hashes of 64 bits are near where at most this many differ: then two of their eight bytes or more are the same.
+NEAR_BITS = 6
 _LEAST_BANDS = 8 - NEAR_BITS
 _WHOLE, _OUTSIDE = 0, 1
 _DRAWS = 1000

@@ -159,6 +159,17 @@ def test_no_verdict_calls_a_picture_authentic(platform, callers, tagged):
     assert "No tag was found. That says nothing" in said
 
 
+@pytest.mark.parametrize("flipped, found", [(0, True), (1, True), (registry.NEAR_BITS, True), (9, False)])
+def test_pictures_are_found_by_hashes_that_are_near_wherever_the_bits_differ(platform, callers, tagged, flipped, found):
+    _, picture = tagged(scene(1))
+    for first in range(64 - flipped):
+        for step in (1, 7):
+            bits = sum(1 << (first + step * it) % 64 for it in range(flipped))
+            near = f"{int(picture.hash_whole, 16) ^ bits:016x}"
+            matches = [(it.id, apart) for it, apart in platform.matches_of_hash(callers["svc"], near)]
+            assert matches == [(picture.id, flipped)] * found
+
+
 def test_uids_are_drawn_at_random_and_never_twice(engine):
     with orm.Session(engine) as session:
         drawn = {registry.free_uid(session, "k", 30) for _ in range(50)}

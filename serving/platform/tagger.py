@@ -64,6 +64,7 @@ class ClientTagger:
 
         self._describe = lambda: client.describe(backend)
         self._client = client.TaggerClient(backend, key)
+        self._carries_one, self._does_not_hold = client.AlreadyTaggedError, client.NotReadError
         self._bits: int | None = None
 
     def uid_bits(self) -> int:
@@ -97,6 +98,11 @@ class ClientTagger:
     def _ask(self, question: Any) -> Any:
         try:
             return question()
+        # The client's own words name UIDs, which the uploader is not to know.
+        except self._carries_one as error:
+            raise UnfitError("the picture carries a tag already") from error
+        except self._does_not_hold as error:
+            raise UnfitError("the tag does not hold in this picture") from error
         except errors.PictureError as error:
             raise UnfitError(str(error)) from error
         except errors.TaggerError as error:

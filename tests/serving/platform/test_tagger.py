@@ -47,9 +47,13 @@ def test_uids_are_as_large_as_the_taggers(client_tagger):
 
 def test_what_is_tagged_is_not_tagged_again_unless_it_is_replaced(client_tagger):
     picture = picture_decoding.decode(png(_soft(1)))
-    client_tagger.check(picture.rgb(), 7, client_tagger.tag(picture, 7, replace=False))
-    with pytest.raises(UnfitError, match="UID 7"):
+    made = client_tagger.tag(picture, 7, replace=False)
+    client_tagger.check(picture.rgb(), 7, made)
+    # Neither error names a UID: the picture may be another's.
+    with pytest.raises(UnfitError, match="^the picture carries a tag already$"):
         client_tagger.tag(picture, 8, replace=False)
+    with pytest.raises(UnfitError, match="^the tag does not hold in this picture$"):
+        client_tagger.check(picture.rgb(), 9, made)
     client_tagger.tag(picture, 8, replace=True)
     assert client_tagger.read(picture.rgb()).candidate == 8
 

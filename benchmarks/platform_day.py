@@ -170,7 +170,9 @@ def _deepfake(directory: str, tool: str | None) -> _Treat:
         if tool is None:
             faked = model.simulate(seen, condition)
         else:
-            faked = tools.apply(tools.TOOLS[tool], lambda it: model.simulate(it, condition), size, seen, landmarks)
+            applied = tools.Chosen([tools.TOOLS[tool]], tf.constant(0), size)
+            crops, transform = applied.cut(seen, landmarks)
+            faked = applied.paste(seen, transform, crops, model.simulate(crops, condition))
         return np.uint8(np.round(np.clip(faked[0].numpy(), 0, 1) * 255))
 
     return fake

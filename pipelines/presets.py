@@ -53,7 +53,7 @@ def smoke() -> PipelineConfig:
 def demo() -> PipelineConfig:
     """A tagger for your photographs in minutes, at 64×64: the shipped one, trained on through the shipped simulators.
 
-    `python pipelines/run_local.py --images=DIR`, within 20 minutes on 2 cores with set-up; docs/results.md has figures.
+    `python pipelines/run_local.py --images=DIR`, about 20 minutes on 2 cores; docs/results.md has figures.
     """
     return PipelineConfig(
         name="faketagger-demo",

@@ -104,10 +104,13 @@ class HardDrawing(Settings):
     Attributes:
       floor: added to every bit error rate, so that what is read well is not forgotten.
       smoothing: of the running bit error rates: what stays of one when it is measured.
+      spares_hopeless: whether what is read at chance is drawn as seldom as what is read well, and what lies between
+        most: a short training that must be faint has nothing to gain where nothing is left of the tag.
     """
 
     floor: float = Field(0.03, gt=0)
     smoothing: float = Field(0.9, ge=0, lt=1)
+    spares_hopeless: bool = False
 
 
 class Optimising(Settings):

@@ -31,7 +31,10 @@ class HardDraws(tf.Module):
 
     def draw(self, pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """A group, int32 [], for a whole batch, and a condition for each of its `pictures`, int32 [B]."""
-        weights = (self.bit_errors + self._settings.floor) * self._exists
+        hard = self.bit_errors
+        if self._settings.spares_hopeless:
+            hard *= 1.0 - hard / _ERRORS_AT_CHANCE
+        weights = (tf.nn.relu(hard) + self._settings.floor) * self._exists
         group = _one_of(tf.reduce_max(weights, 1), 1)[0]
         return group, _one_of(weights[group], pictures)
 

@@ -1,5 +1,7 @@
 """The weights that a training begins with where it goes on from an exported tagger."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -8,13 +10,14 @@ from faketagger.components.tagger.residual import LUMINANCE
 
 # What brings a free residual, which the bound scaled down whatever its size, to where tanh bends.
 _GAIN = 0.25
+_PARTING = 0.05  # Deviation of the noise that tells copies of a channel from each other, in deviations of the weights.
 
 
 def load_networks(encoder: tf.keras.Model, decoder: tf.keras.Model, config: TaggerConfig, directory: str) -> None:
     """Gives networks the weights of an exported tagger's.
 
-    It may be one of half the side where `config` has space_to_depth, and one without masking where `config` has it: the
-    networks then begin by doing nearly what that one does.
+    It may be one of half the side where `config` has space_to_depth, one without masking where `config` has it, and
+    one whose decoder is narrower by a whole factor: the networks then begin by doing nearly what that one does.
 
     Args:
       encoder, decoder: as networks.py builds them for `config`.
@@ -36,7 +39,9 @@ def load_networks(encoder: tf.keras.Model, decoder: tf.keras.Model, config: Tagg
         of_encoder[-2:] = [_as_luminance_and_chroma(each) for each in of_encoder[-2:]]
     if config.space_to_depth > 1:
         of_encoder = _folded(of_encoder, [each.shape for each in encoder.variables])
-        of_decoder = _folded(of_decoder, [each.shape for each in decoder.variables])
+        first = of_decoder[0]
+        of_decoder[:1] = _folded([first], [(*decoder.variables[0].shape[:3], first.shape[-1])])
+    of_decoder = _widened(of_decoder, [each.shape for each in decoder.variables], config.seed)
     wanted, given = [*encoder.variables, *decoder.variables], [*of_encoder, *of_decoder]
     if [tuple(each.shape) for each in given] != [tuple(each.shape) for each in wanted]:
         raise ValueError(
@@ -47,6 +52,26 @@ def load_networks(encoder: tf.keras.Model, decoder: tf.keras.Model, config: Tagg
         variable.assign(value)
 
 
+def _widened(given: list[np.ndarray], wanted: list[Sequence[int]], seed: int) -> list[np.ndarray]:
+    """Weights of a decoder that is a whole factor wider: each channel several times (Net2WiderNet, Chen et al. 2016).
+
+    Copies stay next to each other, so that group normalisation finds them in their group; noise lets them part.
+    """
+    times = wanted[0][-1] // given[0].shape[-1]
+    if times < 2:
+        return given
+    draws, widened = np.random.default_rng(seed), []
+    for weights, shape in zip(given, wanted):
+        if weights.ndim > 1 and shape[-2] > weights.shape[-2]:
+            weights = np.repeat(weights, times, -2) / times
+        if shape[-1] > weights.shape[-1]:
+            weights = np.repeat(weights, times, -1)
+        if weights.ndim > 1:
+            weights = weights + draws.normal(0.0, _PARTING * weights.std(), weights.shape).astype(np.float32)
+        widened.append(weights)
+    return widened
+
+
 def _as_luminance_and_chroma(weights: np.ndarray) -> np.ndarray:
     """The last layer's kernel [1, 1, c, 3] or bias [3], which makes RGB, for one that makes luminance, Cb and Cr."""
     luminance = weights @ np.float32(LUMINANCE)
@@ -54,10 +79,10 @@ def _as_luminance_and_chroma(weights: np.ndarray) -> np.ndarray:
     return _GAIN * np.stack([luminance, (blue - luminance) / 1.772, (red - luminance) / 1.402], -1)
 
 
-def _folded(given: list[np.ndarray], wanted: list[tf.TensorShape]) -> list[np.ndarray]:
+def _folded(given: list[np.ndarray], wanted: list[Sequence[int]]) -> list[np.ndarray]:
     """Weights for pictures whose blocks of pixels are channels: each block is taken as its mean, and made alike."""
 
-    def fold(weights: np.ndarray, shape: tf.TensorShape) -> np.ndarray:
+    def fold(weights: np.ndarray, shape: Sequence[int]) -> np.ndarray:
         if weights.ndim == 4 and shape[2] > weights.shape[2]:
             times = shape[2] // weights.shape[2]
             return np.tile(weights, (1, 1, times, 1)) / times

@@ -58,6 +58,18 @@ def test_a_masked_residual_begins_with_the_free_ones_signs(old):
     assert np.mean(np.sign(masked)[clear] == np.sign(free)[clear]) > 0.95
 
 
+def test_a_decoder_of_twice_the_width_begins_by_reading_nearly_what_the_old_one_did(old):
+    _, old_decoder, directory = old
+    config = _NEW.replace(decoder_width=16)
+    encoder, decoder = networks.build_encoder(64, _BITS, "early", 8, 2), networks.build_decoder(64, _BITS, 16, 2)
+    start.load_networks(encoder, decoder, config, directory)
+    small, large, _ = _pictures()
+    logits = old_decoder(small).numpy()
+    assert np.corrcoef(decoder(large).numpy().ravel(), logits.ravel())[0, 1] > 0.95
+    kernel = decoder.variables[0].numpy()
+    assert not np.array_equal(kernel[..., 0], kernel[..., 1])
+
+
 def test_other_widths_are_refused(old):
     encoder, decoder = networks.build_encoder(64, _BITS, "early", 16, 2), networks.build_decoder(64, _BITS, 8, 2)
     with pytest.raises(ValueError, match="its networks are of other sizes"):

@@ -33,7 +33,7 @@ class HardDraws(tf.Module):
         """A group, int32 [], for a whole batch, and a condition for each of its `pictures`, int32 [B]."""
         hard = self.bit_errors
         if self._settings.spares_hopeless:
-            hard *= 1.0 - hard / _ERRORS_AT_CHANCE
+            hard = hard * (1.0 - hard / _ERRORS_AT_CHANCE)
         weights = (tf.nn.relu(hard) + self._settings.floor) * self._exists
         group = _one_of(tf.reduce_max(weights, 1), 1)[0]
         return group, _one_of(weights[group], pictures)

@@ -42,6 +42,16 @@ def test_floor_and_smoothing_are_as_they_are_told():
     assert first == pytest.approx(1 / 3, abs=0.08) and of_first[:2] == pytest.approx([0.5, 0.5], abs=0.08)
 
 
+def test_what_is_read_at_chance_may_be_drawn_as_seldom_as_what_is_read_well():
+    tf.random.set_seed(1)
+    draws = HardDraws([2, 3], HardDrawing(floor=0.05, spares_hopeless=True))
+    draws.bit_errors.assign([[0.5, 0.0, 0.0], [0.25, 0.6, 0.5]])
+    first, of_first = _shares(draws)
+    # The floor alone, 0.05, against 0.25 · (1 − 0.25 / 0.5) more.
+    assert first == pytest.approx(0.05 / 0.225, abs=0.08)
+    assert of_first == pytest.approx([0.5, 0.5, 0.0], abs=0.05)
+
+
 def test_running_bit_errors_move_a_tenth_of_the_way_where_something_was_drawn():
     draws = HardDraws([2, 2], HardDrawing())
     draws.note(tf.constant(1), tf.constant([1, 1]), tf.constant([0.1, 0.3]))

@@ -36,6 +36,7 @@ def test_every_number_has_one_image_of_its_own_and_comes_back(bits):
         assert [cipher.decrypt(image) for image in images] == list(range(2**bits))
 
 
+@pytest.mark.slow
 def test_over_keys_every_order_of_a_small_domain_is_as_likely():
     counts = collections.Counter(tuple(map(UidCipher(key, 2).encrypt, range(4))) for key in _keys(4800))
     assert len(counts) == 24  # All of 4!.

@@ -42,6 +42,7 @@ def _keys(prefix, count):
     return [prefix + b"a key with the number %d" % number for number in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", [b"", PREFIX], ids=["two masks", "one mask"])
 def test_p_values_that_are_uniform_over_masks_stay_so_over_keys(prefix):
     """A picture is claimed as often as it may be: if each mask had the whole rate, nearly twice as often."""
@@ -60,6 +61,7 @@ def test_p_values_that_are_uniform_over_masks_stay_so_over_keys(prefix):
     assert [reading.tagged for reading in readings] == list(p_values <= RATE)
 
 
+@pytest.mark.slow
 def test_an_untagged_picture_is_claimed_by_no_more_keys_than_promised():
     """With the real decoder, on bits as correlated as a network's: the masks alone make the promise."""
     logits = tf.constant([[6.0, 6, 6, 5, 5, 5, 3, 3, 3, -1, -1, -1, -0.2, -0.2, 0.1]])

@@ -8,6 +8,8 @@ from faketagger.components.contract import manifest
 from faketagger.components.tagger import export, networks, residual, start
 from faketagger.components.tagger.config import Masking, TaggerConfig
 
+pytestmark = pytest.mark.slow
+
 _BITS = 15
 _OLD = TaggerConfig(image_size=32, message_bits=7, code_length=15, encoder_width=8, decoder_width=8)
 _NEW = _OLD.replace(image_size=64, space_to_depth=2)

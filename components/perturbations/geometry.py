@@ -100,13 +100,21 @@ class Misalignment:
     def __init__(self, told: HowFar):
         self._told = told
 
-    def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """float32 [B, S, S, C] in [0, 1] → the same shape and range."""
+    def __call__(self, images: tf.Tensor, part: float | tf.Tensor = 1.0) -> tf.Tensor:
+        """Moves pictures.
+
+        Args:
+          images: float32 [B, S, S, C] in [0, 1].
+          part: of how far they are told to be moved, 0…1, a scalar.
+
+        Returns:
+          The same shape and range.
+        """
         told, count = self._told, tf.shape(images)[0]
         one = tf.cast(tf.random.uniform([count]) < told.share, tf.float32)
 
         def within(most: float) -> tf.Tensor:
-            return one * tf.random.uniform([count], -most, most)
+            return one * part * tf.random.uniform([count], -most, most)
 
         most = math.log(1.0 + told.scale)
         transform = _about_the_middle(images, tf.exp(within(most)), within(told.rotation * math.pi / 180.0))

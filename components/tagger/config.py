@@ -59,6 +59,8 @@ class Geometry(Settings):
       scale: at most enlarged, and shrunk, by this share.
       rotation: at most turned by so many degrees.
       mirrored: the share of those moved that are mirrored besides.
+      ramp: steps, once the decoder reads, over which shift, scale and rotation grow from nothing to this: a face that
+        lies far off is read at chance at first, and teaches nothing.
     """
 
     share: float = Field(0.0, ge=0, le=1)
@@ -66,6 +68,7 @@ class Geometry(Settings):
     scale: float = Field(0.15, ge=0, lt=1)
     rotation: float = Field(8.0, ge=0, le=45)
     mirrored: float = Field(0.0, ge=0, le=1)
+    ramp: int = Field(0, ge=0)
 
 
 class Masking(Settings):

@@ -15,6 +15,7 @@ from faketagger.components.tagger import losses, networks, start
 from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.hard_draws import HardDraws
 from faketagger.components.tagger.residual import bounded
+from faketagger.components.tagger.schedules import Ramp
 
 _EPOCH_STEPS = 100  # A checkpoint, a line of progress and a point in TensorBoard each.
 _LOSS_AT_CHANCE = 0.693  # Nats a bit.
@@ -55,7 +56,7 @@ class TaggerTraining(keras.Model):
         drawn = sorted(config.perturbations.items())  # In JSON they have no other order.
         self._perturbations = [catalogue.TRAINED_UNDER[name]((each.low, each.high)) for name, each in drawn]
         self._shares = [each.share for _, each in drawn]
-        self._misalign = Misalignment(config.geometry) if config.geometry.share else tf.identity
+        self._misalignment = Misalignment(config.geometry) if config.geometry.share else None
         self._perceptual = losses.perceptual_loss(config.vgg_weights)
         self.encoder = networks.build_encoder(
             config.image_size, code_bits, config.level, config.encoder_width, config.space_to_depth
@@ -115,7 +116,7 @@ class TaggerTraining(keras.Model):
             message, accuracies = tf.cond(
                 since < 0,
                 lambda: self._read_plain(tagged, codeword),
-                lambda: self._read_all(tagged, landmarks, codeword),
+                lambda: self._read_all(tagged, landmarks, codeword, since),
             )
             loss = self._config.message * message + self._image_terms(images, tagged, since)
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
@@ -140,7 +141,9 @@ class TaggerTraining(keras.Model):
         # Nothing was read through perturbations and simulators yet: chance, said as such in the progress bar.
         return losses.message_loss(codeword, logits), tf.stack([_accuracy(codeword, logits), 0.5, 0.5])
 
-    def _read_all(self, tagged: tf.Tensor, landmarks: tf.Tensor, codeword: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _read_all(
+        self, tagged: tf.Tensor, landmarks: tf.Tensor, codeword: tf.Tensor, since: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """The message loss, mean over plain, perturbed and simulated pictures, and the bit accuracy of each."""
         saved = round_to_8_bits(tagged)
         seen = [saved, self._perturb(saved, self._config.perturbed)]
@@ -151,8 +154,10 @@ class TaggerTraining(keras.Model):
             # Deepfakes are passed on like any picture.
             passed_on = tf.random.uniform([]) < self._config.perturbed_simulated
             seen.append(self._perturb(made, tf.cast(passed_on, tf.int32)))
-        moved = self._misalign(tf.concat(seen, 0))
-        logits = tf.split(self.decoder(moved, training=True), len(seen))
+        together = tf.concat(seen, 0)
+        if self._misalignment:
+            together = self._misalignment(together, Ramp(scale=1.0, ramp=self._config.geometry.ramp)(since))
+        logits = tf.split(self.decoder(together, training=True), len(seen))
         for (group, condition), found in zip(drawn, logits[2:]):
             self._draws.note(group, condition, 1.0 - _accuracy(codeword, found, axis=1))
         message = tf.add_n([losses.message_loss(codeword, each) for each in logits]) / len(logits)

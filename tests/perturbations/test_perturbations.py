@@ -280,6 +280,16 @@ def test_misalignment_keeps_within_what_it_is_told_and_leaves_the_others_alone()
     assert np.all(mass / blob[..., 0].sum() < 1.2**2 * 1.03) and mass.max() > 1.2 * mass.min()
 
 
+def test_misalignment_goes_only_as_far_as_the_part_it_is_told():
+    tf.random.set_seed(2)
+    slope = np.float32(np.linspace(0, 1, 64))[None, None, :, None] * np.ones((100, 64, 1, 3), np.float32)
+    told = Geometry(share=1.0, shift=0.1, scale=0.0, rotation=0.0)
+    moved = geometry.Misalignment(told)
+    middle = (slice(None), 32, slice(12, 52), 0)
+    far, near = (np.abs(moved(tf.constant(slope), part).numpy() - slope)[middle].max() for part in (1.0, 0.25))
+    assert 0.07 < far < 0.11 and 0.25 * 0.07 < near < 0.25 * 0.11
+
+
 def test_misaligned_pictures_are_mirrored_as_often_as_told():
     tf.random.set_seed(2)
     slope = np.float32(np.linspace(0, 1, 32))[None, None, :, None] * np.ones((300, 32, 1, 3), np.float32)

@@ -15,7 +15,8 @@ _WHOLE_SWAPS = tuple(f"{swap}/to_group_{group}_whole" for swap in ("faceswap", "
 
 # Not read where a face is not where it was: `faketagger read` searches for it, evaluations do not.
 _OUT_OF_PLACE = tuple(
-    f"perturbation/{name}" for name in ("crop_0.9", "crop_0.8", "rotation_5", "rotation_-5", "border_0.05")
+    f"perturbation/{name}"
+    for name in ("crop_0.9", "crop_0.8", "rotation_5", "rotation_-5", "border_0.05", "cut_out_0.65")
 )
 
 

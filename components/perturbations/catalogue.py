@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from faketagger.components.perturbations.base import Perturbation
-from faketagger.components.perturbations.geometry import Border, Crop, Mirror, Resize, Rotation
+from faketagger.components.perturbations.geometry import Border, Crop, CutOut, Mirror, Resize, Rotation
 from faketagger.components.perturbations.jpeg import Jpeg, RealJpeg
 from faketagger.components.perturbations.light import Brightness, Contrast, Exposure, Hue, Saturation, Vignetting
 from faketagger.components.perturbations.texture import GaussianBlur, GaussianNoise, Grain
@@ -19,6 +19,7 @@ TRAINED_UNDER: dict[str, type[Perturbation]] = {
     "rotation": Rotation,
     "mirror": Mirror,
     "border": Border,
+    "cut_out": CutOut,
     "noise": GaussianNoise,
     "grain": Grain,
     "blur": GaussianBlur,
@@ -59,6 +60,7 @@ def evaluation_perturbations() -> dict[str, Perturbation]:
         "rotation_-5",
         "mirror_1",
         "border_0.05",
+        "cut_out_0.65",
         "noise_0.02",
         "grain_0.03",
         "blur_1",

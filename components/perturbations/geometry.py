@@ -78,6 +78,32 @@ class Border(Perturbation):
         return shown[..., :3] + (1.0 - shown[..., 3:]) * drawn.uniform([1, 1, 3])
 
 
+class CutOut(Perturbation):
+    """Leaves a window of a face and draws its rim out; strength is the window's share of each side; 1 changes nothing.
+
+    So looks a face that is cut out of a photograph with little around it, and aligned again (serving/photograph).
+    """
+
+    LIMITS = (0.3, 1.0)
+    _FROM = (0.35, 0.5)  # Where the window begins, of the room that it leaves: across, and down, where faces are.
+    _TO = (0.65, 0.9)
+    _BLUR = 7  # Pixels.
+
+    def _apply(self, images, strength, drawn):
+        share = strength[:, 0, 0]
+        corner = (1.0 - share) * tf.stack([drawn.uniform([1], *each)[:, 0] for each in zip(self._FROM, self._TO)], 1)
+        shown, inside = images, tf.ones_like(images[..., :1], tf.bool)
+        for axis, low in ((2, corner[:, :1]), (1, corner[:, 1:])):
+            size = tf.shape(images)[axis]
+            places = tf.range(size)[None]
+            first, last = (tf.cast(each * tf.cast(size, tf.float32), tf.int32) for each in (low, low + share))
+            seen = tf.maximum(first, tf.minimum(places, last - 1))
+            shown = tf.gather(shown, seen, axis=axis, batch_dims=1)
+            inside &= tf.expand_dims(tf.expand_dims(seen == places, 3 - axis), 3)
+        drawn_out = tf.nn.avg_pool2d(tf.nn.avg_pool2d(shown, self._BLUR, 1, "SAME"), self._BLUR, 1, "SAME")
+        return tf.where(inside, shown, drawn_out)
+
+
 class HowFar(Protocol):
     """How far Misalignment goes: tagger/config.py's Geometry."""
 

@@ -24,6 +24,7 @@ STRENGTHS = {
     geometry.Crop: (1.0, 0.97, 0.7),
     geometry.Rotation: (0.0, 2.0, -20.0),
     geometry.Border: (0.0, 0.02, 0.2),
+    geometry.CutOut: (1.0, 0.97, 0.5),
     texture.GaussianNoise: (0.0, 0.01, 0.05),
     texture.Grain: (0.0, 0.01, 0.05),
     texture.GaussianBlur: (0.0, 0.5, 2.0),
@@ -264,6 +265,20 @@ def test_a_border_is_of_one_colour_and_the_picture_whole_inside_it():
     assert np.ptp(made[:, :4], axis=(1, 2)).max() < 1e-5  # 5 of 60 are the frame's.
     assert np.ptp(made[:, 0, 0], axis=0).max() > 0.05  # Each picture's its own.
     np.testing.assert_allclose(made[:, 8:52, 8:25], 0.5, atol=1e-5)
+
+
+def test_of_a_cut_out_the_window_stays_where_it_was_and_its_rim_is_drawn_out():
+    tf.random.set_seed(3)
+    pictures = _pictures(30, 60, 60)
+    made = _fixed(geometry.CutOut, 0.6)(tf.constant(pictures)).numpy()
+    kept = np.all(made == pictures, -1)
+    for each, seen, picture in zip(kept, made, pictures):
+        rows, columns = (np.flatnonzero(each.mean(axis) > 0.3) for axis in (1, 0))
+        assert 33 <= len(rows) <= 37 and 33 <= len(columns) <= 37  # 0.6 of 60.
+        assert 8 <= columns[0] <= 16 and 11 <= rows[0] <= 22  # In the middle, and rather below it.
+        corner = picture[rows[0] : rows[0] + 1, columns[0] : columns[0] + 1]
+        np.testing.assert_allclose(seen[0, 0], corner[0, 0], atol=1e-5)
+        assert np.ptp(seen[: rows[0] - 6, : columns[0] - 6], axis=(0, 1)).max() < 1e-5
 
 
 def test_misalignment_keeps_within_what_it_is_told_and_leaves_the_others_alone():

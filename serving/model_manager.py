@@ -69,15 +69,21 @@ class ModelManager:
         self._thread = threading.Thread(target=self._poll_until_stopped, name="model-poll", daemon=True)
 
     def start(self, config: model_server_config_pb2.ModelConfigList) -> None:
-        """Loads what there is, then goes on looking in a thread; a base path without versions is waited for."""
+        """Loads what there is, then goes on looking in a thread; a base path without versions is waited for.
+
+        Raises:
+          ServingError: a config that is refused, or a label on a version that cannot be loaded.
+        """
         self._configs = _checked(config)
         self.poll()
+        self._set_labels(self._configs)
         self._thread.start()
 
     def stop(self) -> None:
         """Stops looking and unloads everything."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         with self._loading:
             self._configs = {}
             self._unload_models_not_configured()
@@ -159,6 +165,18 @@ class ModelManager:
         with self._lock:
             return self._available(name)
 
+    def names(self) -> list[str]:
+        """Of the models that are to be served."""
+        return list(self._configs)
+
+    def is_configured(self, name: str) -> bool:
+        """Whether a model of that name is to be served."""
+        return name in self._configs
+
+    def base_path(self, name: str) -> str:
+        """Where the versions of a model that is to be served are looked for."""
+        return self._configs[name].base_path
+
     def ready(self) -> bool:
         """Whether every configured model has a version that can be called."""
         return all(self.available(name) for name in list(self._configs))
@@ -181,13 +199,13 @@ class ModelManager:
             return self._report(name, f"{config.base_path}: cannot be listed: {error.message}")
         self._report(name, "" if paths else f"No versions of servable {name} found under base path {config.base_path}")
         loadable = {number for number, path in paths.items() if not self._failed_as_it_is(name, number, path)}
-        while missing := _wanted(config.model_version_policy, loadable) - self.available(name):
+        while missing := wanted(config.model_version_policy, loadable) - self.available(name):
             newest = max(missing)
             if not self._load(name, newest, paths[newest]):
                 loadable.discard(newest)
         # Where nothing that is there can be loaded, the version in memory goes on, even if its files are gone.
         if loadable or not paths:
-            for number in self.available(name) - _wanted(config.model_version_policy, loadable):
+            for number in self.available(name) - wanted(config.model_version_policy, loadable):
                 self._unload(name, number)
 
     def _failed_as_it_is(self, name: str, number: int, path: str) -> bool:
@@ -260,7 +278,8 @@ def _checked(config: model_server_config_pb2.ModelConfigList) -> dict[str, model
     return configs
 
 
-def _wanted(policy: _VersionPolicy, loadable: set[int]) -> set[int]:
+def wanted(policy: _VersionPolicy, loadable: set[int]) -> set[int]:
+    """The versions that a policy wants, of those that can be loaded."""
     choice = policy.WhichOneof("policy_choice")
     if choice == "all":
         return set(loadable)
@@ -283,6 +302,7 @@ def _loading_error(error: Exception) -> ServingError:
 
 def _to_status(number: int, version: _Version) -> get_model_status_pb2.ModelVersionStatus:
     status = get_model_status_pb2.ModelVersionStatus(version=number, state=version.state)
+    status.status.SetInParent()
     if version.error:
         status.status.error_code = version.error.code.value[0]
         status.status.error_message = version.error.message

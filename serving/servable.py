@@ -21,7 +21,7 @@ from faketagger.serving import limits
 SAVED_MODEL_FILE = "saved_model.pb"
 WARM_UP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 MAX_WARM_UP_RECORDS = 1000
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+MAX_MESSAGE_BYTES = 2047 * 2**20  # As TensorFlow Serving, which takes what gRPC can.
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _TYPED_FIELDS = {
@@ -115,16 +115,26 @@ class Servable:
 
     def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         """Answers a PredictRequest, whatever model it names; the response's model_spec has but the signature's name."""
-        signature = request.model_spec.signature_name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
         inputs = {name: _to_array(name, proto) for name, proto in request.inputs.items()}
-        if "image" in inputs:
-            inputs["image"] = self._checked_pictures(signature, inputs["image"])
-        results = self.run(signature, inputs, request.output_filter)
+        results = self.call(request.model_spec.signature_name, inputs, request.output_filter)
         response = predict_pb2.PredictResponse()
-        response.model_spec.signature_name = signature
+        response.model_spec.signature_name = _signature(request.model_spec.signature_name)
         for name, tensor in results.items():
             response.outputs[name].CopyFrom(_to_proto(tensor))
         return response
+
+    def call(self, signature: str, inputs: dict[str, np.ndarray], outputs: Sequence[str] = ()) -> dict[str, tf.Tensor]:
+        """What `run` gives, for strangers: an empty signature is the default one, and pictures are looked at first."""
+        if "image" in inputs:
+            inputs = {**inputs, "image": self._checked_pictures(_signature(signature), inputs["image"])}
+        return self.run(_signature(signature), inputs, outputs)
+
+    def input_types(self, signature: str) -> dict[str, tf.DType]:
+        """Of a signature's inputs, by name; ServingError where there is no such signature."""
+        found = self.signature_defs.get(_signature(signature))
+        if found is None:
+            raise invalid_argument(f'Serving signature name: "{_signature(signature)}" not found in signature def')
+        return {name: tf.as_dtype(info.dtype) for name, info in found.inputs.items()}
 
     def _checked_pictures(self, signature: str, files: np.ndarray) -> np.ndarray:
         if files.dtype != object or signature not in self.signature_defs:
@@ -156,6 +166,10 @@ class Servable:
             self.predict(log.predict_log.request)
             count += 1
         return count
+
+
+def _signature(name: str) -> str:
+    return name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 
 
 def _read_signature_defs(path: str) -> dict[str, meta_graph_pb2.SignatureDef]:

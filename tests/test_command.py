@@ -86,6 +86,13 @@ def test_an_unknown_command_ends_with_2_and_the_names_of_those_there_are():
         (("read", "out.png", "--server=a", "--model=b"), "not allowed with argument"),
         (("serve", "--model_base_path=a", "--ssl_key_file=b"), "--ssl_key_file and --ssl_cert_file go together"),
         (("serve", "--model_base_path=a", "--max_message_mib=2048"), "goes from 1 to 2047"),
+        (("serve",), "one of the arguments --model_base_path --model_config_file is required"),
+        (("serve", "--model_base_path=a", "--model_config_file=b"), "not allowed with argument"),
+        (
+            ("serve", "--model_base_path=a", "--monitoring_config_file=b"),
+            "_config_file needs --rest_api_port",
+        ),
+        (("serve", "--model_base_path=a", "--rest_api_port=8500"), "--rest_api_port cannot be --port"),
         (("platform", "account"), "account takes a name"),
         (("platform", "ann"), "invalid choice: 'ann' (choose from "),
         (("platform", "--uploads=0"), "argument --uploads: a number above 0"),

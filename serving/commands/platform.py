@@ -100,8 +100,9 @@ def _administer(arguments: argparse.Namespace, engine: Any) -> int:
 
 
 def _serve(arguments: argparse.Namespace, engine: Any, key: bytes) -> int:
-    from faketagger.serving.platform import app, listener, service
+    from faketagger.serving.platform import app, service
     from faketagger.serving.platform.tagger import ClientTagger
+    from faketagger.serving.web import listener
 
     limits = service.Limits(
         max_bytes=arguments.max_mib * 2**20,

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from faketagger.serving.platform import api, c2pa, guards, pages
 from faketagger.serving.platform.service import Service
+from faketagger.serving.web import bodies
 
 _FORM_BYTES = 64 * 1024  # What a form has beside its file.
 _LOOKERS = 16
@@ -26,10 +27,10 @@ def make_app(service: Service, workers: int = 2, body_seconds: float = 60.0) -> 
       workers: how many pictures are worked on at a time.
       body_seconds: in which a request has to arrive.
     """
-    bodies = Middleware(guards.LimitedBodies, most=service.limits.max_bytes + _FORM_BYTES, seconds=body_seconds)
+    limited = Middleware(bodies.LimitedBodies, most=service.limits.max_bytes + _FORM_BYTES, seconds=body_seconds)
     app = Starlette(
         routes=[*pages.ROUTES, api.ROUTES, c2pa.ROUTES],
-        middleware=[Middleware(guards.SecureHeaders), bodies],
+        middleware=[Middleware(guards.SecureHeaders), limited],
         exception_handlers={HTTPException: _failed, Exception: _broke},
     )
     app.state.service = service

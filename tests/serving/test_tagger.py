@@ -40,6 +40,7 @@ from faketagger.tests.serving.helpers import (
     refusal,
     reload_request,
     save_stub_tagger,
+    self_signed,
 )
 
 pytestmark = pytest.mark.slow
@@ -521,7 +522,7 @@ def test_load_takes_the_newest_complete_version_and_names_what_it_cannot_load(ba
 
 
 def test_tls_with_client_certificates(base_path):
-    key, certificate = _self_signed()
+    key, certificate = self_signed()
     credentials = grpc.ssl_server_credentials([(key, certificate)], certificate, require_client_auth=True)
     running = start_server(str(base_path), poll_seconds=3600, credentials=credentials)
     address = f"localhost:{running.port}"
@@ -531,28 +532,6 @@ def test_tls_with_client_certificates(base_path):
     with pytest.raises(client.TaggerError, match="no server can be reached"):
         client.TaggerClient(client.connect(address, credentials=nobody), KEY).read(picture())
     running.stop(0)
-
-
-def _self_signed():
-    x509 = pytest.importorskip("cryptography.x509")
-    import datetime
-
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    return key.private_bytes(pem, pkcs8, plain), certificate.public_bytes(pem)
 
 
 # The commands

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from faketagger.serving.platform import accounts, app, guards, pages, service
+from faketagger.serving.platform import accounts, app, pages, service
 from faketagger.serving.platform.service import Limits
+from faketagger.serving.web.bodies import LimitedBodies
 from faketagger.tests.serving.platform.stubs import BlockTagger, png, scene
 from faketagger.tests.serving.platform.test_pages import log_in, send  # noqa: F401  A fixture.
 
@@ -97,7 +98,7 @@ def test_a_length_that_is_none_is_refused(length):
             await receive()
 
         with pytest.raises(Exception) as refused:
-            await guards.LimitedBodies(inner, 1000, 5)(scope, None, said.append)
+            await LimitedBodies(inner, 1000, 5)(scope, None, said.append)
         return refused.value.status_code
 
     assert anyio.run(call) == 413
@@ -112,7 +113,7 @@ def test_a_body_that_does_not_come_is_not_waited_for():
             await receive()
 
         with pytest.raises(Exception) as refused:
-            await guards.LimitedBodies(inner, 1000, 0.05)({"type": "http", "headers": []}, never, None)
+            await LimitedBodies(inner, 1000, 0.05)({"type": "http", "headers": []}, never, None)
         return refused.value.status_code
 
     assert anyio.run(call) == 408

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from faketagger.serving.platform import app, listener, service
+from faketagger.serving.platform import app, service
+from faketagger.serving.web import listener
 from faketagger.tests.serving.platform import browser
 from faketagger.tests.serving.platform.stubs import png, scene
 

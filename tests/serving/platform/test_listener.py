@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from faketagger.serving.platform import app, listener
+from faketagger.serving.platform import app
+from faketagger.serving.web import listener
 from faketagger.tests.serving.platform.stubs import png, scene
 
 
@@ -76,7 +77,7 @@ def test_a_place_that_is_taken_is_an_error(port):
 def test_it_ends_in_peace_when_it_is_told_to(number):
     code = """if True:
         from starlette.applications import Starlette
-        from faketagger.serving.platform import listener
+        from faketagger.serving.web import listener
         listener.serve(Starlette(), "127.0.0.1", 0, None, None, lambda where: print(where, flush=True))
         print("ended")
     """

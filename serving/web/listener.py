@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -78,8 +79,13 @@ def serve(
         server.run([listening])
 
 
-def make_server(app: Starlette, key_file: str | None = None, certificate_file: str | None = None) -> uvicorn.Server:
-    """What serves; see `serve`."""
+def make_server(
+    app: Starlette,
+    key_file: str | None = None,
+    certificate_file: str | None = None,
+    client_ca_file: str | None = None,
+) -> uvicorn.Server:
+    """What serves; see `serve`. With `client_ca_file`, clients must show a certificate that it signed."""
     config = uvicorn.Config(
         app,
         access_log=False,
@@ -97,6 +103,8 @@ def make_server(app: Starlette, key_file: str | None = None, certificate_file: s
         ws="none",
         ssl_keyfile=key_file,
         ssl_certfile=certificate_file,
+        ssl_ca_certs=client_ca_file,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if client_ca_file else ssl.CERT_NONE,
     )
     config.load()
     return uvicorn.Server(config)

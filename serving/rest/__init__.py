@@ -1,0 +1,1 @@
+"""TensorFlow Serving's REST API and metrics, for the embedded server."""

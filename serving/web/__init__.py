@@ -1,0 +1,1 @@
+"""What every HTTP server here stands behind: connections and bodies that end."""

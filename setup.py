@@ -16,7 +16,7 @@ setuptools.setup(
     package_data={
         "faketagger": ["pretrained/**/*"],
         "faketagger.components.evaluator.report": ["*.jinja"],
-        "faketagger.serving": ["*.yaml", "*.yml", "*.config"],
+        "faketagger.serving": ["*.yaml", "*.config"],
         "faketagger.serving.platform": ["templates/*.jinja", "static/*"],
     },
     install_requires=[
@@ -40,7 +40,6 @@ setuptools.setup(
         "pi-heif==1.*",
         "imagehash==4.3.*",
         "pillow",
-        "prometheus-client",
         "pydantic==1.10.*",
         "python-multipart",
         "safetensors",

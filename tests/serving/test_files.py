@@ -110,7 +110,7 @@ def test_kubernetes_mounts_the_model_volume_where_models_config_looks():
 
 def test_the_shipped_monitoring_config_is_where_metrics_are_looked_for():
     assert configs.read_metrics_path(_path("monitoring.config")) == metrics.PATH
-    (job,) = _yaml("prometheus.yml")["scrape_configs"]
+    (job,) = _yaml("prometheus.yaml")["scrape_configs"]
     assert job["metrics_path"] == metrics.PATH and job["static_configs"] == [{"targets": ["serving:8501"]}]
 
 
@@ -133,7 +133,7 @@ def test_kubernetes_has_its_metrics_where_its_annotations_say(tmp_path):
 
 
 def test_every_file_has_the_official_image_and_flags_that_it_takes():
-    compose, kserve = _yaml("docker-compose.yml"), _yaml("kserve.yaml")
+    compose, kserve = _yaml("docker-compose.yaml"), _yaml("kserve.yaml")
     (pod,) = _kubernetes()["Deployment"]["spec"]["template"]["spec"]["containers"]
     model = kserve["spec"]["predictor"]["model"]
     serving = compose["services"]["serving"]
@@ -143,15 +143,15 @@ def test_every_file_has_the_official_image_and_flags_that_it_takes():
 
 
 def test_compose_mounts_what_its_flags_name_and_opens_ports_to_this_machine_alone():
-    serving = _yaml("docker-compose.yml")["services"]["serving"]
+    serving = _yaml("docker-compose.yaml")["services"]["serving"]
     mounts = dict(each.removesuffix(":ro").rsplit(":", 1)[::-1] for each in serving["volumes"])
     assert all(each.endswith(":ro") for each in serving["volumes"])
     assert os.path.exists(os.path.join(_path(""), mounts[_flags(serving["command"])["monitoring_config_file"]]))
     assert f"/models/{serving['environment']['MODEL_NAME']}" in mounts
-    for service in _yaml("docker-compose.yml")["services"].values():
+    for service in _yaml("docker-compose.yaml")["services"].values():
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
-    prometheus = _yaml("docker-compose.yml")["services"]["prometheus"]
-    assert prometheus["profiles"] == ["monitoring"] and prometheus["volumes"][0].startswith("./prometheus.yml:")
+    prometheus = _yaml("docker-compose.yaml")["services"]["prometheus"]
+    assert prometheus["profiles"] == ["monitoring"] and prometheus["volumes"][0].startswith("./prometheus.yaml:")
 
 
 def test_kserve_finds_the_versions_that_the_pusher_fills():

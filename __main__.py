@@ -13,6 +13,7 @@ COMMANDS = {
     "keygen": ("serving.commands.keygen", "makes a secret key"),
     "serve": ("serving.commands.serve", "serves a tagger to other machines"),
     "platform": ("serving.commands.platform", "tags pictures as they are uploaded, and traces what comes back"),
+    "archive": ("pipelines.tag_collection", "tags a whole archive of photographs, or reads what one carries"),
     "evaluate": ("components.evaluator.__main__", "measures a tagger on a folder of photographs"),
     "report": ("components.evaluator.html_report", "writes an evaluation as one page"),
     "adapt": ("components.simulator.adapt", "makes a simulator of a generator made elsewhere"),

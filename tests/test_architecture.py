@@ -38,7 +38,7 @@ MAY_IMPORT = {
         "components.simulator",
     ),
     "components.pusher": ("components.contract",),
-    "pipelines": ("components",),
+    "pipelines": ("components", "serving"),
     "serving.commands": ("components.contract", "serving"),
     "serving.platform": (
         "components.contract",

@@ -27,6 +27,7 @@ _MODULES = {
     "faketagger.components.simulator": "simulators",
     "faketagger.components.simulator.adapt": "adapt",
     "faketagger.pipelines.run_local": "run",
+    "faketagger.pipelines.tag_collection": "archive",
 }
 
 
@@ -52,7 +53,7 @@ def test_without_a_command_all_are_listed_a_line_each(arguments):
 
 
 def test_the_commands_are_those_that_the_documentation_names():
-    names = "tag read status keygen serve platform evaluate report adapt simulators run"
+    names = "tag read status keygen serve platform archive evaluate report adapt simulators run"
     assert list(command.COMMANDS) == names.split()
 
 
@@ -96,6 +97,8 @@ def test_an_unknown_command_ends_with_2_and_the_names_of_those_there_are():
         (("platform", "account"), "account takes a name"),
         (("platform", "ann"), "invalid choice: 'ann' (choose from "),
         (("platform", "--uploads=0"), "argument --uploads: a number above 0"),
+        (("archive", "photographs/"), "the following arguments are required: --out"),
+        (("archive", "photographs/", "--out=a", "--register"), "--register takes a table with the column owner"),
         (("report", "--evaluation=a", "--out=b", "--model=c"), "a gallery takes --model and one of --images"),
         (("simulators", "--generator=gan"), "invalid choice: 'gan' (choose from "),
         (("adapt", "--value_range=1"), "argument --value_range"),

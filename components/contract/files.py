@@ -5,6 +5,7 @@ TensorFlow takes seconds to import, and settings, which a command's `--help` nee
 imported where a file is touched.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -35,6 +36,27 @@ def write_bytes(path: str, data: bytes) -> None:
         if _gfile().exists(temporary):
             _gfile().remove(temporary)
         raise
+
+
+def exists(path: str) -> bool:
+    """Whether there is such a file or folder."""
+    return bool(_gfile().exists(path))
+
+
+def read_bytes(path: str) -> bytes:
+    """A file's content; OSError, as `open` raises it, where it cannot be read. Local names may be no UTF-8."""
+    if "://" not in path:
+        with open(path, "rb") as file:
+            return file.read()
+    import tensorflow as tf
+
+    try:
+        with _gfile().GFile(path, "rb") as file:
+            return file.read()
+    except tf.errors.NotFoundError:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+    except tf.errors.OpError as error:
+        raise OSError(errno.EIO, error.message, path) from None
 
 
 def write_json(path: str, value: Any) -> None:

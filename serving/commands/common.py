@@ -89,11 +89,15 @@ def make_key(path: str) -> None:
         raise CommandError(f"{path}: {error.strerror or error}") from error
 
 
+def key_path(arguments: argparse.Namespace) -> str:
+    """The file of the key that the flags name."""
+    return arguments.key_file or os.environ.get(KEY_FILE_VARIABLE) or os.path.expanduser(DEFAULT_KEY_FILE)
+
+
 def read_key(arguments: argparse.Namespace, make_default: bool) -> bytes:
     """The key that the flags name; `make_default` makes the default one where there is none."""
-    chosen = arguments.key_file or os.environ.get(KEY_FILE_VARIABLE)
-    path = chosen or os.path.expanduser(DEFAULT_KEY_FILE)
-    if make_default and not chosen and not os.path.exists(path):
+    path = key_path(arguments)
+    if make_default and path == os.path.expanduser(DEFAULT_KEY_FILE) and not os.path.exists(path):
         make_key(path)
         tell(f"made a new key, {path}; keep a copy: without it no tag can be read")
     try:

@@ -11,7 +11,7 @@ tagged, 1 some could not be read.
 
 import argparse
 import dataclasses
-from typing import Any
+from typing import Any, BinaryIO
 
 from faketagger.components.contract import picture_decoding, startup
 from faketagger.serving.commands import common, inputs, results
@@ -61,17 +61,22 @@ def _read_one(one: inputs.Input, client: common.LazyClient, max_megapixels: floa
 
     def work() -> dict[str, Any]:
         with inputs.open_input(one.path) as file:
-            picture = picture_decoding.decode(file, name, lenient=True, most=int(max_megapixels * 1e6))
-        seen = picture.visible().rgb()
-        if not seen.size:
-            raise common.RefusedError(f"{name}: all of it is transparent")
-        reading = client.call(lambda it: it.read_photograph(seen, name=name))
-        facts = {"file": name, "outcome": reading.outcome.value, **_facts(reading.best)}
-        facts["faces"] = [{"box": it.box, **_facts(it)} for it in reading.faces]
-        expected = {} if one.uid is None else {"expected": one.uid}
-        return {**facts, **expected, "key_fingerprint": reading.key_fingerprint, "notes": picture.damage}
+            found = read_file(client, file, name, int(max_megapixels * 1e6))
+        return found if one.uid is None else {**found, "expected": one.uid}
 
     return results.of(name, work)
+
+
+def read_file(client: common.LazyClient, file: BinaryIO, name: str, most: int) -> dict[str, Any]:
+    """What is read from a picture's file, of at most `most` pixels; errors are those of results.of."""
+    picture = picture_decoding.decode(file, name, lenient=True, most=most)
+    seen = picture.visible().rgb()
+    if not seen.size:
+        raise common.RefusedError(f"{name}: all of it is transparent")
+    reading = client.call(lambda it: it.read_photograph(seen, name=name))
+    facts = {"file": name, "outcome": reading.outcome.value, **_facts(reading.best)}
+    facts["faces"] = [{"box": it.box, **_facts(it)} for it in reading.faces]
+    return {**facts, "key_fingerprint": reading.key_fingerprint, "notes": picture.damage}
 
 
 def _facts(reading: Any) -> dict[str, Any]:

@@ -17,8 +17,10 @@ Exit status: 0 all are tagged, 5 damaged file, 6 refused, 1 failed or not all of
 
 import argparse
 import collections
+import dataclasses
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -30,6 +32,28 @@ from faketagger.serving.outcomes import Outcome
 
 # Smaller photographs are not read again after JPEG at quality 75: of 12, 3 at a side of 32, all at 40.
 _MIN_SIDE = 40
+
+# A decoded picture ▸ the path and format that it is written in; it is refused where it raises.
+Place = Callable[[Picture], tuple[str, str]]
+# As outputs.write.
+Write = Callable[[str, Callable[[BinaryIO], None]], int]
+# What is visible of a picture before and as it was written, uint8 [H, W, 3] each ▸ further facts.
+Compare = Callable[[np.ndarray, np.ndarray], dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+    """How pictures are tagged: the flags' values.
+
+    Attributes:
+      most: pixels that one may have.
+    """
+
+    strength: float | None = None
+    whole: bool = False
+    replace: bool = False
+    verify: bool = True
+    most: int = picture_decoding.MAX_PIXELS
 
 
 def main(argv: list[str]) -> None:
@@ -123,32 +147,61 @@ def _tag_one(
 ) -> dict[str, Any]:
     """What was done with a picture, or why nothing was; errors that concern every picture are raised."""
     name, uid = inputs.named(one.path), arguments.uid if one.uid is None else one.uid
+    most = int(arguments.max_megapixels * 1e6)
+    how = How(arguments.strength, arguments.whole, arguments.replace, not arguments.no_verify, most)
 
-    def work() -> dict[str, Any]:
-        with inputs.open_input(one.path) as file:
-            picture = picture_decoding.decode(file, name, most=int(arguments.max_megapixels * 1e6))
+    def place(picture: Picture) -> tuple[str, str]:
         path = _output(one, arguments, picture, taken)
         format = picture_encoding.format_by_name(path) or picture_encoding.own_format(picture)
         picture_encoding.check(picture, format)
         if path != outputs.STANDARD:
             _check_place(path, taken, arguments.overwrite)
-        whole = arguments.whole or picture.is_cutout  # Views of faces reach beyond a cutout's rim, where no tag stays.
-        tag = _lay(client, picture, uid, arguments, whole)
+        return path, format
 
-        def encode(file: BinaryIO) -> None:
-            picture_encoding.encode(picture, file, format)
-            if not arguments.no_verify:
-                picture.pixels = np.empty([0, 0, 3], np.uint8)  # Large ones are not held twice.
-                _check(client, file, path, uid, tag)
-
-        size = outputs.write(path, encode)
-        notes = [*picture.damage, *picture_encoding.changes(picture, format), *_of_faces(tag, whole)]
-        facts = {"file": path, "outcome": Outcome.TAGGED.value, "input": one.path, "uid": uid}
-        facts |= {"payload_version": payload.LATEST, "key_fingerprint": client.key_fingerprint}
-        facts |= {"faces": [{"box": face.box, "tag": face.tag.value} for face in tag.faces], "bytes": size}
-        return {**facts, "format": format, "notes": notes}
+    def work() -> dict[str, Any]:
+        with inputs.open_input(one.path) as file:
+            picture = picture_decoding.decode(file, name, most=how.most)
+        return {"input": one.path, **tag_picture(client, picture, uid, how, place)}
 
     return results.of(name, work)
+
+
+def tag_picture(
+    client: common.LazyClient,
+    picture: Picture,
+    uid: int,
+    how: How,
+    place: Place,
+    write: Write = outputs.write,
+    compare: Compare | None = None,
+) -> dict[str, Any]:
+    """Tags a decoded picture, writes it, and reads it again; returns the facts.
+
+    Raises:
+      common.RefusedError, ImageError: it cannot be tagged.
+      OSError: it cannot be written.
+      common.CommandError: what concerns every picture.
+    """
+    path, format = place(picture)
+    whole = how.whole or picture.is_cutout  # Views of faces reach beyond a cutout's rim, where no tag stays.
+    before = picture.visible().rgb().copy() if compare else None
+    tag = _lay(client, picture, uid, how, whole)
+    compared: dict[str, Any] = {}
+
+    def encode(file: BinaryIO) -> None:
+        picture_encoding.encode(picture, file, format)
+        if how.verify:
+            picture.pixels = np.empty([0, 0, 3], np.uint8)  # Large ones are not held twice.
+            seen = _check(client, file, path, uid, tag)
+            if compare and before is not None:
+                compared.update(compare(before, seen))
+
+    size = write(path, encode)
+    notes = [*picture.damage, *picture_encoding.changes(picture, format), *_of_faces(tag, whole)]
+    facts = {"file": path, "outcome": Outcome.TAGGED.value, "uid": uid}
+    facts |= {"payload_version": payload.LATEST, "key_fingerprint": client.key_fingerprint}
+    facts |= {"faces": [{"box": face.box, "tag": face.tag.value} for face in tag.faces], "bytes": size}
+    return {**facts, **compared, "format": format, "notes": notes}
 
 
 def _output(one: inputs.Input, arguments: argparse.Namespace, picture: Picture, taken: set[str]) -> str:
@@ -172,23 +225,24 @@ def _check_place(path: str, taken: set[str], overwrite: bool) -> None:
     taken.add(real)
 
 
-def _lay(client: common.LazyClient, picture: Picture, uid: int, arguments: argparse.Namespace, whole: bool) -> Any:
+def _lay(client: common.LazyClient, picture: Picture, uid: int, how: How, whole: bool) -> Any:
     """Lays the tag over what is visible of the picture; returns the client's PhotographTag."""
     visible = picture.visible()
     height, width = visible.pixels.shape[:2]
     if min(height, width) < _MIN_SIDE:
         few = f"{width}×{height} pixels are too few to be read again"
         raise common.RefusedError(f"{picture.name}: {few}; it takes {_MIN_SIDE} on each side")
-    strength, replace = arguments.strength, arguments.replace
-    tag = client.call(lambda it: it.photograph_tag(visible.rgb(), uid, strength, whole, replace, picture.name))
+    seen = visible.rgb()
+    tag = client.call(lambda it: it.photograph_tag(seen, uid, how.strength, whole, how.replace, picture.name))
     visible.add(tag.overlay.strips())
     return tag
 
 
-def _check(client: common.LazyClient, file: BinaryIO, path: str, uid: int, tag: Any) -> None:
-    """Reads what is written; common.RefusedError where the tag is not in it."""
+def _check(client: common.LazyClient, file: BinaryIO, path: str, uid: int, tag: Any) -> np.ndarray:
+    """Reads what is written, and returns what is seen of it; common.RefusedError where the tag is not in it."""
     seen = picture_decoding.decode(file, path).visible().rgb()
     client.call(lambda it: it.check(seen, uid, tag, path))
+    return seen
 
 
 def _of_faces(tag: Any, whole: bool) -> list[str]:

@@ -1,0 +1,184 @@
+"""What is to be done with an archive: its pictures and their UIDs, in parts, written down before the first is tagged.
+
+A run that goes on with an earlier one keeps what that had planned, and adds what is new in the archive.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import pyarrow
+import tensorflow as tf
+
+from faketagger.components.contract import files
+from faketagger.components.contract.picture_encoding import ENDINGS
+from faketagger.pipelines.archive import tables
+from faketagger.pipelines.archive.settings import ArchiveSettings
+from faketagger.serving.commands import inputs
+
+# Pictures of a part, which one worker does in a row: what is done twice at most where it is killed.
+PART = 32
+
+# Of what nobody has opened yet, and is a picture by its name.
+_ENDINGS = (*(ending for endings in ENDINGS.values() for ending in endings), ".gif", ".avif", ".heic", ".heif")
+_MOST_UID = 2**63 - 1  # Of a column of numbers.
+_SCHEMA = pyarrow.schema(
+    # Names need not be UTF-8.
+    [("path", pyarrow.binary()), ("below", pyarrow.binary()), ("uid", pyarrow.int64()), ("owner", pyarrow.string())]
+)
+
+
+class Entry(NamedTuple):
+    """A picture of an archive.
+
+    Attributes:
+      path: where it is.
+      below: its name below the folder of outputs, without a change of format.
+      uid: what it is tagged with; None until it is known, and where pictures are read and nothing is expected.
+      owner: whose it is, where a table says so.
+    """
+
+    path: str
+    below: str
+    uid: int | None = None
+    owner: str | None = None
+
+
+def find(paths: Sequence[str], table: str | None, without: str) -> list[Entry]:
+    """The pictures that are named, each once, by name.
+
+    Args:
+      paths: files, folders and patterns, local ones or anything that TensorFlow can list. Of a folder's files those are
+        taken that begin as pictures do, or are called so; what is not local is not opened, and goes by its name.
+      table: a CSV whose first line names its columns: `path` (from the table's folder), `uid` and `owner`.
+      without: the folder of outputs, which is not searched.
+
+    Raises:
+      ValueError: there is none, a table cannot be read, or two pictures would have one name among the outputs.
+    """
+    found = list(_of_table(table)) if table else []
+    for path in paths:
+        prefix = os.path.basename(path.rstrip("/")) if len(paths) > 1 else ""
+        listed = _remote(path, without) if "://" in path else _local(path, without)
+        found += [each._replace(below=os.path.join(prefix, each.below)) for each in listed]
+    if not found:
+        raise ValueError(f"{', '.join(paths) or table}: no pictures there")
+    found.sort(key=lambda each: os.fsencode(each.below))
+    for one, other in zip(found, found[1:]):
+        if one.below == other.below and one.path != other.path:
+            raise ValueError(f"{one.path} and {other.path}: both would be {one.below}: name a folder above both")
+    return [each for each, before in zip(found, [None, *found]) if before is None or each.below != before.below]
+
+
+def _local(path: str, without: str) -> Iterator[Entry]:
+    found = inputs.find([path], None, without)
+    for each in found.inputs:
+        yield Entry(each.path, each.below)
+    for left_out in found.left_out:  # An archive's own pictures, though broken, belong to what is told of it.
+        if left_out.lower().endswith(_ENDINGS):
+            yield Entry(left_out, os.path.relpath(left_out, path))
+
+
+def _remote(path: str, without: str) -> Iterator[Entry]:
+    scheme = path.partition("://")[0]
+    if scheme not in tf.io.gfile.get_registered_schemes():
+        raise ValueError(f"{path}: TensorFlow, which reads there, knows no {scheme}:// (tensorflow-io brings s3://)")
+    try:
+        if not tf.io.gfile.isdir(path):
+            yield from (Entry(each, os.path.basename(each)) for each in tf.io.gfile.glob(path))
+            return
+        for place, folders, names in tf.io.gfile.walk(path):
+            folders[:] = [each for each in folders if not each.startswith(".") and os.path.join(place, each) != without]
+            for name in names:
+                if name.lower().endswith(_ENDINGS) and not name.startswith("."):
+                    full = os.path.join(place, name)
+                    yield Entry(full, os.path.relpath(full, path))
+    except tf.errors.OpError as error:
+        raise ValueError(f"{path}: cannot be listed: {error.message}") from error
+
+
+def _of_table(table: str) -> Iterator[Entry]:
+    try:
+        text = files.read_bytes(table).decode("utf-8-sig", "surrogateescape")
+    except OSError as error:
+        raise ValueError(f"{table}: {error.strerror}") from error
+    reader = csv.reader(io.StringIO(text, newline=""))
+    columns = [each.strip().lower() for each in next(reader, [])]
+    if "path" not in columns or set(columns) - {"path", "uid", "owner"}:
+        raise ValueError(f"{table}: the first line names the columns path, uid and owner, found {','.join(columns)!r}")
+    for row in reader:
+        cells = dict(zip(columns, (each.strip() for each in row)))
+        if not any(cells.values()):
+            continue
+        uid = cells.get("uid") or None
+        if not cells["path"] or len(row) != len(columns) or (uid and not (uid.isdecimal() and int(uid) <= _MOST_UID)):
+            expected = ", ".join(columns)
+            raise ValueError(f"{table}, line {reader.line_num}: expected {expected}, found {','.join(row)!r}")
+        path = os.path.join(os.path.dirname(table), cells["path"])
+        yield Entry(path, _mirrored(cells["path"]), int(uid) if uid else None, cells.get("owner") or None)
+
+
+def _mirrored(name: str) -> str:
+    """A table's path as a name below the outputs: gs://bucket/a.jpg ▸ bucket/a.jpg."""
+    return os.path.normpath(os.path.join("/", name.partition("://")[2] or name)).lstrip("/")
+
+
+def update(
+    settings: ArchiveSettings, entries: Sequence[Entry], number: Callable[[Sequence[Entry]], list[Entry]]
+) -> int:
+    """Adds to the plan what it does not have yet; returns how many parts it has.
+
+    Args:
+      settings: of the work.
+      entries: the archive's pictures, without UIDs where the plan is to give them.
+      number: gives UIDs to those that are new.
+    """
+    parts = count(settings)
+    known = {each.below for part in range(parts) for each in read_part(settings, part)}
+    new = number([each for each in entries if each.below not in known])
+    for start in range(0, len(new), PART):
+        rows = [
+            {**each._asdict(), "path": os.fsencode(each.path), "below": os.fsencode(each.below)}
+            for each in new[start : start + PART]
+        ]
+        tables.write(_path(settings, parts), rows, _SCHEMA)
+        parts += 1
+    return parts
+
+
+def numbered(settings: ArchiveSettings, first: int) -> Callable[[Sequence[Entry]], list[Entry]]:
+    """Gives UIDs from `first` on that the plan does not have: one an owner, and one a picture that has none."""
+
+    def number(entries: Sequence[Entry]) -> list[Entry]:
+        planned = [each for part in range(count(settings)) for each in read_part(settings, part)]
+        owners = {each.owner: each.uid for each in planned if each.owner and each.uid is not None}
+        taken = [each.uid for each in (*planned, *entries) if each.uid is not None]
+        following = max([first, *(uid + 1 for uid in taken)])
+        made = []
+        for each in entries:
+            uid = each.uid if each.uid is not None else owners.get(each.owner) if each.owner else None
+            if uid is None:
+                uid, following = following, following + 1
+            if each.owner:
+                owners.setdefault(each.owner, uid)
+            made.append(each._replace(uid=uid))
+        return made
+
+    return number
+
+
+def count(settings: ArchiveSettings) -> int:
+    """The parts of the plan."""
+    return len(tf.io.gfile.glob(os.path.join(settings.state, "plan-*.parquet")))
+
+
+def read_part(settings: ArchiveSettings, part: int) -> list[Entry]:
+    """A part's pictures."""
+    rows: Iterable[dict] = tables.read(_path(settings, part))
+    return [Entry(os.fsdecode(row["path"]), os.fsdecode(row["below"]), row["uid"], row["owner"]) for row in rows]
+
+
+def _path(settings: ArchiveSettings, part: int) -> str:
+    return os.path.join(settings.state, f"plan-{part:07d}.parquet")

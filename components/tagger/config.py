@@ -132,7 +132,7 @@ class Optimising(Settings):
     critic_beta: float = Field(0.5, ge=0, lt=1)
 
 
-_PERTURBATIONS = {
+PERTURBATIONS = {
     # Nearly a third of the draws: nearly every picture that is shared becomes a JPEG.
     "jpeg": Drawn(low=30.0, high=95.0, share=6.0),
     "resize": Drawn(low=0.45, high=1.0),
@@ -166,7 +166,8 @@ class TaggerConfig(Settings):
       strengths: the least and the most by which a residual is multiplied in training, drawn for each picture.
       min_psnr: dB; the residual of each picture is scaled down to keep it at the network's size.
       start_psnr: dB; the same at the start of training, from where it goes to min_psnr.
-      residual, perceptual, visible, critic, message: the loss terms' weights; `visible` is losses.visibility_loss's.
+      residual, perceptual, visible, streaks, critic, message: the loss terms' weights, of the functions in losses.py;
+        `visible` is visibility_loss's.
       psnr_ramp: steps from start_psnr to min_psnr, once the decoder reads.
       steps: optimiser steps in all.
       batch_size: pictures a step.
@@ -211,6 +212,7 @@ class TaggerConfig(Settings):
     residual: Ramp = Ramp(scale=1.0, delay=0, ramp=1000)
     perceptual: Ramp = Ramp(scale=0.05, delay=0, ramp=1000)
     visible: Ramp = Ramp(scale=0.0)
+    streaks: Ramp = Ramp(scale=0.0)
     critic: Ramp = Ramp(scale=0.01, delay=500, ramp=1000)
     message: float = Field(1.0, ge=0)
     psnr_ramp: int = Field(1500, ge=0)
@@ -225,7 +227,7 @@ class TaggerConfig(Settings):
     first_stage: FirstStage = FirstStage()
     vgg_weights: str | None = None
     augmentation: Augmentation = Augmentation()
-    perturbations: dict[str, Drawn] = _PERTURBATIONS
+    perturbations: dict[str, Drawn] = PERTURBATIONS
     perturbed: int = Field(2, ge=0)
     geometry: Geometry = Geometry()
     versions: int = Field(1, ge=1)

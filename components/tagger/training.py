@@ -186,6 +186,8 @@ class TaggerTraining(keras.Model):
             terms += config.perceptual(since) * self._perceptual(images, tagged)
         if config.visible.scale:
             terms += config.visible(since) * losses.visibility_loss(images, tagged)
+        if config.streaks.scale:
+            terms += config.streaks(since) * losses.streak_loss(tagged - images)
         if config.critic.scale:
             weight = config.critic(since)
             terms += tf.cond(weight > 0, lambda: weight * losses.fooling_loss(self.critic(tagged)), lambda: 0.0)

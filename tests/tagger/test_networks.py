@@ -256,3 +256,15 @@ def test_what_pixels_blur_to_is_seen_and_single_pixels_are_not():
     even = float(losses.visibility_loss(grey, grey + 0.03))
     assert even > 50.0 * float(losses.visibility_loss(grey, grey + 0.03 * flicker)) > 0.0
     assert float(losses.visibility_loss(grey, grey)) == 0.0
+
+
+def test_streaks_cost_much_more_than_the_same_energy_in_grains():
+    noise = np.random.default_rng(4).normal(0.0, 0.02, (2, 64, 64, 1)).astype(np.float32)
+    in_rows = np.broadcast_to(noise[:, :, :1], noise.shape)
+    in_columns = np.broadcast_to(noise[:, :1], noise.shape)
+    of_noise, of_rows, of_columns = (
+        float(losses.streak_loss(tf.constant(each.repeat(3, -1)))) for each in (noise, in_rows, in_columns)
+    )
+    assert of_noise == pytest.approx(2 / 11, abs=0.05)
+    assert of_rows == pytest.approx(1 + 1 / 11, abs=0.1) and of_columns == pytest.approx(1 + 1 / 11, abs=0.1)
+    assert float(losses.streak_loss(tf.zeros([1, 32, 32, 3]))) == 0.0

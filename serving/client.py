@@ -19,7 +19,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from faketagger.components.contract import startup
 
@@ -49,6 +49,11 @@ from faketagger.serving.photograph.reading import PhotographReading, Reader
 from faketagger.serving.photograph.tagging import FaceTag, Overlay, TaggedFace
 from faketagger.serving.photograph.views import Photograph
 from faketagger.serving.servable import SAVED_MODEL_FILE, Servable, ServingError
+
+if TYPE_CHECKING:  # They import PyAV, which photographs do without.
+    from faketagger.serving.video.clips import Clip
+    from faketagger.serving.video.reading import ClipReading
+    from faketagger.serving.video.tagging import ClipTag
 
 # A tagged picture comes back as PNG, several times the size of the JPEG that went.
 MAX_MESSAGE_BYTES = 256 * 1024 * 1024
@@ -246,15 +251,7 @@ class TaggerClient:
             if replaced and not replace:
                 raise AlreadyTaggedError(name, replaced)
             factor = manifest.strength if strength is None else strength
-            codeword = exchange.codeword(payloads[0], uid)
-
-            def encode(views: np.ndarray) -> np.ndarray:
-                encoded = self._encode(version, views, codeword, factor)
-                if replaced:  # What the tag before would have added is taken off.
-                    of_before = next(each for each in payloads if each.version == replaced.best.payload_version)
-                    encoded -= self._encode(version, views, of_before.codeword(replaced.best.candidate), factor) - views
-                return encoded
-
+            encode = self._encoder(version, payloads, uid, factor, replaced)
             overlay, faces = tagging.tag(photograph, encode, manifest.image_size)
             return PhotographTag(overlay, tuple(faces), replaced, tuple(photograph.faces))
 
@@ -274,9 +271,7 @@ class TaggerClient:
         """
         photograph = Photograph(pixels, tag.found)
         reading = self._ask(lambda *described: self._reader(*described).read(photograph, search.LOOK), name)
-        if reading.uid != uid:
-            found = "no tag" if reading.uid is None else f"UID {reading.uid}"
-            raise NotReadError(f"{name}: the tag does not hold: UID {uid} was put in, and {found} is read")
+        _check_uid(reading, uid, name)
         return reading
 
     def read_photograph(
@@ -291,6 +286,59 @@ class TaggerClient:
         """
         photograph = Photograph(pixels)
         return self._ask(lambda *described: self._reader(*described).read(photograph, depth), name)
+
+    def clip_tag(self, clip: "Clip", uid: int, strength: float | None = None, replace: bool = False) -> "ClipTag":
+        """Makes a clip's tag: on each face its own, moved with it, and one on the rest; photograph_tag's arguments and
+        errors, and Clip.frames'.
+        """
+        from faketagger.serving.video import reading, tagging, tracking
+
+        exchange.check_strength(strength)
+
+        def ask(version: int, manifest: TaggerManifest, payloads: list[Payload]) -> "ClipTag":
+            before = reading.read(clip, self._reader(version, manifest, payloads), reading.LOOK)
+            replaced = before if before.outcome is Outcome.TAGGED else None
+            if replaced and not replace:
+                raise AlreadyTaggedError(clip.name, replaced)
+            factor = manifest.strength if strength is None else strength
+            encode = self._encoder(version, payloads, uid, factor, replaced)
+            return dataclasses.replace(
+                tagging.tag(clip, tracking.follow(clip), encode, manifest.image_size), replaced=replaced
+            )
+
+        return self._ask(ask, clip.name)
+
+    def check_clip(self, clip: "Clip", uid: int) -> "ClipReading":
+        """Reads a tagged clip as it was written; errors as `check`'s, and Clip.frames'."""
+        from faketagger.serving.video import reading
+
+        found = self.read_clip(clip, reading.LOOK)
+        _check_uid(found, uid, clip.name)
+        return found
+
+    def read_clip(self, clip: "Clip", depth: int | None = None) -> "ClipReading":
+        """Reads a clip, at most `depth` stages, video.reading.LOOK to THOROUGH; errors as Clip.frames' and `read`'s."""
+        from faketagger.serving.video import reading
+
+        stages = reading.THOROUGH if depth is None else depth
+        return self._ask(lambda *described: reading.read(clip, self._reader(*described), stages), clip.name)
+
+    def _encoder(
+        self, version: int, payloads: list[Payload], uid: int, strength: float, replaced: PhotographReading | None
+    ) -> tagging.Encode:
+        """What puts a UID into views, and takes off what the tag before would have added; PictureError: it is too
+        large.
+        """
+        codeword = exchange.codeword(payloads[0], uid)
+
+        def encode(views: np.ndarray) -> np.ndarray:
+            encoded = self._encode(version, views, codeword, strength)
+            if replaced:
+                of_before = next(each for each in payloads if each.version == replaced.best.payload_version)
+                encoded -= self._encode(version, views, of_before.codeword(replaced.best.candidate), strength) - views
+            return encoded
+
+        return encode
 
     def _encode(self, version: int, views: np.ndarray, codeword: np.ndarray, strength: float) -> np.ndarray:
         inputs = {
@@ -348,6 +396,12 @@ class TaggerClient:
 
     def _describe(self) -> exchange.Described:
         return exchange.described(*describe(self._backend), self._key)
+
+
+def _check_uid(reading: PhotographReading, uid: int, name: str) -> None:
+    if reading.uid != uid:
+        found = "no tag" if reading.uid is None else f"UID {reading.uid}"
+        raise NotReadError(f"{name}: the tag does not hold: UID {uid} was put in, and {found} is read")
 
 
 def only(results: Sequence[_Answer | PictureError]) -> _Answer:

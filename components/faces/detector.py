@@ -69,6 +69,20 @@ def find_faces(pixels: np.ndarray, smallest: float = 72.0) -> list[Face]:
     return sorted(faces, key=lambda face: face.box[0] - face.box[2])
 
 
+def follow(pixels: np.ndarray, face: Face) -> Face | None:
+    """A face of the frame before, where it is in this frame, uint8 [H, W, 3]; None where it is gone.
+
+    It takes a third of what looking for faces takes, and landmarks wander less from frame to frame.
+    """
+    mesh = _mesh_in(Image.fromarray(pixels), _points(face.mesh), face.score)
+    if mesh is None:
+        return None
+    # BlazeFace's box is not the mesh's: moved and scaled as the mesh is.
+    scale = np.ptp(mesh, 0).max() / max(np.ptp(face.mesh, 0).max(), 1e-6)
+    box = (np.reshape(face.box, [2, 2]) - face.mesh.mean(0)) * scale + mesh.mean(0)
+    return Face(tuple(box.ravel().tolist()), _landmarks(mesh), mesh, face.score)
+
+
 def _windows(width: int, height: int, smallest: float) -> Iterator[tuple[int, int, int]]:
     """(left, top, side) of the windows; the first is at least the whole picture."""
     side = max(width, height)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from faketagger.components.contract import picture_decoding, startup
 from faketagger.components.contract.picture import DamagedError
 from faketagger.serving.commands import common
+from faketagger.serving.video import kinds
 
 STANDARD = "-"
 # Of what cannot seek, and so has to be held: more than 200 megapixels take in any format that is common.
@@ -66,7 +67,7 @@ def find(paths: list[str], table: str | None, without: str | None = None) -> Fou
 
     Args:
       paths: files, folders (searched to their bottom), patterns such as `holiday/*.jpg`, or STANDARD. A file is taken
-        whatever it is; of a folder, what begins as a picture does.
+        whatever it is; of a folder, what begins as a picture or a clip does.
       table: a CSV of paths and UIDs.
       without: a folder that is not searched: where outputs go.
 
@@ -104,7 +105,7 @@ def _search(folder: str, found: Found, without: str | None) -> None:
             path = os.path.join(place, name)
             if name.startswith("."):
                 continue
-            if _begins_as_a_picture(path):
+            if _begins_as_one(path):
                 found.inputs.append(Input(path, os.path.relpath(path, folder)))
             else:
                 found.left_out.append(path)
@@ -114,12 +115,13 @@ def _same(one: str, other: str | None) -> bool:
     return other is not None and os.path.exists(other) and os.path.samefile(one, other)
 
 
-def _begins_as_a_picture(path: str) -> bool:
+def _begins_as_one(path: str) -> bool:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
         with open(path, "rb") as file:
-            return picture_decoding.kind_of(file.read(picture_decoding.HEAD_BYTES)) is not None
+            head = file.read(picture_decoding.HEAD_BYTES)
+        return picture_decoding.kind_of(head) is not None or kinds.kind_of(head) is not None
     except OSError:
         return True  # So that it is told why it cannot be read.
 
@@ -163,7 +165,15 @@ def open_input(path: str) -> BinaryIO:
     if not file.seek(0, io.SEEK_END):
         file.close()
         raise DamagedError(f"{named(path)}: the file is empty")
+    file.seek(0)
     return file
+
+
+def is_clip(file: BinaryIO) -> bool:
+    """Whether an input's file is a clip by its first bytes; it is left at its beginning."""
+    head = file.read(picture_decoding.HEAD_BYTES)
+    file.seek(0)
+    return kinds.kind_of(head) is not None
 
 
 def named(path: str) -> str:

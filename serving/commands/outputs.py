@@ -11,26 +11,33 @@ from typing import BinaryIO
 
 from faketagger.components.contract import picture_encoding
 from faketagger.components.contract.picture import Picture
+from faketagger.serving.video import kinds
 
 STANDARD = "-"
 _MARK = ".tagged"  # Before the ending of a name, where nothing else is said.
 _counter = itertools.count()
 
 
-def beside(path: str, picture: Picture) -> str:
+def beside(path: str, ending: str) -> str:
     """The output beside an input: a.jpg ▸ a.tagged.jpg."""
     stem, _ = os.path.splitext(path)
-    return f"{stem}{_MARK}{_ending(path, picture)}"
+    return f"{stem}{_MARK}{ending}"
 
 
-def below(folder: str, name: str, picture: Picture) -> str:
-    """The output in a folder, under the input's own name; its ending is that of the format that it is written in."""
-    return os.path.join(folder, os.path.splitext(name)[0] + _ending(name, picture))
+def below(folder: str, name: str, ending: str) -> str:
+    """The output in a folder, under the input's own name."""
+    return os.path.join(folder, os.path.splitext(name)[0] + ending)
 
 
-def _ending(name: str, picture: Picture) -> str:
+def ending(name: str, picture: Picture) -> str:
+    """That of the format that a picture is written in: the name's own where it stands for that."""
     endings, own = picture_encoding.ENDINGS[picture_encoding.own_format(picture)], os.path.splitext(name)[1]
     return own if own.lower() in endings else endings[0]
+
+
+def clips_ending(name: str) -> str:
+    """That of the container that a clip is written in: the name's own where it stands for one."""
+    return os.path.splitext(name)[1] if kinds.format_by_name(name) else kinds.ENDINGS["mp4"][0]
 
 
 def is_marked(path: str) -> bool:

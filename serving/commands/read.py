@@ -1,12 +1,13 @@
-"""Reads the tags of pictures: by the shipped tagger, in this process, unless flags name another.
+"""Reads the tags of pictures and clips: by the shipped tagger, in this process, unless flags name another.
 
-    faketagger read out.png more.jpg
+    faketagger read out.png more.jpg clip.mp4
     faketagger read holiday/ --json
 
-Damaged JPEGs and PNGs are read as far as they go, and that is told.
+Damaged JPEGs, PNGs and clips are read as far as they go, and that is told. Of a clip (MP4, MOV, MKV, WebM, AVI), each
+face is followed through its frames, and what they say is averaged.
 
-Exit status: 0 all are tagged; of one picture 3 no tag, 4 perhaps, 5 damaged file, 6 refused; of several 3 some are not
-tagged, 1 some could not be read.
+Exit status: 0 all are tagged; of one picture or clip 3 no tag, 4 perhaps, 5 damaged file, 6 refused; of several 3 some
+are not tagged, 1 some could not be read.
 """
 
 import argparse
@@ -28,7 +29,7 @@ def main(argv: list[str]) -> None:
 def make_parser() -> startup.Parser:
     """Of the command's flags."""
     parser = startup.Parser("faketagger read", __doc__, _check)
-    parser.add_argument("inputs", nargs="*", metavar="picture", help="a file, a folder, a pattern, or -")
+    parser.add_argument("inputs", nargs="*", metavar="picture", help="or clip: a file, a folder, a pattern, or -")
     inputs.add_flags(parser)
     common.add_key_flag(parser)
     common.add_backend_flags(parser)
@@ -61,7 +62,9 @@ def _read_one(one: inputs.Input, client: common.LazyClient, max_megapixels: floa
 
     def work() -> dict[str, Any]:
         with inputs.open_input(one.path) as file:
-            found = read_file(client, file, name, int(max_megapixels * 1e6))
+            most = int(max_megapixels * 1e6)
+            is_clip = inputs.is_clip(file)
+            found = _read_clip(client, file, name) if is_clip else read_file(client, file, name, most)
         return found if one.uid is None else {**found, "expected": one.uid}
 
     return results.of(name, work)
@@ -74,9 +77,25 @@ def read_file(client: common.LazyClient, file: BinaryIO, name: str, most: int) -
     if not seen.size:
         raise common.RefusedError(f"{name}: all of it is transparent")
     reading = client.call(lambda it: it.read_photograph(seen, name=name))
+    return {**_of_reading(name, reading), "notes": picture.damage}
+
+
+def _read_clip(client: common.LazyClient, file: BinaryIO, name: str) -> dict[str, Any]:
+    from faketagger.serving.video.clips import Clip
+
+    clip = Clip(file, name)
+    reading = client.call(lambda it: it.read_clip(clip))
+    facts = _of_reading(name, reading)
+    for face, span in zip(facts["faces"], reading.spans):
+        face["seconds"] = span
+    return {**facts, "frames_read": reading.frames, "notes": clip.damage}
+
+
+def _of_reading(name: str, reading: Any) -> dict[str, Any]:
+    """Of a PhotographReading."""
     facts = {"file": name, "outcome": reading.outcome.value, **_facts(reading.best)}
     facts["faces"] = [{"box": it.box, **_facts(it)} for it in reading.faces]
-    return {**facts, "key_fingerprint": reading.key_fingerprint, "notes": picture.damage}
+    return {**facts, "key_fingerprint": reading.key_fingerprint}
 
 
 def _facts(reading: Any) -> dict[str, Any]:
@@ -91,7 +110,9 @@ def sentence(finding: dict[str, Any], width: int) -> str:
     lines = [f"{finding['file']:<{width}}  {_found(finding)}"]
     for face in finding["faces"]:
         box = ", ".join(f"{it:.0f}" for it in face["box"])
-        lines.append(f"  {'face at ' + box:<{width}}{_found(face)}")
+        when = ", from {:.1f} to {:.1f} s".format(*face["seconds"]) if "seconds" in face else ""
+        where = f"face at {box}{when}"
+        lines.append(f"  {where:<{max(width, len(where) + 2)}}{_found(face)}")
     return "\n".join(lines)
 
 

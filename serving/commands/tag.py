@@ -1,4 +1,4 @@
-"""Puts a tag into pictures: by the shipped tagger, in this process, unless flags name another.
+"""Puts a tag into pictures and clips: by the shipped tagger, in this process, unless flags name another.
 
     faketagger tag in.jpg out.png --uid 12345
     faketagger tag holiday/ more/*.jpg --uid 12345 --out tagged/
@@ -8,6 +8,9 @@ Two names are an input and its output; `-` is standard input or output. With --o
 patterns are inputs, and so they are with --beside: a.jpg becomes a.tagged.jpg. Outputs are in their input's format
 unless an output's name says otherwise, and keep profile, metadata, alpha and depth; what is not kept is told. AVIF, GIF
 and HEIC become PNG. The first call makes a secret key, without which no tag can be read.
+
+Clips (MP4, MOV, MKV, WebM, AVI) come out as H.264 in MP4, or as an output's name says (.mov, .mkv), with their sound
+and the times of their frames. The tag moves with each face and does not flicker.
 
 Each face that is large enough carries the tag, and so does the rest of the picture. What carries a tag of this key is
 refused, and what is written is read again before it is said to be done.
@@ -26,9 +29,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from faketagger.components.contract import payload, picture_decoding, picture_encoding, startup
-from faketagger.components.contract.picture import Picture
+from faketagger.components.contract.picture import DamagedError, Picture
 from faketagger.serving.commands import common, inputs, outputs, results
 from faketagger.serving.outcomes import Outcome
+from faketagger.serving.video import kinds
 
 # Smaller photographs are not read again after JPEG at quality 75: of 12, 3 at a side of 32, all at 40.
 _MIN_SIDE = 40
@@ -65,7 +69,7 @@ def make_parser() -> startup.Parser:
     """Of the command's flags."""
     parser = startup.Parser("faketagger tag", __doc__, _check_flags)
     add = parser.add_argument
-    formats = "JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF or HEIC"
+    formats = "JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF, HEIC or a clip"
     add("inputs", nargs="*", metavar="picture", help=f"a file ({formats}), a folder, a pattern, or -")
     add("--uid", type=int, help="the number to put in; `faketagger status` says how large")
     add("--out", metavar="DIR", help="the folder for the tagged pictures; made if it is missing")
@@ -128,8 +132,9 @@ def _sentence(finding: dict[str, Any]) -> str:
 def _check_output(input_path: str, output_path: str, overwrite: bool) -> None:
     if output_path == outputs.STANDARD:
         return
-    if picture_encoding.format_by_name(output_path) is None and not _is_stream(output_path):
-        endings = ", ".join(it[0] for it in picture_encoding.ENDINGS.values())
+    known = picture_encoding.format_by_name(output_path) or kinds.format_by_name(output_path)
+    if known is None and not _is_stream(output_path):
+        endings = ", ".join(it[0] for it in [*picture_encoding.ENDINGS.values(), *kinds.ENDINGS.values()])
         raise common.CommandError(f"{output_path}: must end in one of {endings}", common.USAGE)
     if os.path.exists(input_path) and os.path.exists(output_path) and os.path.samefile(input_path, output_path):
         raise common.CommandError(f"{output_path}: is the input; name another file", common.USAGE)
@@ -151,7 +156,9 @@ def _tag_one(
     how = How(arguments.strength, arguments.whole, arguments.replace, not arguments.no_verify, most)
 
     def place(picture: Picture) -> tuple[str, str]:
-        path = _output(one, arguments, picture, taken)
+        path = _output(one, arguments, lambda name: outputs.ending(name, picture), taken)
+        if kinds.format_by_name(path):
+            raise common.RefusedError(f"{path}: {name} is a picture, not a clip")
         format = picture_encoding.format_by_name(path) or picture_encoding.own_format(picture)
         picture_encoding.check(picture, format)
         if path != outputs.STANDARD:
@@ -160,6 +167,8 @@ def _tag_one(
 
     def work() -> dict[str, Any]:
         with inputs.open_input(one.path) as file:
+            if inputs.is_clip(file):
+                return {"input": one.path, **_tag_clip(file, one, uid, arguments, client, taken)}
             picture = picture_decoding.decode(file, name, most=how.most)
         return {"input": one.path, **tag_picture(client, picture, uid, how, place)}
 
@@ -198,20 +207,63 @@ def tag_picture(
 
     size = write(path, encode)
     notes = [*picture.damage, *picture_encoding.changes(picture, format), *_of_faces(tag, whole)]
+    return {**_facts(path, uid, client, tag, size), **compared, "format": format, "notes": notes}
+
+
+def _tag_clip(
+    file: BinaryIO,
+    one: inputs.Input,
+    uid: int,
+    arguments: argparse.Namespace,
+    client: common.LazyClient,
+    taken: set[str],
+) -> dict[str, Any]:
+    """As tag_picture, of a clip's open file."""
+    from faketagger.serving.video import writing
+    from faketagger.serving.video.clips import Clip
+
+    if arguments.whole:
+        raise common.RefusedError(f"{inputs.named(one.path)}: is a clip, which takes no --whole")
+    clip = Clip(file, inputs.named(one.path))
+    path = _output(one, arguments, outputs.clips_ending, taken)
+    format = kinds.format_by_name(path) or ("mp4" if _is_stream(path) or path == outputs.STANDARD else None)
+    if format is None:
+        raise common.RefusedError(f"{path}: {clip.name} is a clip, not a picture")
+    if path != outputs.STANDARD:
+        _check_place(path, taken, arguments.overwrite)
+    tag = client.call(lambda it: it.clip_tag(clip, uid, arguments.strength, arguments.replace))
+    if clip.damage:
+        raise DamagedError(f"{clip.name}: {'; '.join(clip.damage)}")
+
+    def encode(out: BinaryIO) -> None:
+        writing.write(clip, tag.on, out, format)
+        if not arguments.no_verify:
+            client.call(lambda it: it.check_clip(Clip(out, path), uid))
+
+    size = outputs.write(path, encode)
+    notes = [*clip.changes, *_of_faces(tag, whole=False)]
+    return {**_facts(path, uid, client, tag, size), "format": format, "frames": tag.tracks.frames, "notes": notes}
+
+
+def _facts(path: str, uid: int, client: common.LazyClient, tag: Any, size: int) -> dict[str, Any]:
+    """What is told of everything that was tagged."""
     facts = {"file": path, "outcome": Outcome.TAGGED.value, "uid": uid}
     facts |= {"payload_version": payload.LATEST, "key_fingerprint": client.key_fingerprint}
-    facts |= {"faces": [{"box": face.box, "tag": face.tag.value} for face in tag.faces], "bytes": size}
-    return {**facts, **compared, "format": format, "notes": notes}
+    return facts | {"faces": [{"box": face.box, "tag": face.tag.value} for face in tag.faces], "bytes": size}
 
 
-def _output(one: inputs.Input, arguments: argparse.Namespace, picture: Picture, taken: set[str]) -> str:
+def _output(one: inputs.Input, arguments: argparse.Namespace, ending: Callable[[str], str], taken: set[str]) -> str:
+    """Where it goes; `ending` says what a name gets where the command line names no output."""
     if not (arguments.out or arguments.beside):
         return arguments.inputs[1]
     name = one.below if one.path != inputs.STANDARD else "picture"
-    path = outputs.below(arguments.out, name, picture) if arguments.out else outputs.beside(one.path, picture)
+    if arguments.out:
+        path = outputs.below(arguments.out, name, ending(name))
+    else:
+        path = outputs.beside(one.path, ending(one.path))
     if os.path.realpath(path) in taken:  # As of a.gif and a.png: both become a.png.
-        stem, ending = os.path.splitext(path)
-        path = f"{stem}{os.path.splitext(name)[1]}{ending}"
+        stem, own = os.path.splitext(path)
+        path = f"{stem}{os.path.splitext(name)[1]}{own}"
     return path
 
 

@@ -109,13 +109,19 @@ class Reader:
     side: int
     false_positive_rate: float
 
-    def read(self, photograph: Photograph, depth: int = search.THOROUGH) -> PhotographReading:
-        """Searches a photograph for the tag, at most `depth` stages; ends with the first that finds one."""
+    def read(self, photograph: Photograph, depth: int = search.THOROUGH, share: float = 1.0) -> PhotographReading:
+        """Searches a photograph for the tag; ends with the first stage that finds one.
+
+        Args:
+          photograph: where to look.
+          depth: how many stages there are at most.
+          share: of the error probability, where other things than this photograph are looked at too.
+        """
         found: dict[int | None, RegionReading] = {}
         tries = 0
         for stage in search.stages(photograph, depth):
             tries += len(stage.hypotheses) * len(self.payloads)
-            for hypothesis, reading in self._try(photograph, stage):
+            for hypothesis, reading in self._try(photograph, stage, share):
                 known = found.get(hypothesis.face)
                 if known is None or reading.p_value < known.p_value:
                     found[hypothesis.face] = reading
@@ -127,20 +133,25 @@ class Reader:
         ]
         return PhotographReading(tuple(faces), found[None], tries, self.key_fingerprint)
 
-    def _try(self, photograph: Photograph, stage: search.Stage) -> Iterator[tuple[search.Hypothesis, RegionReading]]:
+    def _try(
+        self, photograph: Photograph, stage: search.Stage, share: float
+    ) -> Iterator[tuple[search.Hypothesis, RegionReading]]:
         """What each hypothesis reads, with each mask."""
         logits = self._averaged(photograph, stage.hypotheses)
+        for number, reading in self.judge(logits, stage.tries / share):
+            hypothesis = stage.hypotheses[number]
+            yield hypothesis, dataclasses.replace(reading, how=hypothesis.how)
+
+    def judge(self, logits: np.ndarray, tries: float) -> Iterator[tuple[int, RegionReading]]:
+        """What averaged logits, float32 [B, n], read with each mask, with the row; p-values times `tries`."""
         for payload in self.payloads:
             decode = _channel_decoder(payload.code_matrix.tobytes(), payload.code_matrix.shape)
             decoded = decode(logits * (np.float32(1.0) - np.float32(2.0) * payload.mask))
-            for hypothesis, message, score, p_value in zip(stage.hypotheses, *(each.numpy() for each in decoded)):
-                corrected = min(1.0, len(self.payloads) * stage.tries * max(float(p_value), _LEAST))
+            for number, (message, score, p_value) in enumerate(zip(*(each.numpy() for each in decoded))):
+                corrected = min(1.0, len(self.payloads) * tries * max(float(p_value), _LEAST))
                 tagged = corrected <= self.false_positive_rate
                 candidate = payload.uid(message)
-                yield (
-                    hypothesis,
-                    RegionReading(candidate, corrected, tagged, float(score), payload.version, hypothesis.how),
-                )
+                yield number, RegionReading(candidate, corrected, tagged, float(score), payload.version)
 
     def _averaged(self, photograph: Photograph, hypotheses: Sequence[search.Hypothesis]) -> np.ndarray:
         """The mean logits of each hypothesis' views, float32 [B, n]."""
@@ -151,10 +162,14 @@ class Reader:
         logits = self._logits(photograph, list(shown))
         return np.stack([logits[[shown[view] for view in each.views]].mean(0) for each in hypotheses])
 
+    @property
+    def views_a_call(self) -> int:
+        """How many views go into one call of the decoder at most."""
+        return max(1, _CALL_BYTES // (12 * self.side**2))
+
     def _logits(self, photograph: Photograph, shown: Sequence[search.View]) -> np.ndarray:
         """The logits of each view, float32 [B, n]; asked for in calls of a bounded size."""
-        a_call = max(1, _CALL_BYTES // (12 * self.side**2))
-        found = []
+        a_call, found = self.views_a_call, []
         for start in range(0, len(shown), a_call):
             pictures = [photograph.view(each.transform, self.side) for each in shown[start : start + a_call]]
             negative = [each.inverted for each in shown[start : start + a_call]]

@@ -21,7 +21,7 @@ LOOK, THOROUGH = 1, 6  # How many stages.
 _SHARES = (0.5, 0.25, 0.125, 0.0625, 0.03125, 0.03125)
 # A tag is read when it is off by 3% of the side, 5% of the scale or 2°. Of landmarks, which wander with what is around
 # the face, the scale and the turn are off first.
-_AROUND = tuple(jitter(scale=scale, degrees=degrees) for scale in (0.95, 1.0, 1.05) for degrees in (-2.5, 0.0, 2.5))
+AROUND = tuple(jitter(scale=scale, degrees=degrees) for scale in (0.95, 1.0, 1.05) for degrees in (-2.5, 0.0, 2.5))
 _FURTHER = tuple(
     jitter(scale=scale, degrees=degrees)
     for scale in (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15)
@@ -95,9 +95,9 @@ def _plain(photograph: Photograph) -> Iterator[Hypothesis]:
 def _mirrored(photograph: Photograph) -> Iterator[Hypothesis]:
     whole, faces = views.whole(photograph), photograph.aligned[:MOST_FACES]
     yield from _everywhere(faces, whole, "mirrored", [MIRROR])
-    yield from _everywhere(faces[:_NEARLY], whole, "", around=_AROUND)
-    yield from _everywhere(faces[:_NEARLY], whole, "mirrored", [MIRROR], around=_AROUND)
-    yield from _each(faces[:_NEARLY], _AROUND, mirrored=False)
+    yield from _everywhere(faces[:_NEARLY], whole, "", around=AROUND)
+    yield from _everywhere(faces[:_NEARLY], whole, "mirrored", [MIRROR], around=AROUND)
+    yield from _each(faces[:_NEARLY], AROUND, mirrored=False)
 
 
 def _turned(photograph: Photograph) -> Iterator[Hypothesis]:
@@ -109,7 +109,7 @@ def _turned(photograph: Photograph) -> Iterator[Hypothesis]:
         for first, before in _AS_IT_IS_OR_MIRRORED:
             yield from _everywhere(faces, whole, first + how, before, inverted, named=False)
             if faces:
-                yield from _everywhere(faces[:_NEARLY], whole, first + how, before, inverted, _AROUND, named=False)
+                yield from _everywhere(faces[:_NEARLY], whole, first + how, before, inverted, AROUND, named=False)
 
 
 def _trimmed(photograph: Photograph) -> Iterator[Hypothesis]:
@@ -131,7 +131,7 @@ def _misplaced(photograph: Photograph) -> Iterator[Hypothesis]:
     """The landmarks have moved, as they do where a face was made anew or cut out closely."""
     faces = photograph.aligned[:_WIDELY]
     yield from _each(faces, _FURTHER + _BESIDE, mirrored=False)
-    yield from _each(faces, _AROUND, mirrored=True)
+    yield from _each(faces, AROUND, mirrored=True)
 
 
 def _each(faces: Sequence[np.ndarray], around: Sequence[np.ndarray], mirrored: bool) -> Iterator[Hypothesis]:

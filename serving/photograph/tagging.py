@@ -74,9 +74,9 @@ def tag(photograph: Photograph, encode: Encode, side: int) -> tuple["Overlay", l
     transforms.append(views.whole(photograph))
     seen = np.stack([photograph.view(each, side) for each in transforms])
     layers = [Layer(*each) for each in zip(encode(seen) - seen, transforms)]
-    return Overlay(photograph.size, _limited(photograph.size, layers)), [
-        TaggedFace(face.box, fate) for face, fate in faces
-    ]
+    factor = weakening(photograph.size, layers)
+    layers = [Layer(factor * each.residual, each.transform) for each in layers]
+    return Overlay(photograph.size, layers), [TaggedFace(face.box, fate) for face, fate in faces]
 
 
 def _chosen(photograph: Photograph) -> list[tuple[Face, FaceTag]]:
@@ -146,8 +146,8 @@ class Overlay:
         return added
 
 
-def _limited(size: tuple[int, int], layers: Sequence[Layer]) -> list[Layer]:
-    """Residuals for a photograph of a size (width, height), weakened where together they would be stronger than each.
+def weakening(size: tuple[int, int], layers: Sequence[Layer]) -> np.float32:
+    """By which factor residuals, blended in a photograph of a size (width, height), are no stronger than each is.
 
     The model bounds each residual's mean square, and blending favours now one, now the other.
     """
@@ -157,8 +157,7 @@ def _limited(size: tuple[int, int], layers: Sequence[Layer]) -> list[Layer]:
     prepared = [_Prepared.of(Layer(each.residual, shrink @ each.transform)) for each in layers]
     together = np.mean(np.square(_blended(small[::-1], (0, 0), prepared[:-1], prepared[-1])))
     allowed = max(np.mean(np.square(each.residual)) for each in layers)
-    factor = np.float32(min(1.0, np.sqrt(allowed / max(together, 1e-12))))
-    return [Layer(factor * each.residual, each.transform) for each in layers]
+    return np.float32(min(1.0, np.sqrt(allowed / max(together, 1e-12))))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,70 @@
+"""What is kept of a clip, and what its new frames are."""
+
+import io
+
+import av
+import numpy as np
+import pytest
+
+from faketagger.components.contract.picture import ImageError
+from faketagger.serving.video import writing
+from faketagger.serving.video.clips import Clip
+from faketagger.tests.serving.video import helpers
+
+
+def _written(file, change=lambda frame: frame.pixels, format="mp4", **options):
+    out = io.BytesIO()
+    writing.write(Clip(file), change, out, format, **options)
+    out.seek(0)
+    return out
+
+
+@pytest.mark.parametrize("format", ["mp4", "mov", "matroska"])
+def test_the_sound_is_kept_byte_by_byte_at_its_times(format):
+    file = helpers.coded(helpers.spots(25), sound="aac")
+    before, after = (helpers.packets(each, "audio") for each in (file, _written(file, format=format)))
+    assert len(before) > 40 and [data for _, data in before] == [data for _, data in after]
+    # Matroska counts milliseconds, and begins at 0: the encoder's run-up shifts sound and pictures alike.
+    shift = after[0][0] - before[0][0]
+    assert max(abs(float(one[0] - other[0] - shift)) for one, other in zip(after, before)) <= 0.001
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+def test_frames_keep_their_uneven_times(container):
+    times = [0, 1, 2, 5, 6, 12, 13, 14, 20, 29]
+    file = helpers.coded(helpers.spots(len(times)), format=container, times=times)
+    shown = sorted(time for time, _ in helpers.packets(_written(file), "video"))
+    assert [float(each) for each in shown] == pytest.approx([each / 25 for each in times], abs=0.001)
+
+
+@pytest.mark.parametrize("matrix", [None, 1])
+def test_frames_are_changed_and_coded_as_h264_in_the_same_colours(matrix):
+    frames = helpers.spots(8)
+    file = helpers.coded(frames, matrix=matrix)
+    out = _written(file, lambda frame: np.where(frame.number < 4, frame.pixels, 255 - frame.pixels), crf=5)
+    with av.open(out) as container:
+        coded = container.streams.video[0].codec_context
+        assert (coded.name, coded.pix_fmt, int(coded.colorspace)) == ("h264", "yuv420p", matrix or 2)
+    found = [frame.pixels.astype(float) for frame in Clip(out).frames()]
+    for number, wanted in enumerate(frames):
+        wanted = wanted if number < 4 else 255 - wanted
+        assert np.abs(found[number] - wanted).mean() < 3.0
+        assert np.abs((found[number] - wanted).mean((0, 1))).max() < 0.5
+
+
+def test_turned_clips_come_out_upright():
+    clip = Clip(helpers.coded(helpers.spots(3), turned=-90))
+    out = Clip(_written(helpers.coded(helpers.spots(3), turned=-90)))
+    assert (out.size, out.rotation) == (clip.size, 0)
+
+
+def test_metadata_are_kept():
+    with av.open(_written(helpers.coded(helpers.spots(3), title="A day at sea"))) as container:
+        assert container.metadata["title"] == "A day at sea"
+
+
+def test_sound_that_a_container_cannot_hold_is_refused_and_another_container_is_named():
+    file = helpers.coded(helpers.spots(3), format="matroska", sound="wavpack")
+    with pytest.raises(ImageError, match=r"it does not go into a mp4 file; name the output \.mkv"):
+        _written(file)
+    assert len(helpers.packets(_written(file, format="matroska"), "audio")) > 0

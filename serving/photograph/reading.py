@@ -134,7 +134,7 @@ class Reader:
         return PhotographReading(tuple(faces), found[None], tries, self.key_fingerprint)
 
     def _try(
-        self, photograph: Photograph, stage: search.Stage, share: float
+        self, photograph: Photograph, stage: search.Stage, share: float = 1.0
     ) -> Iterator[tuple[search.Hypothesis, RegionReading]]:
         """What each hypothesis reads, with each mask."""
         logits = self._averaged(photograph, stage.hypotheses)

@@ -99,4 +99,4 @@ def test_a_drawn_face_that_moves_is_tagged_by_the_shipped_tagger_and_found_where
     assert (face["uid"], face["seconds"]) == (12345, [0.0, 0.32])
     left, top, right, bottom = face["box"]
     assert abs((left + right) / 2 - 112) < 20 and abs((top + bottom) / 2 - 100) < 30
-    assert " from 0.0 to 0.3 s " in read.sentence(found, 30)
+    assert ", from 0.0 to 0.3 s  UID 12345 " in read.sentence(found, 30)

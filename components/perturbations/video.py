@@ -1,4 +1,4 @@
-"""Video compression by the real H.264 encoder, for evaluation. Imports PyAV, which nothing else needs.
+"""Video compression by the real H.264 encoder, for evaluation. Imports PyAV, which training does without.
 
 The codec runs in Python: no SavedModel can hold it, as a Python function does not outlive its process.
 """

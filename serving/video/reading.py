@@ -143,7 +143,7 @@ def _averaged(
     clip: Clip, reader: Reader, faces: Sequence[Track], looks: Sequence[_Look], step: int
 ) -> dict[tuple[int, _Region, bool], np.ndarray]:
     """The mean logits float32 [n] of each hypothesis: a look, a region, and whether it is everything together."""
-    sums: dict[tuple[int, _Region], np.ndarray] = collections.defaultdict(lambda: np.float32(0.0))
+    sums: dict[tuple[int, _Region], np.ndarray] = collections.defaultdict(lambda: np.zeros([], np.float32))
     counts: collections.Counter[tuple[int, _Region]] = collections.Counter()
     waiting: list[tuple[tuple[int, _Region], np.ndarray]] = []
 
@@ -170,12 +170,12 @@ def _averaged(
                         settle()
     if waiting:
         settle()
-    means = {(look, region, False): total / counts[look, region] for (look, region), total in sums.items()}
+    means = {(look, region, False): total / np.float32(counts[look, region]) for (look, region), total in sums.items()}
     if faces:
         for number in range(len(looks)):
             of_look = [key for key in sums if key[0] == number]
-            together = sum(sums[key] for key in of_look) / sum(counts[key] for key in of_look)
-            means[number, None, True] = np.float32(together)
+            count = sum(counts[key] for key in of_look)
+            means[number, None, True] = np.sum([sums[key] for key in of_look], 0) / np.float32(count)
     return means
 
 

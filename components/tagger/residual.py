@@ -41,7 +41,9 @@ def _local_mean(values: tf.Tensor) -> tf.Tensor:
 def masked_residual(
     images: tf.Tensor, made: tf.Tensor, min_psnr: tf.Tensor, headroom: float, chroma: float
 ) -> tf.Tensor:
-    """α · JND(image) · tanh(network), mostly luminance.
+    """α · JND(image) · tanh(network), mostly luminance, without what changes from one pixel to the next.
+
+    That would be lost where a picture is first resized, but counts as all else does in the bound.
 
     Args:
       images: float32 [B, S, S, 3] in [0, 1].
@@ -56,7 +58,13 @@ def masked_residual(
     """
     amplitude = headroom * tf.pow(10.0, -min_psnr / 20.0) / _MEAN_JND * just_noticeable_difference(images)
     luminance, cb, cr = tf.split(tf.tanh(made), 3, -1)
-    return amplitude * (luminance + chroma * (cb * _CB + cr * _CR))
+    return _soft(amplitude * (luminance + chroma * (cb * _CB + cr * _CR)))
+
+
+def _soft(residual: tf.Tensor) -> tf.Tensor:
+    """Averaged over 3×3 places with binomial weights, which leave nothing of the highest frequency."""
+    padded = tf.pad(residual, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+    return tf.nn.avg_pool2d(tf.nn.avg_pool2d(padded, 2, 1, "VALID"), 2, 1, "VALID")
 
 
 def bounded(images: tf.Tensor, made: tf.Tensor, min_psnr: tf.Tensor, masking: Masking | None) -> tf.Tensor:

@@ -46,6 +46,14 @@ def test_without_chroma_a_masked_residual_is_grey_and_with_it_its_luminance_stay
     np.testing.assert_allclose(coloured @ [0.299, 0.587, 0.114], grey[..., 0], atol=1e-4)
 
 
+def test_of_what_changes_from_one_pixel_to_the_next_a_masked_residual_has_nothing():
+    board = (-1.0) ** (np.arange(32)[:, None] + np.arange(32))
+    made = 9.0 * tf.cast(board, tf.float32)[None, :, :, None] * tf.ones([3])
+    soft = residual.masked_residual(_flat(0.5), made, tf.constant(38.0), 1.0, 0.0).numpy()
+    even = residual.masked_residual(_flat(0.5), 9.0 * tf.ones_like(made), tf.constant(38.0), 1.0, 0.0).numpy()
+    assert np.abs(soft[:, 1:-1, 1:-1]).max() < 1e-6 < 1e-3 < np.abs(even).min()
+
+
 def test_no_gradient_makes_the_picture_rougher_to_hide_more():
     picture = _textured()
     with tf.GradientTape() as tape:

@@ -8,7 +8,7 @@ from faketagger.components.contract import containers, picture_decoding
 MAX_PIXELS = 50_000_000
 # Of a progressive JPEG each scan goes over all of the picture: twelve are usual, thousands fit into a small file.
 MAX_SCANS = 100
-MAX_SCANNED_PIXELS = 1_000_000_000  # Scans times pixels.
+MAX_SCANNED_PIXELS = 1_000_000_000  # Scans times pixels, of one call: 10 s of a core, where nearly every bit is coded.
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # T.81, table B.1: markers that state a size.
 _JPEG_MAGIC = b"\xff\xd8\xff"
@@ -43,9 +43,12 @@ def checked(files: Sequence[bytes], most_pixels: int = MAX_PIXELS, each_is_told:
     wrong = [_wrong_by_header(data) for data in files]
     if not each_is_told and any(wrong):
         raise ValueError(next(filter(None, wrong)))
-    together = sum(pixels_of(data) or 0 for data in files)
-    if together > most_pixels:
-        raise ValueError(f"{together:,} pixels in one call are over {most_pixels:,}: shrink pictures or send fewer")
+    pixels = [pixels_of(data) or 0 for data in files]
+    if sum(pixels) > most_pixels:
+        raise ValueError(f"{sum(pixels):,} pixels in one call are over {most_pixels:,}: shrink pictures or send fewer")
+    scanned = sum(_scans(data) * each for data, each, said in zip(files, pixels, wrong) if not said)
+    if scanned > MAX_SCANNED_PIXELS:
+        raise ValueError(f"{scanned:,} pixels in all scans of one call are over {MAX_SCANNED_PIXELS:,}: send fewer")
     # What is wrong by its header the model tells itself, before it decodes.
     taken = [data if said or picture_decoding.is_whole(data) else _BROKEN for data, said in zip(files, wrong)]
     if not each_is_told and _BROKEN in taken:
@@ -62,7 +65,11 @@ def _wrong_by_header(data: bytes) -> str:
 
 def too_many_scans(data: bytes, pixels: int) -> str:
     """What a file is, in words, where it is a JPEG of so many scans that it is not decoded; empty for all others."""
-    scans = data.count(b"\xff\xda") if data.startswith(_JPEG_MAGIC) else 1
+    scans = _scans(data)
     if scans > MAX_SCANS or scans * pixels > MAX_SCANNED_PIXELS:
         return f"a JPEG of {scans} scans over {pixels:,} pixels, more than are decoded"
     return ""
+
+
+def _scans(data: bytes) -> int:
+    return data.count(b"\xff\xda") if data.startswith(_JPEG_MAGIC) else 1

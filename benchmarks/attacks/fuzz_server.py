@@ -1,21 +1,15 @@
 """Somebody who can reach a server sends it what nobody should: mutated messages, tensors and picture files.
 
-    python benchmarks/attacks/fuzz_server.py --seconds=60
+    python benchmarks/attacks/fuzz_server.py --calls=20000
 
 A server of its own is started with the tagger, and several clients send at once, while another goes on reading a good
 picture and asking for health. Counted are answers by status, calls without an answer in time (hangs), ends of the
-process (crashes), the longest wait of the good calls, and the memory that the server has at each quarter of the time.
+process (crashes), the longest wait of the good calls, and the memory that the server has after each tenth of the calls.
 """
 
 import argparse
 import collections
-import io
-import os
 import random
-import shutil
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -28,12 +22,11 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from PIL import Image
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from faketagger.benchmarks.server_process import ServerProcess, drawn_face
 from faketagger.components.contract import manifest, pretrained, signatures
-from faketagger.components.example_gen import face_drawing
 
 _SERVICE = "/tensorflow.serving"
 _PREDICT = f"{_SERVICE}.PredictionService/Predict"
@@ -58,9 +51,8 @@ class Seeds:
 
     def __init__(self, code_bits: int, image_size: int = 96):
         self._bits = np.zeros([1, code_bits], np.float32)
-        face = Image.fromarray(face_drawing.draw(face_drawing.sample_traits(7, 1), image_size))
         options = (("PNG", {}), ("JPEG", {}), ("JPEG", {"progressive": True}))
-        self.files = [_file_of(face, kind, told) for kind, told in options]
+        self.files = [drawn_face(image_size, 1, kind, **told) for kind, told in options]
 
     def request(self, signature: str, file: bytes) -> predict_pb2.PredictRequest:
         """To tag or to read one file."""
@@ -74,12 +66,6 @@ class Seeds:
         else:
             request.inputs["key_mask"].CopyFrom(tf.make_tensor_proto(self._bits))
         return request
-
-
-def _file_of(picture: Image.Image, kind: str, options: dict) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def mutate(data: bytes, draw: random.Random) -> bytes:
@@ -126,49 +112,36 @@ def attack(seeds: Seeds, draw: random.Random) -> tuple[str, bytes]:
     return draw.choice((_PREDICT, draw.choice(_METHODS))), mutate(request.SerializeToString(), draw)
 
 
-class Target:
-    """A server in a process of its own; a context."""
-
-    def __init__(self, model: str):
-        self._folder = tempfile.TemporaryDirectory()
-        shutil.copytree(model, os.path.join(self._folder.name, "1"))
-        command = [sys.executable, "-m", "faketagger", "serve", f"--model_base_path={self._folder.name}", "--port=0"]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        assert self._process.stdout is not None
-        self.address = f"localhost:{int(self._process.stdout.readline().rpartition(':')[2])}"
-
-    def __enter__(self) -> "Target":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._process.terminate()
-        self._process.wait(60)
-        self._folder.cleanup()
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the process is still there."""
-        return self._process.poll() is None
-
-    def mebibytes(self) -> int:
-        """What it has in memory."""
-        with open(f"/proc/{self._process.pid}/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 2**20
-
-
 class Counts:
     """What came of the calls, counted from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, calls: int, memory: Callable[[], int]):
+        """`memory` is asked after each tenth of the calls."""
         self._lock = threading.Lock()
+        self._calls, self._memory = calls, memory
+        self.begun = 0
+        self.memory: list[int] = []
         self.answers: collections.Counter[str] = collections.Counter()
         self.slowest = 0.0
         self.good_failed = 0
+
+    def begin(self) -> bool:
+        """Whether there is one more call to make."""
+        with self._lock:
+            self.begun += 1
+            return self.begun <= self._calls
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all calls have been made."""
+        return sum(self.answers.values()) >= self._calls
 
     def attacked(self, code: str) -> None:
         """An attack was answered so."""
         with self._lock:
             self.answers[code] += 1
+            if not sum(self.answers.values()) % max(1, self._calls // 10):
+                self.memory.append(self._memory())
 
     def good(self, call: Callable[[], object]) -> None:
         """Makes a call that must be answered."""
@@ -180,10 +153,10 @@ class Counts:
         self.slowest = max(self.slowest, time.monotonic() - start)
 
 
-def _send(address: str, seeds: Seeds, seed: int, until: float, counts: Counts) -> None:
+def _send(address: str, seeds: Seeds, seed: int, counts: Counts) -> None:
     draw = random.Random(seed)
     with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-        while time.monotonic() < until:
+        while counts.begin():
             method, message = attack(seeds, draw)
             try:
                 channel.unary_unary(method)(message, timeout=_SECONDS_A_CALL)
@@ -192,26 +165,28 @@ def _send(address: str, seeds: Seeds, seed: int, until: float, counts: Counts) -
                 counts.attacked(error.code().name)
 
 
-def _hold_open(address: str, until: float) -> None:
+def _hold_open(address: str, counts: Counts) -> None:
     """Calls that send nothing, again and again."""
 
     def nothing():
-        while time.monotonic() < until:
+        while not counts.is_over:
             time.sleep(0.5)
         yield from ()
 
     with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-        calls = [channel.stream_unary(_PREDICT).future(nothing(), timeout=_SECONDS_A_CALL) for _ in range(20)]
-        for call in calls:
-            call.exception()
+        while not counts.is_over:
+            calls = [channel.stream_unary(_PREDICT).future(nothing(), timeout=_SECONDS_A_CALL) for _ in range(20)]
+            for call in calls:
+                call.exception()
+            time.sleep(0.5)
 
 
-def _read_on(address: str, seeds: Seeds, until: float, counts: Counts) -> None:
+def _read_on(address: str, seeds: Seeds, counts: Counts) -> None:
     with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         health = health_pb2_grpc.HealthStub(channel)
         request = seeds.request(signatures.READ, seeds.files[0])
-        while time.monotonic() < until:
+        while not counts.is_over:
             counts.good(lambda: predictions.Predict(request, timeout=_SECONDS_A_CALL))
             counts.good(lambda: health.Check(health_pb2.HealthCheckRequest(), timeout=_SECONDS_A_CALL))
             time.sleep(0.2)
@@ -220,28 +195,28 @@ def _read_on(address: str, seeds: Seeds, until: float, counts: Counts) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Prints what came of it; fails where the server did."""
     seeds = Seeds(manifest.read(manifest.TaggerManifest, arguments.model).code_bits)
-    counts, memory = Counts(), []
-    with Target(arguments.model) as target:
-        until = time.monotonic() + arguments.seconds
-        threads = [threading.Thread(target=_read_on, args=(target.address, seeds, until, counts))]
-        threads += [threading.Thread(target=_hold_open, args=(target.address, until))]
+    with ServerProcess(arguments.model) as server:
+        counts = Counts(arguments.calls, server.mebibytes)
+        start = time.monotonic()
+        threads = [
+            threading.Thread(target=_read_on, args=(server.address, seeds, counts)),
+            threading.Thread(target=_hold_open, args=(server.address, counts)),
+        ]
         for client in range(arguments.clients):
-            given = (target.address, seeds, arguments.seed + client, until, counts)
-            threads.append(threading.Thread(target=_send, args=given))
+            threads.append(
+                threading.Thread(target=_send, args=(server.address, seeds, arguments.seed + client, counts))
+            )
         for thread in threads:
             thread.start()
-        for _ in range(4):
-            time.sleep(arguments.seconds / 4)
-            memory.append(target.mebibytes() if target.is_alive else 0)
         for thread in threads:
             thread.join()
-        crashed = not target.is_alive
+        seconds, crashed = time.monotonic() - start, not server.is_alive
     hangs, total = counts.answers["DEADLINE_EXCEEDED"], sum(counts.answers.values())
     answers = ", ".join(f"{code} {number:,}" for code, number in counts.answers.most_common())
-    print(f"{total:,} calls in {arguments.seconds:g} s by {arguments.clients} clients: {answers}")
+    print(f"{total:,} calls in {seconds:.0f} s by {arguments.clients} clients: {answers}")
     good = f"of good calls {counts.good_failed} failed, the slowest took {counts.slowest:.1f} s"
     print(f"crashes {int(crashed)}, hangs {hangs}; {good}")
-    print(f"memory at each quarter, MiB: {', '.join(map(str, memory))}")
+    print(f"memory after each tenth, MiB: {', '.join(map(str, counts.memory))}")
     return startup.FAILED if crashed or hangs or counts.good_failed else startup.OK
 
 
@@ -250,7 +225,7 @@ def make_parser() -> startup.Parser:
     parser = startup.Parser("python benchmarks/attacks/fuzz_server.py", __doc__)
     add = parser.add_argument
     add("--model", default=pretrained.TAGGER, metavar="DIR", help="the tagger; default: the shipped one")
-    add("--seconds", type=float, default=60.0, help="how long")
+    add("--calls", type=int, default=20_000, help="how many")
     add("--clients", type=int, default=4, help="how many send at once")
     add("--seed", type=int, default=1, help="of the mutations")
     return parser

@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -31,18 +32,21 @@ class ServerProcess:
       address: host and port.
     """
 
-    def __init__(self, model: str, flags: Sequence[str] = (), root: str | None = None):
+    def __init__(
+        self, model: str, flags: Sequence[str] = (), root: str | None = None, most_mebibytes: int | None = None
+    ):
         """Starts it and waits until it serves.
 
         Args:
           model: the tagger's directory.
           flags: of `faketagger serve`.
           root: a folder that holds another state of this project as `faketagger`, which is then run.
+          most_mebibytes: of address space that it may take.
         """
         self._folder = tempfile.TemporaryDirectory()
         self.base_path = self._folder.name
         shutil.copytree(model, os.path.join(self.base_path, "1"))
-        self._flags, self._root = list(flags), root
+        self._flags, self._root, self._most_mebibytes = list(flags), root, most_mebibytes
         self._start("--port=0")
 
     def __enter__(self) -> "ServerProcess":
@@ -61,13 +65,23 @@ class ServerProcess:
         """Whether the process is still there."""
         return self._process.poll() is None
 
+    @property
+    def peak_mebibytes(self) -> int:
+        """The most that it has had in memory; 0 where it is gone."""
+        try:
+            with open(f"/proc/{self._process.pid}/status") as file:
+                found = [line.split()[1] for line in file if line.startswith("VmHWM")]
+        except OSError:
+            found = []
+        return int(found[0]) // 1024 if found else 0
+
     def kill(self) -> None:
         """Ends it as kill -9 does."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
     def start_again(self) -> None:
-        """After `kill`, at the same address."""
+        """After its end, at the same address."""
         self._start(f"--port={self.address.rpartition(':')[2]}")
 
     def mebibytes(self) -> int:
@@ -95,8 +109,15 @@ class ServerProcess:
             *self._flags,
         ]
         environment = {**os.environ, **({"PYTHONPATH": os.path.abspath(self._root)} if self._root else {})}
+        most = (self._most_mebibytes * 2**20,) * 2 if self._most_mebibytes else (resource.RLIM_INFINITY,) * 2
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment, cwd=self.base_path
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+            cwd=self.base_path,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, most),
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()

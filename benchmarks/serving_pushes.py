@@ -23,7 +23,7 @@ from faketagger.components.contract import pretrained
 from faketagger.serving.client import TaggerClient, TaggerError, connect, load
 
 _KEY = b"faketagger-key-2-of the benchmark of pushes"
-_UID, _BROKEN_PUSH = 12345, 3
+_UID, _BROKEN_PUSH = 5, 3
 _SECONDS_A_CALL = 60.0
 
 

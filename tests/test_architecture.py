@@ -67,8 +67,8 @@ TIERS = {
 # Packages that some rooms alone import.
 ROOMS_OF_PACKAGES = {
     "imagehash": ("serving.platform",),
-    "multipart": ("serving.platform",),
     "prometheus_client": ("serving.rest",),
+    "python_multipart": ("serving.platform",),
     "sqlalchemy": ("serving.platform",),
     "starlette": ("serving.platform", "serving.rest", "serving.web"),
     "uvicorn": ("serving.web",),

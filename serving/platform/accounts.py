@@ -27,6 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _TOKEN = re.compile(rf"{_PREFIX}_([0-9a-f]{{16}})_([A-Za-z0-9_-]{{43}})")
 _NOBODY = hashlib.sha256(b"no token has this digest").hexdigest()
 _HOUR = 3600
+_LOGINS = 60  # Of an account in an hour: each is a row.
 
 
 class AccountError(Exception):
@@ -116,10 +117,15 @@ class Accounts:
             return _caller(session, token) if right and token else None
 
     def log_in(self, token: str) -> str | None:
-        """Begins a session of the pages and returns its secret; None where the token is none."""
+        """Begins a session of the pages and returns its secret; None where the token is none.
+
+        Raises:
+          TooOftenError: the account has begun very many in this hour.
+        """
         caller, secret = self.of_token(token), secrets.token_urlsafe(32)
         if caller is None:
             return None
+        self.count(caller, "login", _LOGINS)
         with orm.Session(self._engine) as session, session.begin():
             session.execute(sa.delete(Login).where(Login.expires <= now()))
             session.add(Login(digest=_digest(secret), token_id=caller.token_id, expires=now() + LOGIN_SECONDS))
@@ -164,7 +170,7 @@ def csrf_token(secret: str) -> str:
 
 def equal(one: str, other: str) -> bool:
     """Whether two secrets are the same, in a time that does not tell where they differ."""
-    return hmac.compare_digest(one.encode(), other.encode())
+    return hmac.compare_digest(one.encode(errors="replace"), other.encode(errors="replace"))
 
 
 def now() -> int:
@@ -173,7 +179,7 @@ def now() -> int:
 
 
 def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 
 def _new_token(session: orm.Session, account_id: int) -> str:

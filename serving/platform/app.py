@@ -14,6 +14,8 @@ from faketagger.serving.platform import api, c2pa, guards, pages
 from faketagger.serving.platform.service import Service
 from faketagger.serving.web import bodies
 
+# What takes pictures, from who has a token or a session; all else, such as logging in, takes little.
+_PICTURES = {"/", "/verify", "/api/v1/uploads", "/api/v1/verify", "/c2pa/matches/byContent"}
 _FORM_BYTES = 64 * 1024  # What a form has beside its file.
 _LOOKERS = 16
 _log = logging.getLogger("faketagger.platform")
@@ -27,7 +29,12 @@ def make_app(service: Service, workers: int = 2, body_seconds: float = 60.0) -> 
       workers: how many pictures are worked on at a time.
       body_seconds: in which a request has to arrive.
     """
-    limited = Middleware(bodies.LimitedBodies, most=service.limits.max_bytes + _FORM_BYTES, seconds=body_seconds)
+    largest = service.limits.max_bytes + _FORM_BYTES
+    limited = Middleware(
+        bodies.LimitedBodies,
+        most=lambda scope: largest if scope["path"] in _PICTURES else _FORM_BYTES,
+        seconds=body_seconds,
+    )
     app = Starlette(
         routes=[*pages.ROUTES, api.ROUTES, c2pa.ROUTES],
         middleware=[Middleware(guards.SecureHeaders), limited],

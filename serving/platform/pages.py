@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import jinja2
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -151,6 +152,9 @@ def _form(request: Request) -> Any:
     _check_origin(request)
     if web.media_type(request) not in ("multipart/form-data", "application/x-www-form-urlencoded"):
         raise HTTPException(415, "this is for forms; programs call /api/v1")
+    _, options = parse_options_header(request.headers["content-type"])
+    if options.get(b"charset", b"utf-8").lower() != b"utf-8":  # Others decode to what is no text.
+        raise HTTPException(415, "forms are in UTF-8")
     return request.form(max_files=1, max_fields=4, max_part_size=_MAX_FIELD_BYTES)
 
 

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ _WAITING = "waiting"
 _NOT_TAKEN = ("GIF", "TIFF", "BMP")
 _LONGEST_NAME = 100
 _LOOKED_AT = 4  # Pictures that look alike are compared closely, so many.
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TRIES = 3  # That another upload draws the same UID meanwhile happens once in 2^bits.
 
 
@@ -136,7 +138,7 @@ class Service:
         self.accounts, self.limits = accounts.Accounts(engine), allowed or Limits()
         self._engine, self._tagger = engine, tagger
         self._at_work: collections.Counter[int] = collections.Counter()
-        self._lock = threading.Lock()
+        self._lock, self._registering = threading.Lock(), threading.Lock()
 
     # Uploads
 
@@ -156,10 +158,11 @@ class Service:
                 return self._hold(caller, data, name, picture, trace, reason)
             if trace.by in (BY_TAG, BY_CANDIDATE):
                 return self._accept(caller, name, picture, trace)
-            return self._tag(caller, name, picture, trace.found, replace=False)
+            return self._tag_new(caller, data, name, picture, trace.found)
 
     def fetch(self, caller: Caller, upload_id: str) -> Upload:
         """An upload of one's own, with its file; MissingError for others'."""
+        _check_id(upload_id, "upload")
         with self._reading() as session:
             upload = session.get(Upload, upload_id, options=[orm.undefer(Upload.file), orm.joinedload(Upload.picture)])
             if upload is None or upload.account_id != caller.id:
@@ -194,32 +197,37 @@ class Service:
             session.add(_entry(caller, "upload accepted", upload.id))
             return upload
 
-    def _tag(
-        self, owner: Caller, name: str, picture: Picture, found: Found, replace: bool, case: "_Decision | None" = None
-    ) -> Upload:
-        """Tags and registers a picture; for `case`, in the upload that it is about."""
-        untagged, before = picture.pixels, picture.rgb()
+    def _tag_new(self, caller: Caller, data: bytes, name: str, picture: Picture, found: Found) -> Upload:
+        """Tags and registers an upload; holds it where somebody else's like it has come meanwhile."""
+        untagged = picture.rgb()
         for _ in range(_TRIES):
-            picture.pixels = untagged.copy()
-            with self._reading() as session:
-                uid = registry.free_uid(session, found.key_fingerprint, self._tagger.uid_bits())
-            data, written = self._lay(picture, uid, replace)
-            pixels = written.rgb()
-            boxes = fingerprints.relative(found.boxes, before)
-            try:
-                with self._writing() as session:
-                    registered = registry.add(session, owner, uid, found.key_fingerprint, pixels, boxes)
-                    if case is not None:
-                        upload = case.close(session, RELEASED)
-                        upload.picture_id, upload.file, upload.format = registered.id, data, written.format
-                    else:
-                        upload = self._add_upload(session, owner, name, written, TAGGED, registered, data)
-                        session.add(_entry(owner, "upload tagged", upload.id))
-                    upload.residual = fingerprints.residual(before, pixels)
-                    return upload
-            except exc.IntegrityError:
-                continue
+            made = self._tagged(picture, found, replace=False)
+            # Taggings take seconds, in which the same picture may come from elsewhere: one of them is the first.
+            with self._registering:
+                with self._reading() as session:
+                    twin = self._alike(session, untagged, found)
+                if twin and _reason_to_hold(caller, twin):
+                    return self._hold(caller, data, name, picture, twin, ALIKE)
+                try:
+                    with self._writing() as session:
+                        registered = made.register(session, caller)
+                        upload = self._add_upload(session, caller, name, made.written, TAGGED, registered, made.data)
+                        upload.residual = made.residual
+                        session.add(_entry(caller, "upload tagged", upload.id))
+                        return upload
+                except exc.IntegrityError:
+                    continue
         raise registry.FullError("no free UID is found")
+
+    def _tagged(self, picture: Picture, found: Found, replace: bool) -> "_Tagged":
+        """A picture, which stays as it is, with a UID that nobody has."""
+        with self._reading() as session:
+            uid = registry.free_uid(session, found.key_fingerprint, self._tagger.uid_bits())
+        before, tagged = picture.rgb(), dataclasses.replace(picture, pixels=picture.pixels.copy())
+        data, written = self._lay(tagged, uid, replace)
+        boxes = fingerprints.relative(found.boxes, before)
+        residual = fingerprints.residual(before, written.rgb())
+        return _Tagged(uid, found.key_fingerprint, data, written, boxes, residual)
 
     def _lay(self, picture: Picture, uid: int, replace: bool) -> tuple[bytes, Picture]:
         """Tags in place and writes: the file, and what is read from it, in which the tag has been found again."""
@@ -307,6 +315,7 @@ class Service:
     def picture(self, caller: Caller, picture_id: str) -> tables.Picture:
         """A registered picture; MissingError where there is none that the asker may know."""
         self.accounts.count(caller, "query", self.limits.queries)
+        _check_id(picture_id, "picture")
         with self._reading() as session:
             found = session.get(tables.Picture, picture_id)
             if found is None or not registry.may_know(caller, found):
@@ -327,11 +336,15 @@ class Service:
                     return Trace(found, BY_TAG, picture, comparison)
                 if comparison and comparison.change is not Change.OTHER:
                     return Trace(found, BY_CANDIDATE, picture, comparison)
-            for picture, _ in registry.by_look(session, *_hashes(pixels, found), most=_LOOKED_AT):
-                comparison = _compared(pixels, picture)
-                if comparison.change in (Change.NONE, Change.FACE):
-                    return Trace(found, BY_LOOK, picture, comparison)
-        return Trace(found)
+            return self._alike(session, pixels, found) or Trace(found)
+
+    def _alike(self, session: orm.Session, pixels: np.ndarray, found: Found) -> Trace | None:
+        """To the registered picture that looks alike."""
+        for picture, _ in registry.by_look(session, *_hashes(pixels, found), most=_LOOKED_AT):
+            comparison = _compared(pixels, picture)
+            if comparison.change in (Change.NONE, Change.FACE):
+                return Trace(found, BY_LOOK, picture, comparison)
+        return None
 
     # Moderating
 
@@ -385,7 +398,18 @@ class Service:
         account = upload.account
         owner = Caller(account.id, account.name, account.role, "")
         picture = self._decode(data)
-        self._tag(owner, upload.name, picture, self._tagger.read(picture.rgb()), replace=True, case=decision)
+        found = self._tagger.read(picture.rgb())
+        for _ in range(_TRIES):
+            made = self._tagged(picture, found, replace=True)
+            try:
+                with self._registering, self._writing() as session:
+                    registered, released = made.register(session, owner), decision.close(session, RELEASED)
+                    released.picture_id, released.file, released.format = registered.id, made.data, made.written.format
+                    released.residual = made.residual
+                    return
+            except exc.IntegrityError:
+                continue
+        raise registry.FullError("no free UID is found")
 
     # What they share
 
@@ -395,7 +419,7 @@ class Service:
         kind = picture_decoding.kind_of(data[: picture_decoding.HEAD_BYTES])
         if kind in _NOT_TAKEN:
             raise RefusedError(f"{kind} is not taken here: send JPEG, PNG, WebP, AVIF or HEIC")
-        if said := limits.too_many_scans(data, limits.pixels_of(data) or 0):
+        if said := limits.too_many_scans(data, limits.pixels_of(data) or self.limits.max_pixels):
             raise RefusedError(f"the picture is {said}")
         try:
             picture = picture_decoding.decode(data, "the picture", lenient, self.limits.max_pixels)
@@ -438,6 +462,22 @@ class Service:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Tagged:
+    """A tagged picture, its file and what is read from that, not yet registered."""
+
+    uid: int
+    key_fingerprint: str
+    data: bytes
+    written: Picture
+    boxes: list[list[float]]
+    residual: bytes
+
+    def register(self, session: orm.Session, owner: Caller) -> tables.Picture:
+        """As registry.add."""
+        return registry.add(session, owner, self.uid, self.key_fingerprint, self.written.rgb(), self.boxes)
+
+
+@dataclasses.dataclass(frozen=True)
 class _Decision:
     """On a case, by a moderator."""
 
@@ -468,6 +508,12 @@ def file_name(upload: Upload) -> str:
     """What the tagged file of an upload is called."""
     ending = picture_encoding.ENDINGS.get(upload.format, ("",))[0]
     return f"{os.path.splitext(upload.name)[0]}.tagged{ending}"
+
+
+def _check_id(text: str, what: str) -> None:
+    """MissingError for what is no ID: PostgreSQL fails over signs that no text of its may have."""
+    if not _ID.fullmatch(text):
+        raise MissingError(f"there is no such {what}")
 
 
 def _reason_to_hold(caller: Caller, trace: Trace) -> str | None:

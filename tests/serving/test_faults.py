@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from faketagger.serving import servable
+from faketagger.serving import limits, servable
 from faketagger.serving.server import start_server
 from faketagger.tests import helpers
 from faketagger.tests.serving.helpers import N, picture, read_request, refusal, reload_request, save_stub_tagger
@@ -148,6 +148,15 @@ def test_a_jpeg_of_very_many_scans_is_refused(channel):
     assert code == "INVALID_ARGUMENT" and "more than are decoded" in message
     usual = helpers.file_of(np.zeros([64, 64, 3], np.uint8), "JPEG", progressive=True)
     assert _predict(channel, _pictures(usual)).outputs["tagged"].bool_val == [False]
+
+
+def test_scans_of_all_pictures_of_a_call_are_counted_together(channel, monkeypatch):
+    usual = helpers.file_of(np.zeros([64, 64, 3], np.uint8), "JPEG", progressive=True)
+    scanned = usual.count(b"\xff\xda") * 64 * 64
+    monkeypatch.setattr(limits, "MAX_SCANNED_PIXELS", 2 * scanned)
+    assert len(_predict(channel, _pictures(usual, usual)).outputs["tagged"].bool_val) == 2
+    code, message = _refusal(channel, _pictures(usual, usual, usual))
+    assert code == "INVALID_ARGUMENT" and f"{3 * scanned:,} pixels in all scans of one call" in message
 
 
 def test_a_jpeg_whose_size_is_hidden_is_refused(channel):

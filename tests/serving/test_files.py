@@ -4,9 +4,10 @@ import os
 
 import pytest
 import yaml
-from google.protobuf import text_format
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from faketagger.components.contract import signatures
 from faketagger.components.tagger.config import TaggerConfig
 from faketagger.serving import configs, model_manager
 from faketagger.serving.rest import metrics
@@ -176,3 +177,29 @@ def test_the_embedded_server_reads_the_shipped_models_config(tmp_path, policy, v
     (model,) = configs.read_models(str(tmp_path / "models.config")).config
     assert model.model_version_policy.WhichOneof("policy_choice") == policy.split()[0]
     assert model_manager.wanted(model.model_version_policy, {1, 2, 3}) == versions
+
+
+def _batching_parameters():
+    """An empty BatchingParameters, with the fields of TensorFlow Serving's session_bundle_config.proto."""
+    file = descriptor_pb2.FileDescriptorProto(name="batching.proto", syntax="proto3", package="batching")
+    file.dependency.append("google/protobuf/wrappers.proto")
+    kinds, message = descriptor_pb2.FieldDescriptorProto, file.message_type.add(name="BatchingParameters")
+    for number, name in enumerate(
+        ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads"), 1
+    ):
+        field = message.field.add(name=name, number=number, type=kinds.TYPE_MESSAGE, label=kinds.LABEL_OPTIONAL)
+        field.type_name = ".google.protobuf.Int64Value"
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+    pool.Add(file)
+    kind = pool.FindMessageTypeByName("batching.BatchingParameters")
+    return message_factory.MessageFactory(pool).GetPrototype(kind)()
+
+
+def test_batching_makes_batches_that_a_tagger_takes():
+    with open(_path("batching.config")) as file:
+        told = text_format.Parse(file.read(), _batching_parameters())
+    assert 8 <= told.max_batch_size.value <= signatures.MAX_FILES  # The client sends up to 8 at a time.
+    assert 0 < told.batch_timeout_micros.value < 100_000
+    assert told.max_enqueued_batches.value >= 1 and told.num_batch_threads.value >= 1
+    assert told.max_batch_size.value * told.max_enqueued_batches.value >= 64  # As many calls as the embedded server.

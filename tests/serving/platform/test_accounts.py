@@ -104,3 +104,16 @@ def test_uses_at_the_same_time_are_not_counted_twice_or_lost(platform, callers):
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert collections.Counter(pool.map(use, range(20))) == {"let in": 5, "refused": 15}
+
+
+def test_sessions_are_not_begun_without_end(platform, tokens, monkeypatch):
+    monkeypatch.setattr(accounts, "_LOGINS", 2)
+    assert all(platform.accounts.log_in(tokens["ann"]) for _ in range(2))
+    with pytest.raises(accounts.TooOftenError, match="no more than 2 an hour"):
+        platform.accounts.log_in(tokens["ann"])
+    assert platform.accounts.log_in(tokens["bob"])
+    assert platform.accounts.log_in("guess") is None
+
+
+def test_secrets_of_signs_that_are_no_text_are_only_wrong(platform):
+    assert not accounts.equal("\ud800", "a") and platform.accounts.of_login("\ud800") is None

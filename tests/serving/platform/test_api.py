@@ -119,7 +119,7 @@ def test_what_is_not_there_is_said_in_json(client, bearer, path):
     assert client.put("/api/v1/uploads", headers=bearer("ann")).status_code == 405
 
 
-@pytest.mark.parametrize("body", [b"[]", b"{", b"[" * 50_000, b'{"release": 1}', b"\xff", b"{}" + b" " * 70_000])
+@pytest.mark.parametrize("body", [b"[]", b"{", b"[" * 50_000, b'{"release": 1}', b"\xff"])
 def test_a_decision_that_is_none_is_refused(client, bearer, body):
     headers = {**bearer("mod"), "Content-Type": "application/json"}
     assert client.post("/api/v1/queue/1", content=body, headers=headers).status_code == 400

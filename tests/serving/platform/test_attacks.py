@@ -138,6 +138,46 @@ def test_without_a_token_no_body_is_read(platform):
     assert anyio.run(call) == 401
 
 
+@pytest.mark.parametrize(
+    "path, sent",
+    [
+        ("/login", {"data": {"token": "t" * 100_000}}),
+        ("/login", {"data": {"token": "t"}, "files": {"picture": ("a.png", b"p" * 100_000, "image/png")}}),
+        ("/logout", {"data": {"csrf": "c" * 100_000}}),
+        ("/queue/1", {"data": {"decision": "d" * 100_000}}),
+    ],
+)
+def test_what_takes_no_picture_takes_no_large_body(client, log_in, path, sent):  # noqa: F811
+    log_in("mod")
+    assert client.post(path, **sent).status_code == 413
+
+
+def test_json_is_small(client, bearer):
+    headers = {**bearer("mod"), "Content-Type": "application/json"}
+    assert client.post("/api/v1/queue/1", content=b"{}" + b" " * 70_000, headers=headers).status_code == 413
+
+
+def test_a_form_of_very_many_fields_is_refused(client):
+    form = "&".join(f"f{number}=1" for number in range(1000))
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert client.post("/login", content=form, headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "undefined", "idna", "none"])
+def test_a_form_in_another_encoding_is_refused(client, log_in, charset):  # noqa: F811
+    form = log_in("ann")
+    body = f'--b\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n{form["csrf"]}\r\n--b--\r\n'
+    headers = {"Content-Type": f"multipart/form-data; boundary=b; charset={charset}"}
+    assert client.post("/logout", content=body.encode(), headers=headers).status_code == 415
+    assert client.get("/").status_code == 200
+
+
+def test_too_many_are_the_logins_of_a_token(client, tokens, monkeypatch):
+    monkeypatch.setattr(accounts, "_LOGINS", 1)
+    assert client.post("/login", data={"token": tokens["ann"]}).status_code == 303
+    assert client.post("/login", data={"token": tokens["ann"]}).status_code == 429
+
+
 def test_one_account_sends_only_so_many_pictures_at_a_time(platform, callers):
     application = app.make_app(platform)
 

@@ -96,3 +96,14 @@ def test_uses_at_the_same_time_are_counted(platform, callers):
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(use, range(20))) == 5
+
+
+@pytest.mark.parametrize("path", ["/api/v1/uploads/%00", "/api/v1/uploads/a%00b/file", "/c2pa/manifests/urn:c2pa:%00"])
+def test_signs_that_no_text_of_a_database_has_are_only_unknown_ids(client, bearer, path):
+    assert client.get(path, headers=bearer("ann")).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "\ud800.png", "n" * 5000, "'; DROP TABLE uploads; --.png"])
+def test_names_of_files_are_stored_whatever_they_hold(platform, callers, name):
+    made = platform.upload(callers["ann"], png(scene(1)), name)
+    assert platform.fetch(callers["ann"], made.id).name == service.plain_name(name)

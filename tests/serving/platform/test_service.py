@@ -308,6 +308,24 @@ def test_one_account_does_not_take_all_workers(engine, callers):
     assert platform.verify(callers["ann"], png(scene(1))).outcome is Outcome.NO_TAG
 
 
+@pytest.mark.parametrize("names, outcomes", [(("ann", "bob"), ["held", "tagged"]), (("ann", "ann"), ["tagged"] * 2)])
+def test_of_the_same_picture_uploaded_twice_at_once_the_first_is_registered(engine, callers, names, outcomes):
+    both = threading.Barrier(2)
+
+    class Slow(BlockTagger):
+        def tag(self, picture, uid, replace):
+            both.wait(30)  # Both have been read by now, and neither is registered.
+            super().tag(picture, uid, replace)
+
+    platform = service.Service(engine, Slow())
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda name: platform.upload(callers[name], png(scene(1)), "a.png"), names))
+    assert sorted(each.outcome for each in made) == outcomes
+    for case in platform.queue(callers["mod"]):
+        first = next(each for each in made if each.outcome == "tagged")
+        assert (case.reason, case.matched_id) == ("alike", first.picture_id)
+
+
 def test_a_tagger_that_fails_leaves_nothing_behind(platform, callers, tagger):
     tagger.broken = UnavailableError("10.0.0.7:8500: no server can be reached")
     with pytest.raises(UnavailableError):

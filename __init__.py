@@ -7,11 +7,12 @@ asked for, so that Beam workers, the client and the networks do without.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from faketagger.serving.errors import AlreadyTaggedError, NotReadError, PictureError, TaggerError
     from faketagger.serving.library import Tagged, Tagger
     from faketagger.serving.outcomes import Outcome
 
 __version__ = "0.1.0"
-__all__ = ["Outcome", "Tagged", "Tagger"]
+__all__ = ["AlreadyTaggedError", "NotReadError", "Outcome", "PictureError", "Tagged", "Tagger", "TaggerError"]
 
 
 def __getattr__(name: str):
@@ -19,6 +20,10 @@ def __getattr__(name: str):
         from faketagger.serving import library
 
         return getattr(library, name)
+    if name.endswith("Error") and name in __all__:
+        from faketagger.serving import errors
+
+        return getattr(errors, name)
     if name == "Outcome":
         from faketagger.serving.outcomes import Outcome
 

@@ -4,31 +4,39 @@
 
 Each picture below --images is tagged face by face with a UID of its own, treated in each of the ways below, and read by
 the search that `faketagger read` makes. A row says how often the UID was claimed (right), nothing was claimed (none),
-or another UID was (wrong), and how often the best candidate was the UID, claimed or not. `--every=N` takes each N-th
-picture; `--split` takes those of a split of the attributes.csv in --images. Of each picture the six largest faces
-are cut out.
+or another UID was (wrong), and how often the best candidate was the UID, claimed or not. `--count=N` takes about N
+pictures, evenly from all; `--split` takes those of a split of the attributes.csv in --images. Of each picture the six
+largest faces are cut out, each by itself, and all of them swapped: by the shipped generator `faceswap`, pasted back as
+each of its tools does. The table is written after each picture, so that a run may be ended at any time.
 """
 
 import argparse
 import csv
 import io
+import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFilter
 
-from faketagger.components.contract import images, pretrained
+from faketagger.components.contract import images, manifest, pretrained
+from faketagger.components.faces.detector import Face
+from faketagger.components.simulator import tools
+from faketagger.components.simulator.packing import shipped
 from faketagger.serving.client import PhotographTag, TaggerClient, load
 from faketagger.serving.photograph import search
 from faketagger.serving.photograph.tagging import FaceTag
 
 _KEY = b"faketagger-key-2-of the photographs' benchmark"
 _CUT_OUT = 6  # Faces of a photograph, the largest.
+_SWAP = os.path.join(pretrained.SIMULATORS, "faceswap")
+_AROUND_CROP = 1.25  # Side of the window that a tool is shown, in sides of its crop.
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -155,7 +163,41 @@ def _cut(pixels: np.ndarray, box: tuple[float, float, float, float], margin: flo
     return np.ascontiguousarray(pixels[low[1] : round(bottom + y), low[0] : round(right + x)])
 
 
-def _measure(client: TaggerClient, pixels: np.ndarray, number: int, uid: int) -> tuple[list[Row], PhotographTag, float]:
+class Swapper:
+    """Swaps faces by the shipped generator as one of its tools does."""
+
+    def __init__(self):
+        self._model = shipped.unpack(_SWAP)
+        described = manifest.read(manifest.SimulatorManifest, _SWAP)
+        self.tools = described.tools
+        self._size = described.image_size
+        names = described.tool_conditions or described.conditions
+        self._conditions = [described.conditions.index(name) for name in names]
+
+    def swap(self, pixels: np.ndarray, faces: Sequence[Face], tool: str, number: int) -> np.ndarray:
+        """The photograph uint8 [H, W, 3] with all of `faces` swapped; `number` says to which person."""
+        swapped = pixels.copy()
+        for face in faces:
+            side = math.ceil(_AROUND_CROP * tools.TOOLS[tool].template.side * face.eye_distance)
+            corner = np.round(face.landmarks.mean(0) - side / 2).astype(int)
+            room = max(0, *-corner, *(corner + side - pixels.shape[1::-1]))
+            padded = cv2.copyMakeBorder(swapped, room, room, room, room, cv2.BORDER_REPLICATE)
+            window = padded[corner[1] + room :, corner[0] + room :][:side, :side]  # A view into `padded`.
+            window[:] = self._in_window(window, (face.landmarks - corner) / side, tool, number)
+            swapped = padded[room : room + pixels.shape[0], room : room + pixels.shape[1]]
+        return np.ascontiguousarray(swapped)
+
+    def _in_window(self, window: np.ndarray, landmarks: np.ndarray, tool: str, number: int) -> np.ndarray:
+        seen = tf.constant(images.to_float(window)[None])
+        applied = tools.Chosen([tools.TOOLS[tool]], tf.constant(0), self._size)
+        crops, transform = applied.cut(seen, tf.constant(landmarks[None], tf.float32))
+        condition = tf.constant([self._conditions[number % len(self._conditions)]])
+        return images.to_uint8(applied.paste(seen, transform, crops, self._model.simulate(crops, condition))[0].numpy())
+
+
+def _measure(
+    client: TaggerClient, swapper: Swapper, pixels: np.ndarray, number: int, uid: int
+) -> tuple[list[Row], PhotographTag, float]:
     started = time.perf_counter()
     tag = client.photograph_tag(pixels, uid)
     tagged = tag.overlay.on(pixels)
@@ -166,10 +208,14 @@ def _measure(client: TaggerClient, pixels: np.ndarray, number: int, uid: int) ->
         _read(client, name, treat(tagged_upright if "3:4" in name else tagged, number), uid)
         for name, treat in TREATMENTS.items()
     ]
-    for face in [each for each in tag.faces if each.tag is FaceTag.TAGGED][:_CUT_OUT]:
+    faces = [face for face, fate in zip(tag.found, tag.faces) if fate.tag is FaceTag.TAGGED][:_CUT_OUT]
+    for face in faces:
         for margin in MARGINS:
             cut = _jpeg(_cut(tagged, face.box, margin), 90)
             rows.append(_read(client, f"face cut out, margin {margin:.0%}", cut, uid))
+    for tool in swapper.tools if faces else ():
+        swapped = _jpeg(swapper.swap(tagged, faces, tool, number), 90)
+        rows.append(_read(client, f"faces swapped as by {tool}", swapped, uid))
     return rows, tag, seconds
 
 
@@ -180,12 +226,14 @@ def _read(client: TaggerClient, name: str, pixels: np.ndarray, uid: int) -> Row:
     return Row(name, found.uid == uid, found.uid not in (None, uid), found.best.candidate == uid, seconds)
 
 
-def _pictures(folder: str, split: str | None, every: int) -> list[str]:
+def _pictures(folder: str, split: str | None, count: int | None) -> list[str]:
     if split is None:
         found = [os.path.join(root, name) for root, _, names in os.walk(folder) for name in names]
-        return sorted(each for each in found if each.lower().endswith(_ENDINGS))[::every]
-    with open(os.path.join(folder, "attributes.csv"), newline="") as file:
-        return [os.path.join(folder, row["image"]) for row in csv.DictReader(file) if row["split"] == split][::every]
+        found = sorted(each for each in found if each.lower().endswith(_ENDINGS))
+    else:
+        with open(os.path.join(folder, "attributes.csv"), newline="") as file:
+            found = [os.path.join(folder, row["image"]) for row in csv.DictReader(file) if row["split"] == split]
+    return found[:: math.ceil(len(found) / count)] if count else found
 
 
 def table(rows: list[Row]) -> Iterator[str]:
@@ -205,7 +253,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", required=True, help="a folder of photographs")
     parser.add_argument("--split", help="of the attributes.csv in it")
-    parser.add_argument("--every", type=int, default=1, help="takes each N-th picture")
+    parser.add_argument("--count", type=int, help="takes about so many pictures; all by default")
     parser.add_argument("--model", default=pretrained.TAGGER, help="a tagger's SavedModel")
     parser.add_argument("--out", required=True, help="the table, Markdown")
     arguments = parser.parse_args()
@@ -216,10 +264,10 @@ def main() -> None:
     tags: list[PhotographTag] = []
     took: list[float] = []
     decibels: list[float] = []
-    paths = _pictures(arguments.images, arguments.split, arguments.every)
+    paths, swapper = _pictures(arguments.images, arguments.split, arguments.count), Swapper()
     for number, path in enumerate(paths):
         pixels = images.load_image(path)
-        made, tag, seconds = _measure(client, pixels, number, int(random.integers(2**30)))
+        made, tag, seconds = _measure(client, swapper, pixels, number, int(random.integers(2**30)))
         error = np.mean(np.square(np.concatenate([strip.ravel() for _, strip in tag.overlay.strips()])))
         rows, tags, took = rows + made, [*tags, tag], [*took, seconds]
         decibels.append(-10 * np.log10(error))

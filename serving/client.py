@@ -40,10 +40,17 @@ from faketagger.components.contract.manifest import TaggerManifest
 from faketagger.components.contract.payload import Payload, fingerprint
 from faketagger.components.faces.detector import Face
 from faketagger.serving import exchange, retrying
-from faketagger.serving.errors import OverloadedError, PictureError, RefusedError, TaggerError, VersionGoneError
+from faketagger.serving.errors import (
+    AlreadyTaggedError,
+    NotReadError,
+    OverloadedError,
+    PictureError,
+    RefusedError,
+    TaggerError,
+    VersionGoneError,
+)
 from faketagger.serving.exchange import Reading
 from faketagger.serving.model_manager import complete_versions
-from faketagger.serving.outcomes import Outcome
 from faketagger.serving.photograph import search, tagging
 from faketagger.serving.photograph.reading import PhotographReading, Reader
 from faketagger.serving.photograph.tagging import FaceTag, Overlay, TaggedFace
@@ -58,23 +65,9 @@ if TYPE_CHECKING:  # They import PyAV, which photographs do without.
 # A tagged picture comes back as PNG, several times the size of the JPEG that went.
 MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 
+_LEAST_PSNR = 20.0  # dB, of a tagged photograph: below, everyone sees it.
+
 _Answer = TypeVar("_Answer")
-
-
-class AlreadyTaggedError(PictureError):
-    """The picture carries a tag of this key.
-
-    Attributes:
-      reading: which.
-    """
-
-    def __init__(self, name: str, reading: PhotographReading):
-        super().__init__(f"{name}: carries a tag of this key already, UID {reading.uid}")
-        self.reading = reading
-
-
-class NotReadError(PictureError):
-    """A tag cannot be read from what was just tagged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,7 +231,7 @@ class TaggerClient:
 
         Raises:
           AlreadyTaggedError: it carries a tag of this key, and `replace` is false.
-          PictureError: the model refuses it, or the UID does not fit.
+          PictureError: the model refuses it, the UID does not fit, or the tag would spoil it at such a strength.
           TaggerError: the back-end fails.
           ValueError: `pixels` is no photograph.
         """
@@ -246,8 +239,7 @@ class TaggerClient:
         photograph = Photograph(pixels, () if whole else None)
 
         def ask(version: int, manifest: TaggerManifest, payloads: list[Payload]) -> PhotographTag:
-            before = self._reader(version, manifest, payloads).read(photograph, search.LOOK)
-            replaced = before if before.outcome is Outcome.TAGGED else None
+            replaced = self._reader(version, manifest, payloads).claim(photograph)
             if replaced and not replace:
                 raise AlreadyTaggedError(name, replaced)
             factor = manifest.strength if strength is None else strength
@@ -326,13 +318,17 @@ class TaggerClient:
     def _encoder(
         self, version: int, payloads: list[Payload], uid: int, strength: float, replaced: PhotographReading | None
     ) -> tagging.Encode:
-        """What puts a UID into views, and takes off what the tag before would have added; PictureError: it is too
-        large.
+        """What puts a UID into views, and takes off what the tag before would have added.
+
+        PictureError: the UID is too large. What is returned raises RefusedError where the strength would spoil a view.
         """
         codeword = exchange.codeword(payloads[0], uid)
 
         def encode(views: np.ndarray) -> np.ndarray:
             encoded = self._encode(version, views, codeword, strength)
+            psnr = -10 * np.log10(np.square(encoded - views).mean((1, 2, 3)).max() + 1e-12)
+            if psnr < _LEAST_PSNR:
+                raise RefusedError(f"a strength of {strength:g} would spoil it ({psnr:.0f} dB)")
             if replaced:
                 of_before = next(each for each in payloads if each.version == replaced.best.payload_version)
                 encoded -= self._encode(version, views, of_before.codeword(replaced.best.candidate), strength) - views

@@ -1,5 +1,12 @@
 """What can go wrong for a client."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from faketagger.serving.photograph.reading import PhotographReading
+
 
 class TaggerError(Exception):
     """What went wrong and what to do about it, in one line for people."""
@@ -7,6 +14,22 @@ class TaggerError(Exception):
 
 class PictureError(TaggerError):
     """This one picture cannot be tagged (with this UID) or read; others can."""
+
+
+class AlreadyTaggedError(PictureError):
+    """The picture carries a tag of this key.
+
+    Attributes:
+      reading: which.
+    """
+
+    def __init__(self, name: str, reading: PhotographReading):
+        super().__init__(f"{name}: carries a tag of this key already, UID {reading.uid}")
+        self.reading = reading
+
+
+class NotReadError(PictureError):
+    """A tag cannot be read from what was just tagged."""
 
 
 class RefusedError(TaggerError):

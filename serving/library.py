@@ -51,8 +51,9 @@ class Tagger:
     """Tags and reads pictures with a secret key; safe to call from several threads.
 
     A picture is an array, uint8 or uint16 [H, W] or [H, W, C] of grey, grey and alpha, RGB or RGBA, or an Image of mode
-    L, LA, RGB or RGBA, which is turned as its EXIF data say. Errors are serving.client's TaggerError and its kinds, or
-    ValueError where what is given is no such picture.
+    L, LA, RGB or RGBA, which is turned as its EXIF data say. Of a cutout the tag lies over what is visible. Errors are
+    TaggerError and its kinds, of which faketagger has those that concern one picture, or ValueError where what is given
+    is no such picture.
     """
 
     def __init__(
@@ -103,21 +104,26 @@ class Tagger:
           verify: reads the tagged picture.
 
         Raises:
+          ValueError: `image` is no such picture, or wholly transparent.
           AlreadyTaggedError: it carries a tag of this key, and `replace` is false.
           NotReadError: the tag does not hold in this picture.
+          PictureError: the UID does not fit, or the tag would spoil the picture at such a strength.
+          TaggerError: the model or the server fails.
         """
         picture = _picture(image)
-        seen = picture.rgb()
-        made = self._client.photograph_tag(seen, uid, strength, whole, replace)
         picture.pixels = picture.pixels.copy()
-        picture.add(made.overlay.strips())
+        visible = _visible(picture)
+        # Views of faces reach beyond a cutout's rim, where no tag stays.
+        made = self._client.photograph_tag(visible.rgb(), uid, strength, whole or picture.is_cutout, replace)
+        visible.add(made.overlay.strips())
         if verify:
-            self._client.check(picture.rgb(), uid, made)
+            self._client.check(visible.rgb(), uid, made)
         return Tagged(_like(image, picture), made.faces, made.replaced)
 
     def read(self, image: np.ndarray | Image.Image) -> PhotographReading:
-        """Looks for a tag in a picture, however it was turned, cut or framed; see PhotographReading."""
-        return self._client.read_photograph(_picture(image).rgb())
+        """Looks for a tag in a picture, however it was turned, cut or framed; errors are those of `tag`."""
+        picture = _picture(image)
+        return self._client.read_photograph(_visible(picture).rgb()).moved(*picture.visible_corner())
 
     def close(self) -> None:
         """Lets go of the model, or of the server."""
@@ -148,6 +154,13 @@ def _picture(image: np.ndarray | Image.Image) -> Picture:
     if 0 in pixels.shape or pixels.shape[2] > 4:
         raise ValueError(f"a picture has pixels of 1 to 4 channels, got {list(pixels.shape)}")
     return Picture("picture", "PNG", pixels)
+
+
+def _visible(picture: Picture) -> Picture:
+    visible = picture.visible()
+    if not visible.pixels.size:
+        raise ValueError("all of the picture is transparent")
+    return visible
 
 
 def _like(image: AnyImage, picture: Picture) -> AnyImage:

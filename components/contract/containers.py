@@ -7,14 +7,16 @@ Nothing here decodes pixels. Sources: ITU-T T.81, annex B; PNG (W3C, third editi
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 JPEG_END = b"\xff\xd9"
 EXIF_PREFIX = b"Exif\0\0"
+TIFF_MAGICS = (b"II*\0", b"MM\0*")
 ORIENTATION = 0x0112
 _EXIF_IFD, _EXIF_WIDTH, _EXIF_HEIGHT = 0x8769, 0xA002, 0xA003
+_MOST_PROFILE_BYTES = 1 << 26
 _START_OF_SCAN, _RESTARTS_AND_START = 0xDA, range(0xD0, 0xD9)
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]")
 
@@ -46,13 +48,18 @@ def jpeg_segment(marker: int, content: bytes) -> bytes:
 
 def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes, bool]]:
     """Kind, content and whether the checksum is right, of each whole chunk of a PNG, and of pixels that are cut off."""
+    for kind, content, checksum in _raw_chunks(file):
+        yield kind, content, checksum == struct.pack(">I", zlib.crc32(kind + content))
+
+
+def _raw_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes, bytes]]:
     file.seek(len(PNG_MAGIC))
     while len(header := file.read(8)) == 8:
         length, kind = int.from_bytes(header[:4], "big"), header[4:]
         content = file.read(length)
         checksum = file.read(4)
         if len(content) == length or kind == b"IDAT":
-            yield kind, content, checksum == struct.pack(">I", zlib.crc32(kind + content))
+            yield kind, content, checksum
         if kind == b"IEND":
             return
 
@@ -60,6 +67,26 @@ def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes, bool]]:
 def png_chunk(kind: bytes, content: bytes) -> bytes:
     """A chunk as a PNG holds it."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_without(file: BinaryIO, kinds: Collection[bytes]) -> bytes:
+    """A PNG without its chunks of some kinds, the others as they are."""
+    kept = [
+        struct.pack(">I", len(content)) + kind + content + checksum
+        for kind, content, checksum in _raw_chunks(file)
+        if kind not in kinds
+    ]
+    return PNG_MAGIC + b"".join(kept)
+
+
+def png_profile(content: bytes) -> bytes | None:
+    """The colour profile in the content of a PNG's chunk iCCP; None where it is broken or over 64 MB."""
+    inflater = zlib.decompressobj()
+    try:
+        profile = inflater.decompress(content.partition(b"\0")[2][1:], _MOST_PROFILE_BYTES)
+    except zlib.error:
+        return None
+    return profile if inflater.eof else None
 
 
 def mend_png(file: BinaryIO) -> tuple[bytes, float] | None:

@@ -83,13 +83,20 @@ class Picture:
 
     def visible(self) -> "Picture":
         """The same pixels, not a copy, without rims that are wholly transparent; without pixels where all of it is."""
-        if not self.has_alpha:
-            return self
+        return dataclasses.replace(self, pixels=self.pixels[self._seen()]) if self.has_alpha else self
+
+    def visible_corner(self) -> tuple[int, int]:
+        """Where in the picture `visible` begins: (x, y)."""
+        rows, columns = self._seen() if self.has_alpha else (slice(0, 0), slice(0, 0))
+        return columns.start, rows.start
+
+    def _seen(self) -> tuple[slice, slice]:
+        """Rows and columns between which something is to be seen."""
         seen = self.pixels[..., -1] > 0
         rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
         if not len(rows):
-            return dataclasses.replace(self, pixels=self.pixels[:0, :0])
-        return dataclasses.replace(self, pixels=self.pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+            return slice(0, 0), slice(0, 0)
+        return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
     def rgb(self) -> np.ndarray:
         """uint8 [H, W, 3], as it looks on a white page; a plain picture's own pixels, not a copy."""

@@ -5,8 +5,9 @@ Kinds are told by content, never by a name's ending.
 
 import functools
 import io
+import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 import cv2
@@ -30,6 +31,7 @@ from faketagger.components.contract.picture import STRIP_ROWS, DamagedError, Ima
 # What a picture may have at most where nothing else is said, read in its header before anything is unpacked.
 MAX_PIXELS = 200_000_000
 HEAD_BYTES = 32  # Tell what kind a file is.
+_MOST_MENDED_BYTES = 1 << 28  # What lies behind is not looked at.
 
 _MODES = {
     "1": "L",
@@ -51,7 +53,10 @@ _BECOMES = {
     "PA": "its palette becomes true colour",
     "CMYK": "CMYK becomes RGB",
 }
-_MEANINGLESS = dict.fromkeys(("I", "F"), "32 bits a channel have no agreed white")
+_MEANINGLESS = dict.fromkeys(("I", "F"), "numbers that are signed or have 32 bits have no agreed white")
+# What Pillow says of whole files whose pixels it does not take.
+_SAVE_IT = "save it as grey or RGB with 8 or 16 bits"
+_NOT_TAKEN = re.compile(r"unknown pixel mode|cannot handle \d+-bit layers")
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _WITH_ALPHA = {"L": "LA", "RGB": "RGBA"}
 _QUARTER_TURNED = (5, 6, 7, 8)
@@ -66,14 +71,17 @@ _AS_STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda upright: upright.swapaxes(0, 1)[::-1, ::-1],
     8: lambda upright: np.rot90(upright, -1),
 }
+_DEEP_LAYOUT = "16 bits a channel in a layout that cannot be kept: save it with 8, or as PNG"
 _PNG_DEPTH_AT, _PNG_COLOUR_AT = 24, 25  # In the header, which comes first.
-_TIFF_BITS, _TIFF_COMPRESSION, _TIFF_ICC, _TIFF_C2PA = 258, 259, 34675, 52545
+_TIFF_BITS, _TIFF_COMPRESSION, _TIFF_PHOTOMETRIC, _TIFF_ICC, _TIFF_C2PA = 258, 259, 262, 34675, 52545
+_WHITE_IS_ZERO = 0
 # Of a TIFF's tags, those that say how its pixels lie in it; all others are kept.
 TIFF_LAYOUT = frozenset(
     [*range(254, 260), 262, 266, 273, containers.ORIENTATION, *range(277, 281), 284, 292, 293, 297, 317, 320]
     + [*range(322, 326), 330, 338, 339, 347, *range(512, 522), *range(529, 533), _TIFF_C2PA]
 )
 TIFF_DIRECTORIES = (0x8769, 0x8825)  # EXIF's and GPS' own.
+_PNG_TEXTS = {b"tEXt", b"zTXt", b"iTXt", b"iCCP"}  # Of which Pillow refuses large ones; they are kept without it.
 _PNG_COLOURS = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"tIME"}
 _C2PA = "its C2PA manifest is dropped: it vouches for the untagged picture"
 
@@ -131,7 +139,8 @@ class _BrokenError(Exception):
         self.kind = kind
 
 
-def _decode(file: BinaryIO, name: str, lenient: bool, most: int) -> Picture:
+def _decode(file: BinaryIO, name: str, lenient: bool, most: int, bare: BinaryIO | None = None) -> Picture:
+    """As decode; Pillow is given `bare`, the file without what it holds besides pixels, where there is such."""
     file.seek(0)
     head = file.read(HEAD_BYTES)
     if not head:
@@ -147,12 +156,16 @@ def _decode(file: BinaryIO, name: str, lenient: bool, most: int) -> Picture:
                 header = containers.webp_header(file)
                 _check_size(name, most, *(header[:2] if header else (0, 0)))
             file.seek(0)
-            with _opener(kind, name)(file) as image:
+            with _opener(kind, name)(bare or file) as image:
                 _check_size(name, most, *image.size)
                 return _decode_image(file, image, name, lenient)
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on broken files; all mean the same to the caller.
+        if kind == "PNG" and bare is None and "MAX_TEXT" in str(error):
+            return _decode(file, name, lenient, most, io.BytesIO(containers.png_without(file, _PNG_TEXTS)))
+        if _NOT_TAKEN.match(str(error)):
+            raise ImageError(f"{name}: a {kind} of pixels that are not taken ({error}): {_SAVE_IT}") from error
         raise _BrokenError(f"not a readable picture ({error or type(error).__name__})", kind) from error
 
 
@@ -164,15 +177,15 @@ def _check_size(name: str, most: int, width: int, height: int) -> None:
 def _decode_image(file: BinaryIO, image: ImageFile.ImageFile, name: str, lenient: bool) -> Picture:
     damage = _first_of_several(image, name, lenient)
     image.load()
-    orientation = image.getexif().get(containers.ORIENTATION, 1)
-    orientation = orientation if orientation in _AS_STORED else 1
-    pixels = _deep_pixels(file, image, orientation) if _is_deep(file, image) else _pixels(image, orientation)
+    orientation = _orientation(image)
+    deep = _is_deep(file, image)
+    pixels = _deep_pixels(file, image, orientation, name) if deep else _pixels(image, orientation, name)
     picture = Picture(name, str(image.format), pixels, damage, icc=image.info.get("icc_profile"))
     picture.orientation = orientation
     if dpi := image.info.get("dpi"):
         picture.dpi = (float(dpi[0]), float(dpi[1]))
-    if exif := image.info.get("exif"):
-        exif = exif.removeprefix(containers.EXIF_PREFIX)
+    exif = (image.info.get("exif") or b"").removeprefix(containers.EXIF_PREFIX)
+    if exif.startswith(containers.TIFF_MAGICS):  # Else it is none, and would break what it is put into.
         picture.exif = containers.reset_orientation(exif, orientation in _QUARTER_TURNED)
     if xmp := image.info.get("xmp"):
         picture.xmp = containers.reset_xmp_orientation(xmp)
@@ -184,6 +197,14 @@ def _decode_image(file: BinaryIO, image: ImageFile.ImageFile, name: str, lenient
     return picture
 
 
+def _orientation(image: ImageFile.ImageFile) -> int:
+    try:
+        orientation = image.getexif().get(containers.ORIENTATION, 1)
+    except Exception:  # Broken EXIF data, which raise many kinds: nobody turns a picture by them.
+        return 1
+    return orientation if orientation in _AS_STORED else 1
+
+
 def _first_of_several(image: ImageFile.ImageFile, name: str, lenient: bool) -> list[str]:
     frames = getattr(image, "n_frames", 1)
     if frames == 1:
@@ -193,11 +214,11 @@ def _first_of_several(image: ImageFile.ImageFile, name: str, lenient: bool) -> l
     return [f"of {frames} pictures in it, the first was taken"]
 
 
-def _pixels(image: Image.Image, orientation: int) -> np.ndarray:
+def _pixels(image: Image.Image, orientation: int, name: str) -> np.ndarray:
     """Of a picture whose channels Pillow holds in full."""
     sixteen = image.mode.startswith("I;16")
     if not sixteen and image.mode not in _MODES:
-        raise ValueError(f"{_MEANINGLESS.get(image.mode, image.mode)}: save it as grey or RGB with 8 or 16")
+        raise ImageError(f"{name}: {_MEANINGLESS.get(image.mode, image.mode)}: {_SAVE_IT}")
     mode = "L" if sixteen else _MODES[image.mode]
     if mode in _WITH_ALPHA and (image.has_transparency_data or "transparency" in image.info):
         mode = _WITH_ALPHA[mode]
@@ -208,7 +229,17 @@ def _pixels(image: Image.Image, orientation: int) -> np.ndarray:
     for rows in strips(image.height):
         strip = image.crop((0, rows.start, image.width, min(rows.stop, image.height)))
         stored[rows] = np.asarray(strip if sixteen else to_mode(strip)).reshape(stored[rows].shape)
+    if sixteen and isinstance(image, TiffImagePlugin.TiffImageFile):
+        _spread_grey(upright, image.tag_v2)
     return upright
+
+
+def _spread_grey(pixels: np.ndarray, tags: Mapping[int, Any]) -> None:
+    """Grey that Pillow takes from a TIFF as its numbers are: from black to white over all of uint16, in place."""
+    if tags.get(_TIFF_BITS, (16,))[0] == 12:
+        pixels[:] = pixels << 4 | pixels >> 8
+    if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        np.invert(pixels, out=pixels)
 
 
 def _by_profile(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
@@ -231,17 +262,17 @@ def _is_deep(file: BinaryIO, image: ImageFile.ImageFile) -> bool:
     return isinstance(image, TiffImagePlugin.TiffImageFile) and 16 in image.tag_v2.get(_TIFF_BITS, ())
 
 
-def _deep_pixels(file: BinaryIO, image: ImageFile.ImageFile, orientation: int) -> np.ndarray:
+def _deep_pixels(file: BinaryIO, image: ImageFile.ImageFile, orientation: int, name: str) -> np.ndarray:
     """uint16, as OpenCV decodes them; Pillow, which decides, has their upper 8 bits to compare with."""
     upper = np.asarray(image.crop((0, 0, image.width, min(STRIP_ROWS, image.height))).convert("RGBA"))[..., :3]
     file.seek(0)
     deep = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if deep is None or deep.dtype != np.uint16 or deep.ndim != 3 or deep.shape[:2] != image.size[::-1]:
-        raise ValueError("16 bits a channel in a layout that cannot be kept: save it with 8, or as PNG")
+        raise ImageError(f"{name}: {_DEEP_LAYOUT}")
     for rows in strips(len(deep)):
         deep[rows, :, :3] = deep[rows, :, 2::-1].copy()  # OpenCV's order is BGR.
     if not np.array_equal(deep[: len(upper), :, :3] // 256, upper):
-        raise ValueError("16 bits a channel in a layout that cannot be kept: save it with 8, or as PNG")
+        raise ImageError(f"{name}: {_DEEP_LAYOUT}")
     if image.format == "PNG" and file.seek(_PNG_COLOUR_AT) and file.read(1) == b"\x04":  # Grey and alpha.
         deep = deep[..., [0, 3]]
     # Pillow has turned a TIFF when it is loaded, and so has OpenCV.
@@ -257,7 +288,7 @@ def _upright(stored: np.ndarray, orientation: int) -> np.ndarray:
 
 def _mended(file: BinaryIO, kind: str) -> tuple[bytes, str] | None:
     file.seek(0)
-    data = file.read()
+    data = file.read(_MOST_MENDED_BYTES)
     if kind == "JPEG":
         return data + containers.JPEG_END, "damaged: what is there of it was taken"
     mended = containers.mend_png(file) if kind == "PNG" else None
@@ -288,6 +319,8 @@ def _keep_jpeg(picture: Picture, file: BinaryIO, image: JpegImagePlugin.JpegImag
     if several:
         picture.changes.append("of its pictures (a preview, depth or light besides) only the first is kept")
     tables = [list(image.quantization[layer[3]]) for layer in image.layer if layer[3] in image.quantization][:3]
+    if not tables:
+        picture.changes.append("it was lossless and comes out as JPEG of quality 95")
     if tables[1:2] == tables[2:3]:
         del tables[2:]
     subsampling = JpegImagePlugin.get_sampling(image)
@@ -318,6 +351,8 @@ def _keep_png(picture: Picture, file: BinaryIO, image: PngImagePlugin.PngImageFi
         whole = whole and right
         if kind == b"caBX":
             picture.changes.append(_C2PA)
+        if kind == b"iCCP" and picture.icc is None and right:
+            picture.icc = containers.png_profile(content)
         # The fourth letter is small where a chunk may be copied by who does not know it (section 5.4).
         if not right or not (kind in _PNG_COLOURS or kind[0:1].islower() and kind[3:4].islower()):
             continue

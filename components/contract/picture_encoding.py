@@ -4,6 +4,7 @@ PNG and TIFF are written here: Pillow keeps neither 16 bits of colour nor chunks
 second time. Sources: PNG (W3C, third edition), TIFF 6.0 and its technical note on deflate.
 """
 
+import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,7 @@ ENDINGS = {
 }
 # Where a JPEG is made of something else, or a lossy WebP, which does not say its quality.
 _JPEG_QUALITY, _WEBP_QUALITY = 95, 90
+_LONGEST_SIDES = {"JPEG": 65500, "WEBP": 16383}  # Pixels: libjpeg's limit, and the format's.
 # A progressive JPEG is coded all at once: larger ones come out baseline, with the very same pixels.
 _MOST_PROGRESSIVE_PIXELS = 50_000_000
 _PIL_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -62,19 +64,26 @@ def encode(picture: Picture, file: BinaryIO, format: str | None = None) -> None:
     """
     format = format or own_format(picture)
     check(picture, format)
-    _WRITERS[format](picture, file)
+    try:
+        _WRITERS[format](picture, file)
+    except (ValueError, SyntaxError, struct.error) as error:  # So encoders tell of what they cannot take.
+        raise ImageError(f"{picture.name}: cannot be written as {format} ({error})") from error
 
 
 def check(picture: Picture, format: str) -> None:
     """ImageError where a format cannot hold a picture."""
     if lacking := _lacks(picture, format):
-        raise ImageError(f"{picture.name}: {format} holds no {lacking}; PNG and TIFF do")
+        raise ImageError(f"{picture.name}: {format} holds no {lacking}; PNG does")
 
 
 def _lacks(picture: Picture, format: str) -> str | None:
     """What of a picture a format cannot hold; None where it can hold it all."""
     if picture.deep and format not in ("PNG", "TIFF"):
         return "16 bits a channel"
+    if picture.deep and format == "TIFF" and picture.pixels.shape[2] == 2:  # Pillow does not read it.
+        return "16 bits of grey with transparent parts"
+    if max(picture.pixels.shape) > _LONGEST_SIDES.get(format, math.inf):
+        return f"side of more than {_LONGEST_SIDES[format]} pixels"
     return "transparent parts" if picture.has_alpha and format in ("JPEG", "BMP") else None
 
 
@@ -99,7 +108,8 @@ def _write_jpeg(picture: Picture, file: BinaryIO) -> None:
         return
     height, width = picture.pixels.shape[:2]
     tables = coding.tables if picture.pixels.shape[2] == 3 else coding.tables[:1]
-    options = {"qtables": tables, "subsampling": coding.subsampling, "keep_rgb": coding.rgb, "comment": b""}
+    options = {"qtables": tables} if tables else {"quality": _JPEG_QUALITY}
+    options |= {"subsampling": coding.subsampling, "keep_rgb": coding.rgb, "comment": b""}
     options["progressive"] = coding.progressive and height * width <= _MOST_PROGRESSIVE_PIXELS
     begun = file.tell()
     _image(picture).save(file, "JPEG", extra=coding.segments, **options)

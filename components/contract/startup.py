@@ -84,7 +84,7 @@ def hidden_notices() -> Iterator[None]:
 class Parser(argparse_flags.ArgumentParser):
     """absl's parser of flags and file names. Its help is a module's docstring, which holds an example, and the flags.
 
-    Wrong usage ends the program with USAGE and one sentence.
+    Wrong usage ends the program with USAGE and one sentence. Flags may be written with hyphens as well.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Parser(argparse_flags.ArgumentParser):
     def parse(self, argv: list[str]) -> argparse.Namespace:
         """The arguments of a command line, program name first."""
         try:
-            arguments = self.parse_args(argv[1:])
+            arguments = self.parse_args(_with_underscores(argv[1:]))
         except flags.Error as error:
             self.error(str(error))
         if self._check is not None:
@@ -132,6 +132,16 @@ class Parser(argparse_flags.ArgumentParser):
         """Ends the program with USAGE and a sentence."""
         print(f"{self.prog}: {message}; `{self.prog} --help` says more", file=sys.stderr)
         sys.exit(USAGE)
+
+
+def _with_underscores(arguments: list[str]) -> list[str]:
+    """Command-line arguments whose flags are named as here: `--key-file=a-b` is `--key_file=a-b`."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    made = []
+    for each in arguments[:end]:
+        name, equals, value = each.partition("=")
+        made.append(name.replace("-", "_").replace("__", "--", 1) + equals + value if each.startswith("--") else each)
+    return made + arguments[end:]
 
 
 def switch(text: str) -> bool:

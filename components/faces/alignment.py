@@ -58,6 +58,27 @@ def fit(landmarks: tf.Tensor, template: Template, size: int) -> tf.Tensor:
     return fit_to(landmarks, tf.constant(template.landmarks(size)))
 
 
+def frame(landmarks: np.ndarray, template: Template) -> np.ndarray:
+    """Where a face's aligned picture lies in its photograph: the inverse of `fit`.
+
+    In NumPy, of one face: TensorFlow takes a hundred times as long for so little.
+
+    Args:
+      landmarks: [5, 2], in the photograph's pixels.
+      template: of the aligned picture.
+
+    Returns:
+      float64 [2, 3], from places of the unit square, which is the aligned picture, to the photograph's.
+    """
+    # A similarity of the plane is z ↦ a·z + b over complex numbers.
+    source = landmarks[list(_FITTED)] @ [1, 1j]
+    target = template.landmarks(1)[list(_FITTED)] @ [1, 1j]
+    centred = source - source.mean()
+    a = np.vdot(centred, centred).real / np.vdot(centred, target - target.mean())
+    b = source.mean() - a * target.mean()
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
 def fit_to(landmarks: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """The transform that brings landmarks nearest to others, by least squares over eyes and mouth's corners.
 

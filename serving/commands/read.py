@@ -3,6 +3,10 @@
     faketagger read out.png more.jpg clip.mp4
     faketagger read holiday/ --json
 
+Each face is read, and the picture as a whole; a picture is searched for its tag however it was turned, mirrored, cut or
+framed. A tag is claimed where at most one untagged picture in a million would score as high; «perhaps» names a UID
+where one in twenty would. What another key tagged reads as no tag: the answer names the key that was tried.
+
 Damaged JPEGs, PNGs and clips are read as far as they go, and that is told. Of a clip (MP4, MOV, MKV, WebM, AVI), each
 face is followed through its frames, and what they say is averaged.
 
@@ -76,7 +80,7 @@ def read_file(client: common.LazyClient, file: BinaryIO, name: str, most: int) -
     seen = picture.visible().rgb()
     if not seen.size:
         raise common.RefusedError(f"{name}: all of it is transparent")
-    reading = client.call(lambda it: it.read_photograph(seen, name=name))
+    reading = client.call(lambda it: it.read_photograph(seen, name=name)).moved(*picture.visible_corner())
     return {**_of_reading(name, reading), "notes": picture.damage}
 
 
@@ -107,7 +111,9 @@ def _facts(reading: Any) -> dict[str, Any]:
 
 def sentence(finding: dict[str, Any], width: int) -> str:
     """What was found in a picture, for people, a line for it and one a face; file names are filled up to `width`."""
-    lines = [f"{finding['file']:<{width}}  {_found(finding)}"]
+    # A picture that another key tagged reads as no tag: which key was tried is told.
+    key = f"; key {finding['key_fingerprint']}" if "key_fingerprint" in finding and not finding["tagged"] else ""
+    lines = [f"{finding['file']:<{width}}  {_found(finding)}{key}"]
     for face in finding["faces"]:
         box = ", ".join(f"{it:.0f}" for it in face["box"])
         when = ", from {:.1f} to {:.1f} s".format(*face["seconds"]) if "seconds" in face else ""

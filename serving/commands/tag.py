@@ -77,7 +77,7 @@ def make_parser() -> startup.Parser:
     add("--overwrite", action="store_true", help="replaces outputs that are there already; an input never is")
     add("--whole", action="store_true", help="puts one tag over the whole picture, and looks for no faces")
     add("--replace", action="store_true", help="tags pictures that carry a tag of this key already")
-    add("--no_verify", "--no-verify", action="store_true", help="does not read what it has written")
+    add("--no_verify", action="store_true", help="does not read what it has written")
     add("--strength", type=float, help="how strongly; the model's own default")
     inputs.add_flags(parser)
     common.add_key_flag(parser)

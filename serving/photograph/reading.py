@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -75,6 +76,13 @@ class PhotographReading:
     tries: int
     key_fingerprint: str
 
+    def moved(self, x: int, y: int) -> "PhotographReading":
+        """The same of a picture of which the photograph is a part that begins at (x, y)."""
+        faces = [
+            each if each.box is None else dataclasses.replace(each, box=_moved(each.box, x, y)) for each in self.faces
+        ]
+        return dataclasses.replace(self, faces=tuple(faces))
+
     @property
     def best(self) -> RegionReading:
         """The reading that the photograph's own answer is: that of the lowest p-value."""
@@ -89,6 +97,30 @@ class PhotographReading:
     def outcome(self) -> Outcome:
         """TAGGED where anything in it is."""
         return self.best.outcome
+
+
+def _moved(box: tuple[float, float, float, float], x: int, y: int) -> tuple[float, float, float, float]:
+    return box[0] + x, box[1] + y, box[2] + x, box[3] + y
+
+
+class _Judged(NamedTuple):
+    """What logits read with one of the key's masks; `p_value` is corrected."""
+
+    payload: Payload
+    message: np.ndarray
+    score: float
+    p_value: float
+
+
+class _Try(NamedTuple):
+    """What a hypothesis reads with one of the key's masks."""
+
+    hypothesis: search.Hypothesis
+    judged: _Judged
+
+    @property
+    def p_value(self) -> float:
+        return self.judged.p_value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,50 +149,75 @@ class Reader:
           depth: how many stages there are at most.
           share: of the error probability, where other things than this photograph are looked at too.
         """
-        found: dict[int | None, RegionReading] = {}
+        return self._answer(photograph, *self._search(photograph, depth, share))
+
+    def claim(self, photograph: Photograph) -> PhotographReading | None:
+        """What a first look reads; None where it claims nothing, which is known sooner."""
+        found, tries = self._search(photograph, search.LOOK, 1.0)
+        return self._answer(photograph, found, tries) if self._claims(found) else None
+
+    def _search(self, photograph: Photograph, depth: int, share: float) -> tuple[dict[int | None, "_Try"], int]:
+        """The best try at each face and at the whole, and how many there were."""
+        found: dict[int | None, _Try] = {}
         tries = 0
+        logits: dict[tuple[bytes, bool], np.ndarray] = {}
         for stage in search.stages(photograph, depth):
             tries += len(stage.hypotheses) * len(self.payloads)
-            for hypothesis, reading in self._try(photograph, stage, share):
-                known = found.get(hypothesis.face)
-                if known is None or reading.p_value < known.p_value:
-                    found[hypothesis.face] = reading
-            if any(each.tagged for each in found.values()):
+            for tried in self._try(photograph, stage, share, logits):
+                known = found.get(tried.hypothesis.face)
+                if known is None or tried.p_value < known.p_value:
+                    found[tried.hypothesis.face] = tried
+            if self._claims(found):
                 break
-        faces = [
-            dataclasses.replace(found[place], box=face.box)
-            for place, face in enumerate(photograph.faces[: search.MOST_FACES])
-        ]
-        return PhotographReading(tuple(faces), found[None], tries, self.key_fingerprint)
+        return found, tries
+
+    def _claims(self, found: Mapping[int | None, "_Try"]) -> bool:
+        return any(each.p_value <= self.false_positive_rate for each in found.values())
+
+    def _answer(self, photograph: Photograph, found: Mapping[int | None, "_Try"], tries: int) -> PhotographReading:
+        def region(tried: _Try, box: tuple[float, float, float, float] | None = None) -> RegionReading:
+            return dataclasses.replace(self._reading(tried.judged), how=tried.hypothesis.how, box=box)
+
+        faces = [region(found[place], face.box) for place, face in enumerate(photograph.faces[: search.MOST_FACES])]
+        return PhotographReading(tuple(faces), region(found[None]), tries, self.key_fingerprint)
 
     def _try(
-        self, photograph: Photograph, stage: search.Stage, share: float = 1.0
-    ) -> Iterator[tuple[search.Hypothesis, RegionReading]]:
-        """What each hypothesis reads, with each mask."""
-        logits = self._averaged(photograph, stage.hypotheses)
-        for number, reading in self.judge(logits, stage.tries / share):
-            hypothesis = stage.hypotheses[number]
-            yield hypothesis, dataclasses.replace(reading, how=hypothesis.how)
+        self, photograph: Photograph, stage: search.Stage, share: float, known: dict[tuple[bytes, bool], np.ndarray]
+    ) -> Iterator["_Try"]:
+        """What each hypothesis reads, with each mask; `known` are the logits of views by their keys, and grow."""
+        logits = self._averaged(photograph, stage.hypotheses, known)
+        for number, judged in self._judged(logits, stage.tries / share):
+            yield _Try(stage.hypotheses[number], judged)
 
     def judge(self, logits: np.ndarray, tries: float) -> Iterator[tuple[int, RegionReading]]:
         """What averaged logits, float32 [B, n], read with each mask, with the row; p-values times `tries`."""
+        return ((number, self._reading(judged)) for number, judged in self._judged(logits, tries))
+
+    def _judged(self, logits: np.ndarray, tries: float) -> Iterator[tuple[int, "_Judged"]]:
         for payload in self.payloads:
             decode = _channel_decoder(payload.code_matrix.tobytes(), payload.code_matrix.shape)
             decoded = decode(logits * (np.float32(1.0) - np.float32(2.0) * payload.mask))
             for number, (message, score, p_value) in enumerate(zip(*(each.numpy() for each in decoded))):
                 corrected = min(1.0, len(self.payloads) * tries * max(float(p_value), _LEAST))
-                tagged = corrected <= self.false_positive_rate
-                candidate = payload.uid(message)
-                yield number, RegionReading(candidate, corrected, tagged, float(score), payload.version)
+                yield number, _Judged(payload, message, float(score), corrected)
 
-    def _averaged(self, photograph: Photograph, hypotheses: Sequence[search.Hypothesis]) -> np.ndarray:
+    def _reading(self, judged: "_Judged") -> RegionReading:
+        # Deciphering takes milliseconds: it is done for what is answered, not for all that is tried.
+        candidate = judged.payload.uid(judged.message)
+        tagged = judged.p_value <= self.false_positive_rate
+        return RegionReading(candidate, judged.p_value, tagged, judged.score, judged.payload.version)
+
+    def _averaged(
+        self,
+        photograph: Photograph,
+        hypotheses: Sequence[search.Hypothesis],
+        known: dict[tuple[bytes, bool], np.ndarray],
+    ) -> np.ndarray:
         """The mean logits of each hypothesis' views, float32 [B, n]."""
-        shown: dict[search.View, int] = {}
-        for hypothesis in hypotheses:
-            for view in hypothesis.views:
-                shown.setdefault(view, len(shown))
-        logits = self._logits(photograph, list(shown))
-        return np.stack([logits[[shown[view] for view in each.views]].mean(0) for each in hypotheses])
+        new = {view.key: view for each in hypotheses for view in each.views if view.key not in known}
+        if new:
+            known.update(zip(new, self._logits(photograph, list(new.values()))))
+        return np.stack([np.mean([known[view.key] for view in each.views], 0) for each in hypotheses])
 
     @property
     def views_a_call(self) -> int:

@@ -7,6 +7,7 @@ equally among its hypotheses, and the shares add up to one however far the searc
 """
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 
@@ -46,6 +47,11 @@ class View:
 
     transform: np.ndarray
     inverted: bool = False
+
+    @functools.cached_property
+    def key(self) -> tuple[bytes, bool]:
+        """The same of views that show the same."""
+        return (np.round(self.transform, 6) + 0.0).tobytes(), self.inverted  # −0 becomes 0.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

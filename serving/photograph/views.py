@@ -118,8 +118,7 @@ def whole(photograph: Photograph) -> np.ndarray:
 
 def aligned(face: Face) -> np.ndarray:
     """The transform of a face's aligned view."""
-    transform = alignment.invert(alignment.fit(np.float32(face.landmarks[None]), TEMPLATE, 1))
-    return transform[0].numpy().astype(np.float64)
+    return alignment.frame(face.landmarks, TEMPLATE)
 
 
 def turn(quarter_turns: int, size: tuple[int, int]) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 import base64
 import io
+import struct
 import sys
+import zlib
 
 import cv2
 import numpy as np
@@ -170,9 +172,52 @@ def test_cmyk_becomes_rgb_of_the_same_colours_and_that_is_told(format):
 
 
 @pytest.mark.parametrize("colours, said", [("LAB", "LAB"), ("F", "32 bits"), ("I", "32 bits")])
-def test_colours_without_an_agreed_meaning_are_refused(colours, said):
-    with pytest.raises(picture.ImageError, match=f"^scan.tif: .*{said}"):
+def test_colours_without_an_agreed_meaning_are_refused_and_not_called_damaged(colours, said):
+    with pytest.raises(picture.ImageError, match=f"^scan.tif: .*{said}.*: save it") as refused:
         picture_decoding.decode(helpers.file_of(Image.new(colours, (4, 4)), "TIFF"), "scan.tif")
+    assert not isinstance(refused.value, picture.DamagedError)
+
+
+def test_a_jpeg_of_12_bits_is_refused_and_not_called_damaged():
+    data = bytearray(helpers.file_of(_smooth(), "JPEG"))
+    data[data.index(b"\xff\xc0") + 4] = 12
+    with pytest.raises(picture.ImageError, match="^scan: a JPEG of pixels that are not taken .*12-bit") as refused:
+        picture_decoding.decode(bytes(data), "scan")
+    assert not isinstance(refused.value, picture.DamagedError)
+
+
+def _grey_tiff(bits, photometric, pixels):
+    """One strip of `pixels`, 2 wide and 1 high."""
+    tags = {256: 2, 257: 1, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1, 278: 1, 279: len(pixels)}
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels + directory
+
+
+@pytest.mark.parametrize(
+    "bits, photometric, pixels, white_at",
+    [
+        (16, 1, b"\0\0\xff\xff", 1),
+        (16, 0, b"\0\0\xff\xff", 0),  # 0 is white.
+        (12, 1, b"\x00\x0f\xff\0", 1),
+        (8, 0, b"\0\xff", 0),
+    ],
+)
+def test_grey_of_a_tiff_goes_from_black_to_white_however_its_numbers_are_meant(bits, photometric, pixels, white_at):
+    before, after = _again(_grey_tiff(bits, photometric, pixels))
+    for found in (before, after):
+        assert found.rgb()[0, :, 0].tolist() == [255 * (place == white_at) for place in (0, 1)]
+
+
+def test_a_lossless_jpeg_comes_out_as_a_usual_one_and_that_is_told():
+    """T.81, annex H: every pixel is as the one before, which takes a bit each."""
+    frame = struct.pack(">BHHB", 8, 8, 8, 1) + b"\1\x11\0"
+    table = b"\0\1" + bytes(15) + b"\0"
+    segments = ((0xC3, frame), (0xC4, table), (0xDA, b"\1\1\0\1\0\0"))
+    data = b"\xff\xd8" + b"".join(containers.jpeg_segment(*it) for it in segments) + bytes(8) + b"\xff\xd9"
+    before, after = _again(data)
+    assert (before.format, after.format) == ("JPEG", "JPEG") and "lossless" in before.changes[0]
+    assert np.unique(before.pixels).tolist() == np.unique(after.pixels).tolist() == [128]
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
@@ -214,10 +259,11 @@ def test_a_cutouts_visible_part_is_a_view_without_its_transparent_rim():
     pixels[2:5, 3:9, 3] = 7
     found = picture.Picture("any", "PNG", pixels)
     assert found.is_cutout and found.visible().pixels.shape == (3, 6, 4)
+    assert found.visible_corner() == (3, 2)
     found.visible().pixels[0, 0, 0] = 5
     assert found.pixels[2, 3, 0] == 5
     pixels[..., 3] = 0
-    assert found.visible().rgb().size == 0
+    assert found.visible().rgb().size == 0 and found.visible_corner() == (0, 0)
     pixels[..., 3] = 1
     assert not found.is_cutout and found.visible().pixels.shape == pixels.shape
 
@@ -324,6 +370,28 @@ def test_a_pngs_chunks_come_out_byte_by_byte_and_those_about_the_untagged_pictur
     written = list(containers.png_chunks(io.BytesIO(_written(found))))
     assert [it[:2] for it in written if it[0] not in (b"IHDR", b"IDAT", b"IEND")] == kept
     assert len(found.changes) == 1 and "C2PA" in found.changes[0]
+
+
+@pytest.mark.parametrize("text", [b"zTXt", b"iTXt"])
+def test_large_texts_and_profiles_of_a_png_are_kept_and_a_bomb_among_them_is_not_unpacked(text):
+    profile = PROFILE + np.random.default_rng(0).bytes(2**21)
+    bomb = zlib.compress(bytes(2**24), 9)
+    kept = [
+        (b"iCCP", b"large\0\0" + zlib.compress(profile)),
+        (text, b"Comment\0" + {b"zTXt": b"\0", b"iTXt": b"\1\0\0\0"}[text] + bomb),
+    ]
+    before, after = _again(_with_chunks(helpers.file_of(_noise()), *kept))
+    for found in (before, after):
+        np.testing.assert_array_equal(found.pixels, _noise())
+        assert found.icc == profile and found.native == kept and not found.damage
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_exif_data_that_are_none_do_no_harm(format):
+    before = picture_decoding.decode(helpers.file_of(_smooth(), format, exif=b"Exif\0\0no data at all"))
+    assert before.exif is None
+    for other in ("PNG", "WEBP", "TIFF", "JPEG"):
+        assert picture_decoding.decode(_written(before, other)).pixels.shape == before.pixels.shape
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -452,9 +520,15 @@ def test_kinds_are_told_by_content(tmp_path):
 
 
 def test_what_a_format_cannot_hold_is_refused():
-    for pixels, said in ((_noise(4, 4, 4), "transparent parts"), (_noise(4, 4, 3, np.uint16), "16 bits")):
-        with pytest.raises(picture.ImageError, match=f"^face: JPEG holds no {said}"):
-            picture_encoding.encode(picture.Picture("face", "PNG", pixels, native=[]), io.BytesIO(), "JPEG")
+    for format, pixels, said in (
+        ("JPEG", _noise(4, 4, 4), "transparent parts"),
+        ("JPEG", _noise(4, 4, 3, np.uint16), "16 bits"),
+        ("TIFF", _noise(4, 4, 2, np.uint16), "16 bits of grey with transparent parts"),
+        ("WEBP", _noise(1, 16384), "side of more than 16383 pixels"),
+        ("JPEG", _noise(65501, 1), "side of more than 65500 pixels"),
+    ):
+        with pytest.raises(picture.ImageError, match=f"^face: {format} holds no {said}"):
+            picture_encoding.encode(picture.Picture("face", "PNG", pixels, native=[]), io.BytesIO(), format)
 
 
 def test_whole_files_are_told_from_broken_ones_without_being_kept():

@@ -34,6 +34,12 @@ def test_landmarks_that_are_the_template_are_moved_onto_it():
     np.testing.assert_allclose(alignment.apply(transform, landmarks[None].astype(np.float32))[0], template, atol=1e-2)
 
 
+def test_the_frame_of_an_aligned_picture_is_the_inverse_of_the_fit():
+    landmarks = np.random.default_rng(2).uniform(100, 300, [5, 2])
+    fitted = alignment.invert(alignment.fit(tf.constant(landmarks[None], tf.float32), _TEMPLATE, 1))[0]
+    np.testing.assert_allclose(alignment.frame(landmarks, _TEMPLATE), fitted, rtol=1e-4, atol=1e-2)
+
+
 def test_a_moved_picture_has_its_parts_where_the_transform_says_to_a_tenth_of_a_pixel():
     transform = alignment.fit(tf.constant(_LANDMARKS), _TEMPLATE, 128)
     moved = alignment.move(tf.constant(_spots(_LANDMARKS[0], 400, 420)), transform, (128, 128), scales=(0.4, 0.6))

@@ -1,5 +1,8 @@
 """Faces are found in drawn photographs, where they were put."""
 
+import concurrent.futures
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -63,3 +66,20 @@ def test_left_and_right_are_the_pictures(alone):
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 2)])
 def test_pictures_too_small_for_a_face_are_looked_at_without_failing(size):
     assert detector.find_faces(_photograph(*size)) == []
+
+
+def test_no_two_threads_ask_a_network_at_a_time(monkeypatch):
+    """TensorFlow Lite's interpreters are not safe to share."""
+    inside, most = [], []
+
+    def detect(window):
+        inside.append(window)
+        most.append(len(inside))
+        time.sleep(0.01)
+        inside.pop()
+        return []
+
+    monkeypatch.setattr(detector, "_networks", lambda: (detect, None))
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(detector.find_faces, [np.zeros([8, 8, 3], np.uint8)] * 8))
+    assert most == [1] * 8

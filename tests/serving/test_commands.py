@@ -108,6 +108,12 @@ def test_what_carries_a_tag_is_refused_unless_it_is_to_be_replaced(faketagger, m
     assert json.loads(faketagger("read", "two.png", "--json", model)[1])[0]["uid"] == 12
 
 
+def test_a_strength_that_spoils_the_picture_is_refused(faketagger, model):
+    code, out, err = faketagger("tag", "in.jpg", "out.png", "--uid=11", "--strength=50", model)
+    assert (code, out) == (Outcome.REFUSED.exit_code, "") and "a strength of 50 would spoil it" in err
+    assert _listed() == []
+
+
 def test_a_tag_that_does_not_hold_is_refused_unless_it_is_not_to_be_verified(faketagger, model):
     faint = ("tag", "in.jpg", "out.png", "--uid=11", "--strength=0.001", model)
     code, out, err = faketagger(*faint)
@@ -147,6 +153,8 @@ def test_read_ends_with_3_when_a_picture_carries_no_tag_of_this_key(faketagger, 
     faketagger("tag", "in.jpg", "out.png", "--uid", "11", "--key_file", "first.key", model)
     code, out, _ = faketagger("read", "out.png", "--key_file", "other.key", model)
     assert code == Outcome.NO_TAG.exit_code and out.startswith("out.png  no tag  ")
+    other = payload.fingerprint(payload.read_key("other.key"))
+    assert out.splitlines()[0].endswith(f"; key {other}")
 
 
 def test_read_never_makes_a_key(faketagger, model, tmp_path):
@@ -182,7 +190,7 @@ def test_a_likely_candidate_is_named_as_no_more_than_that(p_value, said):
     finding = {"uid": None, "candidate": 7, "tagged": False, "p_value": p_value, "score": 0.3, "how": ""}
     face = {**finding, "box": (1.0, 2.0, 30.0, 40.0)}
     line, of_face = read.sentence({**finding, "file": "fake.jpg", "faces": [face]}, 8).splitlines()
-    assert f"fake.jpg  {said}" in line and of_face.startswith("  face at 1, 2, 30, 40") and said in of_face
+    assert f"fake.jpg  {said}" in line and of_face.startswith(f"  face at 1, 2, 30, 40  {said}")
 
 
 def test_the_shipped_tagger_works_at_once_without_a_server(faketagger):
@@ -366,6 +374,12 @@ def test_two_pictures_that_would_have_one_output_have_two(faketagger, model):
         _write(f"in/a.{format.lower()}", helpers.file_of(_smooth(), format))
     assert faketagger("tag", "in", "--out=out", "--uid=5", model)[0] == 0
     assert _listed("out") == ["a.png", "a.png.png"]
+
+
+def test_flags_may_be_written_with_hyphens_and_values_and_names_stay_as_they_are():
+    arguments = ["read", "a-b.jpg", "--key-file=c-d", "--max-megapixels", "3", "--", "--e-f.jpg"]
+    parsed = read.make_parser().parse(arguments)
+    assert (parsed.inputs, parsed.key_file, parsed.max_megapixels) == (["a-b.jpg", "--e-f.jpg"], "c-d", 3)
 
 
 def test_patterns_are_matched_where_no_shell_did_it(faketagger, model):

@@ -76,6 +76,8 @@ def test_the_callers_mistakes_are_told(tagger):
     for strength in (0.0, float("nan")):
         with pytest.raises(client.TaggerError, match="the strength is a number above 0"):
             tagger.photograph_tag(pixels, 5, strength)
+    with pytest.raises(client.PictureError, match="picture: a strength of 30 would spoil it"):
+        tagger.photograph_tag(pixels, 5, 30.0)
     with pytest.raises(ValueError, match="a photograph is uint8"):
         tagger.read_photograph(pixels[..., 0])
 

@@ -9,7 +9,6 @@ from PIL import Image
 
 import faketagger
 from faketagger.components.contract import payload
-from faketagger.serving import client
 from faketagger.tests import stubs
 from faketagger.tests.serving.photograph import helpers
 
@@ -30,7 +29,7 @@ def test_importing_the_library_loads_nothing_large_and_changes_and_says_nothing(
 import logging, os, sys, warnings
 import cv2, numpy, PIL.ImageOps  # NumPy adds filters of warnings.
 before = dict(os.environ), list(warnings.filters), logging.root.handlers[:], logging.root.level
-from faketagger import Tagger, Tagged, Outcome
+from faketagger import AlreadyTaggedError, NotReadError, Outcome, PictureError, Tagged, Tagger, TaggerError
 assert (dict(os.environ), list(warnings.filters), logging.root.handlers[:], logging.root.level) == before
 assert not {"tensorflow", "grpc", "tfx", "galois", "absl"} & set(sys.modules), set(sys.modules)
 """
@@ -75,13 +74,24 @@ def test_an_image_is_turned_as_its_exif_data_say(tagger):
 
 
 @pytest.mark.slow
+def test_of_a_cutout_the_tag_lies_over_what_is_visible(tagger):
+    pixels = np.zeros([300, 400, 4], np.uint8)
+    pixels[60:260, 50:350] = np.dstack([helpers.smooth(200, 300), np.full([200, 300], 255)])
+    made = tagger.tag(pixels, 171).image
+    assert not made[:60].any() and tagger.read(made).uid == 171
+    assert tagger.read(made[60:260, 50:350, :3]).best.how == ""
+    with pytest.raises(ValueError, match="all of the picture is transparent"):
+        tagger.read(np.zeros([50, 50, 4], np.uint8))
+
+
+@pytest.mark.slow
 def test_a_tagged_picture_is_refused_and_a_tag_that_does_not_hold_is_told(tagger):
     image = Image.fromarray(helpers.smooth(200, 300))
     tagged = tagger.tag(image, 171).image
-    with pytest.raises(client.AlreadyTaggedError, match="UID 171"):
+    with pytest.raises(faketagger.AlreadyTaggedError, match="UID 171"):
         tagger.tag(tagged, 5)
     assert tagger.tag(tagged, 5, replace=True).replaced.uid == 171
-    with pytest.raises(client.NotReadError):
+    with pytest.raises(faketagger.NotReadError):
         tagger.tag(image, 5, strength=1e-6)
     assert tagger.tag(image, 5, strength=1e-6, verify=False).image.size == image.size
 

@@ -95,6 +95,19 @@ def test_a_tag_of_either_version_is_read_and_trying_both_doubles_the_p_value():
         assert both.best.p_value == pytest.approx(2 * alone.best.p_value)
 
 
+def test_no_view_is_shown_to_the_decoder_twice():
+    photograph = Photograph(helpers.smooth(64, 64), [helpers.face(30, 30, 8)])
+    photograph.turned_faces = lambda quarter_turns, inverted: []
+    shown = []
+
+    def decode(views):
+        shown.extend(each.tobytes() for each in views)
+        return np.zeros([len(views), 64], np.float32)
+
+    reading.Reader(decode, [helpers.PAYLOAD], "0123abcd", 32, 1e-6).read(photograph)
+    assert len(shown) > 100 and len(set(shown)) == len(shown)
+
+
 def test_averaging_reads_what_no_single_view_would():
     photograph = Photograph(helpers.smooth(64, 64), ())
     random = np.random.default_rng(0)
@@ -126,7 +139,7 @@ def test_the_p_value_stays_a_promise_over_random_keys():
     logits = {len(each.hypotheses): random.normal(0, 3, [len(each.hypotheses), 31]) for each in stages}
 
     class Fixed(reading.Reader):
-        def _averaged(self, photograph, hypotheses):
+        def _averaged(self, photograph, hypotheses, known):
             return np.float32(logits[len(hypotheses)])
 
     p_values, uncorrected = [], []
@@ -134,12 +147,18 @@ def test_the_p_value_stays_a_promise_over_random_keys():
         mask = random.integers(0, 2, 31, dtype=np.uint8)
         reader = Fixed(None, [payload.Payload(code_matrix, mask)], "0123abcd", 32, 1e-6)
         p_values.append(reader.read(photograph, 2).best.p_value)
-        tried = [each.p_value / stage.tries for stage in stages for _, each in reader._try(photograph, stage)]
+        tried = [each.p_value / stage.tries for stage in stages for each in reader._try(photograph, stage, 1.0, {})]
         uncorrected.append(min(tried))
     for level in (0.3, 0.1, 0.03, 0.01):
         assert np.mean(np.array(p_values) <= level) <= level
     # The test would see it if what was tried were not counted.
     assert np.mean(np.array(uncorrected) <= 0.1) > 0.1
+
+
+def test_faces_of_a_part_are_told_where_they_are_in_the_whole():
+    region = reading.RegionReading(5, 1.0, False, 0.5, 2, box=(1.0, 2.0, 3.0, 4.0))
+    found = reading.PhotographReading((region,), region, 1, "0123abcd").moved(10, 20)
+    assert found.faces[0].box == (11.0, 22.0, 13.0, 24.0)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ from faketagger.serving.errors import (
 )
 from faketagger.serving.exchange import Reading
 from faketagger.serving.model_manager import complete_versions
+from faketagger.serving.outcomes import Outcome
 from faketagger.serving.photograph import search, tagging
 from faketagger.serving.photograph.reading import PhotographReading, Reader
 from faketagger.serving.photograph.tagging import FaceTag, Overlay, TaggedFace

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+import tempfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -117,10 +118,21 @@ def read_key(path: str) -> bytes:
 
 
 def make_key(path: str) -> None:
-    """Writes a new key of 256 random bits, readable by its owner alone; FileExistsError where one is there."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(_KEY_PREFIX + os.urandom(32).hex().encode() + b"\n")
+    """Writes a new key of 256 random bits, readable by its owner alone; FileExistsError where one is there.
+
+    The file is there at once and whole, whoever else makes or reads it meanwhile.
+    """
+    key = _KEY_PREFIX + os.urandom(32).hex().encode() + b"\n"
+    with tempfile.NamedTemporaryFile(dir=os.path.dirname(path) or os.curdir, prefix=".faketagger-") as file:
+        file.write(key)
+        file.flush()
+        try:
+            os.link(file.name, path)  # Unlike a renaming it replaces nothing.
+        except FileExistsError:
+            raise
+        except OSError:  # The file system has no links.
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as itself:
+                itself.write(key)
 
 
 @dataclasses.dataclass(frozen=True)

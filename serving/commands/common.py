@@ -80,11 +80,18 @@ def add_key_flag(parser: startup.Parser) -> None:
 
 def make_key(path: str) -> None:
     """A new key in a file of its own; CommandError where there is one."""
+    if not _made_key(path):
+        raise CommandError(f"{path}: exists, and a key is never replaced: tags made with it would be lost")
+
+
+def _made_key(path: str) -> bool:
+    """Whether there was none."""
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
         payload.make_key(path)
+        return True
     except FileExistsError:
-        raise CommandError(f"{path}: exists, and a key is never replaced: tags made with it would be lost") from None
+        return False
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror or error}") from error
 
@@ -97,8 +104,9 @@ def key_path(arguments: argparse.Namespace) -> str:
 def read_key(arguments: argparse.Namespace, make_default: bool) -> bytes:
     """The key that the flags name; `make_default` makes the default one where there is none."""
     path = key_path(arguments)
-    if make_default and path == os.path.expanduser(DEFAULT_KEY_FILE) and not os.path.exists(path):
-        make_key(path)
+    is_default = path == os.path.expanduser(DEFAULT_KEY_FILE)
+    # Of several programs that begin at a time one makes it.
+    if make_default and is_default and not os.path.exists(path) and _made_key(path):
         tell(f"made a new key, {path}; keep a copy: without it no tag can be read")
     try:
         key = payload.read_key(path)

@@ -1,10 +1,12 @@
 """Which pictures a command line names: files, folders, patterns, a CSV of UIDs, standard input."""
 
+import argparse
 import csv
 import dataclasses
 import errno
 import glob
 import io
+import math
 import os
 import stat
 import sys
@@ -21,6 +23,7 @@ from faketagger.serving.video import kinds
 STANDARD = "-"
 # Of what cannot seek, and so has to be held: more than 200 megapixels take in any format that is common.
 _MOST_PIPED_BYTES = 1 << 30
+_MOST_DIGITS = 20  # Of a UID in a table: more no tagger takes.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +61,15 @@ def add_flags(parser: startup.Parser) -> None:
     )
     megapixels = picture_decoding.MAX_PIXELS // 1_000_000
     parser.add_argument(
-        "--max_megapixels", type=float, default=megapixels, help=f"refuses larger pictures; default: {megapixels}"
+        "--max_megapixels", type=_megapixels, default=megapixels, help=f"refuses larger pictures; default: {megapixels}"
     )
+
+
+def _megapixels(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"a number above 0, got {text}")
+    return number
 
 
 def find(paths: list[str], table: str | None, without: str | None = None) -> Found:
@@ -132,7 +142,8 @@ def _of_table(path: str) -> list[Input]:
             rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
     except (OSError, csv.Error) as error:
         raise common.CommandError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    if rows and not _is_uid(rows[0]):  # A header.
+    folder = os.path.dirname(path)
+    if rows and not _is_uid(rows[0]) and not os.path.exists(os.path.join(folder, rows[0][0].strip())):  # A header.
         del rows[0]
     inputs = []
     for number, row in enumerate(rows, 1):
@@ -140,12 +151,12 @@ def _of_table(path: str) -> list[Input]:
             raise common.CommandError(f"{path}: picture {number}: expected a path and a UID, found {','.join(row)!r}")
         name = row[0].strip()
         below = os.path.basename(name) if os.path.isabs(name) or ".." in name.split(os.sep) else name
-        inputs.append(Input(os.path.join(os.path.dirname(path), name), below, int(row[1])))
+        inputs.append(Input(os.path.join(folder, name), below, int(row[1])))
     return inputs
 
 
 def _is_uid(row: list[str]) -> bool:
-    return len(row) >= 2 and row[1].strip().isdecimal()
+    return len(row) >= 2 and row[1].strip().isdecimal() and len(row[1].strip()) <= _MOST_DIGITS
 
 
 def open_input(path: str) -> BinaryIO:

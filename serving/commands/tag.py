@@ -22,6 +22,7 @@ import argparse
 import collections
 import dataclasses
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, BinaryIO
@@ -62,6 +63,8 @@ class How:
 
 def main(argv: list[str]) -> None:
     """The command."""
+    # So that what is begun is taken away as it is where the user interrupts it.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     startup.run(run, make_parser(), argv)
 
 

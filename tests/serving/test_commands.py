@@ -411,6 +411,53 @@ def test_a_table_with_a_row_that_is_none_is_refused_with_the_row(faketagger, mod
     assert err == "faketagger: uids.csv: picture 2: expected a path and a UID, found 'b.jpg,many'\n"
 
 
+@pytest.mark.parametrize("uid", ["12x", "9" * 5000])
+def test_a_first_row_of_a_picture_that_is_there_is_no_header(faketagger, model, uid):
+    _write("uids.csv", f"in.jpg,{uid}\n".encode())
+    code, _, err = faketagger("tag", "--csv=uids.csv", "--out=out", model)
+    assert code == common.FAILED and "uids.csv: picture 1: expected a path and a UID" in err
+
+
+@pytest.mark.parametrize("megapixels", ["nan", "inf", "0", "-1", "many"])
+def test_a_bound_that_is_no_number_of_pixels_ends_with_2(faketagger, model, megapixels):
+    code, _, err = faketagger("read", "in.jpg", f"--max_megapixels={megapixels}", model)
+    assert code == common.USAGE and "--max_megapixels" in err and err.count("\n") == 1
+
+
+def test_of_programs_that_make_the_default_key_at_once_all_go_on_with_the_same(faketagger, model, monkeypatch):
+    exists = os.path.exists
+    monkeypatch.setattr(os.path, "exists", lambda path: not str(path).endswith("/key") and exists(path))
+    fingerprints = set()
+    for name in ("one.png", "two.png"):
+        code, out, _ = faketagger("tag", "in.jpg", name, "--uid", "11", "--json", model)
+        assert code == 0
+        fingerprints.add(json.loads(out)["key_fingerprint"])
+    assert len(fingerprints) == 1
+
+
+_ENDED_WHILE_IT_WRITES = """
+import os, signal, sys
+from faketagger import __main__
+from faketagger.components.contract import picture_encoding
+
+def encode(picture, file, format):
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), getattr(signal, sys.argv[-1]))
+
+picture_encoding.encode = encode
+__main__.main(sys.argv[:-1])
+"""
+
+
+@pytest.mark.parametrize("name, code", [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_program_that_is_ended_while_it_writes_leaves_nothing_behind(faketagger, model, name, code):
+    faketagger("keygen", "key")
+    arguments = ["tag", "in.jpg", "out.png", "--uid=5", "--key_file=key", model, name]
+    done = subprocess.run([sys.executable, "-c", _ENDED_WHILE_IT_WRITES, *arguments], capture_output=True, timeout=120)
+    assert done.returncode == code and b"Traceback" not in done.stderr and _listed() == ["key"]
+
+
 def test_no_picture_at_all_is_told(faketagger, model):
     _write("in/note.txt", b"text")
     code, out, err = faketagger("tag", "in", "--out=o", "--uid=1", model)

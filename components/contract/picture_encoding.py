@@ -4,6 +4,7 @@ PNG and TIFF are written here: Pillow keeps neither 16 bits of colour nor chunks
 second time. Sources: PNG (W3C, third edition), TIFF 6.0 and its technical note on deflate.
 """
 
+import io
 import math
 import struct
 import zlib
@@ -30,6 +31,8 @@ _JPEG_QUALITY, _WEBP_QUALITY = 95, 90
 _LONGEST_SIDES = {"JPEG": 65500, "WEBP": 16383}  # Pixels: libjpeg's limit, and the format's.
 # A progressive JPEG is coded all at once: larger ones come out baseline, with the very same pixels.
 _MOST_PROGRESSIVE_PIXELS = 50_000_000
+_GOES_ALONG = (containers.EXIF_PREFIX, b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0")
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _PIL_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _PNG_AVERAGE = 3  # The filter that leaves photographs smallest, of those that need no loop over the pixels.
@@ -89,9 +92,25 @@ def _lacks(picture: Picture, format: str) -> str | None:
 
 def changes(picture: Picture, format: str) -> list[str]:
     """What its owner should know of a picture that is written in a format, a phrase each."""
-    if format == picture.format or format != own_format(picture):  # It stays as it is, or the owner chose so.
+    if format == picture.format:
         return picture.changes
-    return [*picture.changes, f"{picture.format} becomes {format}: {picture.format} is not written here"]
+    left = [f"{what}: {format} has no place for it" for what in _left_behind(picture)]
+    if format != own_format(picture):  # The owner chose so.
+        return picture.changes + left
+    return [*picture.changes, f"{picture.format} becomes {format}: {picture.format} is not written here", *left]
+
+
+def _left_behind(picture: Picture) -> list[str]:
+    """What of a file's own goes along into no other format."""
+    if isinstance(picture.native, JpegCoding):
+        segments = containers.jpeg_segments(io.BytesIO(b"\xff\xd8" + picture.native.segments))
+        further = any(not content.startswith(_GOES_ALONG) for _, content in segments)
+        return ["comments, IPTC or other data of the JPEG are not kept"] if further else []
+    chunks = picture.native if picture.format == "PNG" else []
+    texts = any(kind in _TEXTS and not content.startswith(b"XML:com.adobe.xmp\0") for kind, content in chunks)
+    coded = any(kind == b"cICP" for kind, _ in chunks)
+    said = {"texts of the PNG are not kept": texts, "what its cICP says of its colours is not kept": coded}
+    return [what for what, there in said.items() if there]
 
 
 def _image(picture: Picture) -> Image.Image:

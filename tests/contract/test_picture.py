@@ -363,6 +363,22 @@ def test_metadata_goes_along_to_other_formats(format):
     assert format == "WEBP" or after.dpi == pytest.approx((300, 300), abs=0.01)
 
 
+def test_what_goes_along_into_no_other_format_is_told():
+    segments = b"".join(containers.jpeg_segment(*each) for each in ((0xFE, b"a comment"), (0xED, b"Photoshop 3.0\0")))
+    with_more = picture_decoding.decode(helpers.file_of(_smooth(), "JPEG", exif=EXIF, xmp=XMP, extra=segments))
+    without = picture_decoding.decode(helpers.file_of(_smooth(), "JPEG", exif=EXIF, xmp=XMP, icc_profile=PROFILE))
+    assert picture_encoding.changes(with_more, "JPEG") == picture_encoding.changes(without, "PNG") == []
+    assert "comments, IPTC" in picture_encoding.changes(with_more, "PNG")[0]
+    xmp = (b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + XMP)
+    chunks = (b"tEXt", b"Title\0one"), (b"cICP", b"\x0c\x0d\0\1")
+    with_more, without = (
+        picture_decoding.decode(_with_chunks(helpers.file_of(_smooth()), *each)) for each in ((xmp, *chunks), (xmp,))
+    )
+    assert picture_encoding.changes(with_more, "PNG") == picture_encoding.changes(without, "JPEG") == []
+    texts, colours = picture_encoding.changes(with_more, "JPEG")
+    assert "texts" in texts and "cICP" in colours
+
+
 def test_a_pngs_chunks_come_out_byte_by_byte_and_those_about_the_untagged_picture_do_not():
     kept = [(b"gAMA", bytes(3) + b"\1"), (b"tEXt", b"Title\0one"), (b"tEXt", b"Title\0two"), (b"zuBl", b"unknown")]
     dropped = [(b"caBX", b"c2pa"), (b"bKGD", bytes(6)), (b"zuBL", b"unknown")]

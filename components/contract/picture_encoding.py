@@ -127,7 +127,7 @@ def _write_jpeg(picture: Picture, file: BinaryIO) -> None:
         return
     height, width = picture.pixels.shape[:2]
     tables = coding.tables if picture.pixels.shape[2] == 3 else coding.tables[:1]
-    options = {"qtables": tables} if tables else {"quality": _JPEG_QUALITY}
+    options: dict[str, Any] = {"qtables": tables} if tables else {"quality": _JPEG_QUALITY}
     options |= {"subsampling": coding.subsampling, "keep_rgb": coding.rgb, "comment": b""}
     options["progressive"] = coding.progressive and height * width <= _MOST_PROGRESSIVE_PIXELS
     begun = file.tell()

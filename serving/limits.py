@@ -8,7 +8,7 @@ from faketagger.components.contract import containers, picture_decoding
 MAX_PIXELS = 50_000_000
 # Of a progressive JPEG each scan goes over all of the picture: twelve are usual, thousands fit into a small file.
 MAX_SCANS = 100
-MAX_SCANNED_PIXELS = 1_000_000_000  # Scans times pixels, of one call: 10 s of a core, where nearly every bit is coded.
+MAX_SCANNED_PIXELS = 1_000_000_000  # Scans times pixels, of one call: 10 s of a core (docs/serving.md).
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # T.81, table B.1: markers that state a size.
 _JPEG_MAGIC = b"\xff\xd8\xff"
@@ -65,6 +65,8 @@ def _wrong_by_header(data: bytes) -> str:
 
 def too_many_scans(data: bytes, pixels: int) -> str:
     """What a file is, in words, where it is a JPEG of so many scans that it is not decoded; empty for all others."""
+    if not data.startswith(_JPEG_MAGIC):
+        return ""
     scans = _scans(data)
     if scans > MAX_SCANS or scans * pixels > MAX_SCANNED_PIXELS:
         return f"a JPEG of {scans} scans over {pixels:,} pixels, more than are decoded"

@@ -27,15 +27,22 @@ from faketagger.benchmarks.server_process import ServerProcess, drawn_face
 from faketagger.components.contract import manifest, pretrained
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
-_WAIT_SECONDS = 30.0
+_ATTACKS = ["half_open", "broken", "bomb", "scans", "sizes"]
 _MOST_MEBIBYTES = 9000  # Of address space, of which TensorFlow takes some thousands by itself: nothing else is harmed.
-_HALF_OPEN = 20
+_HALF_OPEN, _SCANS = 20, 5000
 
 
 class Attacker:
-    """Sends requests to a server's address; `code_bits` are its tagger's."""
+    """Sends requests to a server.
 
-    def __init__(self, address: str, code_bits: int):
+    Args:
+      address: the server's.
+      code_bits: its tagger's.
+      patience: seconds after which an answer is no longer waited for.
+    """
+
+    def __init__(self, address: str, code_bits: int, patience: float):
+        self._patience = patience
         self._channel = grpc.insecure_channel(address, [("grpc.max_send_message_length", -1)])
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
@@ -46,7 +53,7 @@ class Attacker:
         """Calls that send nothing."""
 
         def nothing() -> Iterator[bytes]:
-            time.sleep(2 * _WAIT_SECONDS)
+            time.sleep(4 * self._patience)
             yield from ()
 
         self._open = [self._channel.stream_unary(_PREDICT).future(nothing()) for _ in range(_HALF_OPEN)]
@@ -58,10 +65,10 @@ class Attacker:
         return self._read(_file_of(Image.new("1", (10_000, 10_000)), "PNG"))
 
     def scans(self) -> str:
-        """A JPEG of very many scans."""
-        data = _file_of(Image.effect_noise((1000, 1000), 90), "JPEG", progressive=True)
-        last = data.rindex(b"\xff\xda")
-        return self._read(data[:-2] + data[last:-2] * (2_000_000 // len(data[last:-2])) + data[-2:])
+        """A small JPEG of very many scans."""
+        data = _file_of(Image.new("RGB", (1000, 1000)), "JPEG", progressive=True)
+        last = data[data.rindex(b"\xff\xda") : -2]
+        return self._read(data[:-2] + last * _SCANS + data[-2:])
 
     def broken(self) -> str:
         """A hundred files that are cut off."""
@@ -81,9 +88,9 @@ class Attacker:
     def good_calls(self) -> tuple[float, float]:
         """Seconds that a health check and a read of a good picture take; infinite where they are not answered."""
         ask = health_pb2.HealthCheckRequest()
-        health = _seconds(lambda: self._health.Check(ask, timeout=_WAIT_SECONDS))
+        health = _seconds(lambda: self._health.Check(ask, timeout=self._patience))
         good = self._request(drawn_face(256))
-        return health, _seconds(lambda: self._stub.Predict(good, timeout=_WAIT_SECONDS))
+        return health, _seconds(lambda: self._stub.Predict(good, timeout=self._patience))
 
     def close(self) -> None:
         """Ends what it holds open."""
@@ -97,7 +104,7 @@ class Attacker:
     def _send(self, request: predict_pb2.PredictRequest) -> str:
         size = request.ByteSize()
         try:
-            self._stub.Predict(request, timeout=_WAIT_SECONDS)
+            self._stub.Predict(request, timeout=self._patience)
             return f"answered ({size:,} bytes)"
         except grpc.RpcError as error:
             return f"{error.code().name} ({size:,} bytes)"
@@ -132,8 +139,8 @@ def main(arguments: argparse.Namespace) -> int:
     print("| attack | answer | health, s | good read, s | memory added, MiB | process |")
     print("|---|---|---:|---:|---:|---|")
     with ServerProcess(arguments.model, root=arguments.root, most_mebibytes=_MOST_MEBIBYTES) as server:
-        for name in ("half_open", "broken", "bomb", "scans", "sizes"):
-            attacker = Attacker(server.address, bits)
+        for name in arguments.attacks:
+            attacker = Attacker(server.address, bits, arguments.patience)
             attacker.good_calls()
             before = server.mebibytes()
             answer = getattr(attacker, name)()
@@ -154,6 +161,8 @@ def make_parser() -> startup.Parser:
     parser = startup.Parser("python benchmarks/attacks/harm_server.py", __doc__)
     add = parser.add_argument
     add("--model", default=pretrained.TAGGER, metavar="DIR", help="the tagger; default: the shipped one")
+    add("--attacks", nargs="+", default=_ATTACKS, choices=_ATTACKS, help="which")
+    add("--patience", type=float, default=30.0, help="seconds after which a call counts as not answered")
     add("--root", metavar="DIR", help="a folder with another state of the project, which is attacked")
     return parser
 

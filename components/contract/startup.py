@@ -120,7 +120,7 @@ class Parser(argparse_flags.ArgumentParser):
     def parse(self, argv: list[str]) -> argparse.Namespace:
         """The arguments of a command line, program name first."""
         try:
-            arguments = self.parse_args(_with_underscores(argv[1:]))
+            arguments = self.parse_intermixed_args(_with_underscores(argv[1:]))
         except flags.Error as error:
             self.error(str(error))
         if self._check is not None:

@@ -382,6 +382,10 @@ def test_flags_may_be_written_with_hyphens_and_values_and_names_stay_as_they_are
     assert (parsed.inputs, parsed.key_file, parsed.max_megapixels) == (["a-b.jpg", "--e-f.jpg"], "c-d", 3)
 
 
+def test_flags_may_stand_between_names(faketagger, model):
+    assert faketagger("tag", "in.jpg", "--uid=5", "out.png", model)[0] == 0 and _listed() == ["out.png"]
+
+
 def test_patterns_are_matched_where_no_shell_did_it(faketagger, model):
     for name in ("in/a.jpg", "in/b.jpg", "in/c.png"):
         _write(name, helpers.smooth_file("JPEG"))
@@ -437,25 +441,22 @@ def test_of_programs_that_make_the_default_key_at_once_all_go_on_with_the_same(f
 
 _ENDED_WHILE_IT_WRITES = """
 import os, signal, sys
-from faketagger import __main__
-from faketagger.components.contract import picture_encoding
+from faketagger.serving.commands import outputs, tag
 
-def encode(picture, file, format):
+def encode(file):
     file.write(b"half")
     file.flush()
-    os.kill(os.getpid(), getattr(signal, sys.argv[-1]))
+    os.kill(os.getpid(), getattr(signal, sys.argv[1]))
 
-picture_encoding.encode = encode
-__main__.main(sys.argv[:-1])
+tag.run = lambda arguments: outputs.write("out.png", encode)
+tag.main(["faketagger tag", "in.jpg", "out.png", "--uid=5"])
 """
 
 
 @pytest.mark.parametrize("name, code", [("SIGTERM", 143), ("SIGINT", 130)])
-def test_a_program_that_is_ended_while_it_writes_leaves_nothing_behind(faketagger, model, name, code):
-    faketagger("keygen", "key")
-    arguments = ["tag", "in.jpg", "out.png", "--uid=5", "--key_file=key", model, name]
-    done = subprocess.run([sys.executable, "-c", _ENDED_WHILE_IT_WRITES, *arguments], capture_output=True, timeout=120)
-    assert done.returncode == code and b"Traceback" not in done.stderr and _listed() == ["key"]
+def test_a_program_that_is_ended_while_it_writes_leaves_nothing_behind(faketagger, name, code):
+    done = subprocess.run([sys.executable, "-c", _ENDED_WHILE_IT_WRITES, name], capture_output=True, timeout=120)
+    assert done.returncode == code and b"Traceback" not in done.stderr and _listed() == []
 
 
 def test_no_picture_at_all_is_told(faketagger, model):

@@ -49,6 +49,7 @@ setuptools.setup(
         "uvicorn",
     ],
     extras_require={
+        "dask": ["dask==2024.8.*", "distributed==2024.8.*"],
         "postgresql": ["psycopg[binary]==3.*"],
         "test": ["httpx", "psutil", "pytest", "pytest-xdist", "nbformat", "nbclient", "ipykernel"],
         "lint": ["mypy==2.*", "ruff==0.17.*"],

@@ -1,16 +1,20 @@
 """How fast an evaluation is with one worker and with two, and whether its memory stays flat, in Markdown.
 
     python benchmarks/evaluation_scale.py --pictures=500,2000,50000
+    python benchmarks/evaluation_scale.py --pictures=1000,10000 --engine=dask
 
 The shipped tagger, two perturbations and procedural faces of the tagger's size, of which --faces are drawn and then
 repeated under new image ids: each picture is tagged with a UID of its own. Every line is a whole evaluation
-(evaluate.evaluate: measurement, summary, gate) in a process of its own, on Beam's FnApiRunner; its seconds begin once
-Python and TensorFlow are there and include the start of further workers. The peak is that of the resident memory (RSS)
-of this process and its workers together, sampled every 0.2 s; what they share counts in each. TensorFlow lets one
-worker use all cores, so what a second one gains is what that leaves idle.
+(evaluate.evaluate: measurement, summary, gate) in a process of its own, on Beam's FnApiRunner, or on as many worker
+processes of a Dask cluster; its seconds begin once Python and TensorFlow are there and include the start of further
+workers. The peak is that of the resident memory (RSS) of this process and its workers together, sampled every 0.2 s;
+what they share counts in each. The processor's seconds are theirs too: where other work shares the machine they are
+what compares. TensorFlow lets one worker use all cores, so what a second one gains is what that leaves idle;
+TF_NUM_INTRAOP_THREADS=1 keeps each to one.
 """
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import sys
@@ -43,6 +47,7 @@ from faketagger.components.simulator.quality import assess
 FLAGS = flags.FLAGS
 flags.DEFINE_list("pictures", ["500", "2000", "50000"], "numbers of pictures to evaluate")
 flags.DEFINE_list("workers", ["1", "2"], "numbers of workers to do it with")
+flags.DEFINE_enum("engine", "beam", ["beam", "dask"], "what runs it: Beam's FnApiRunner, or a Dask cluster here")
 flags.DEFINE_integer("faces", 300, "how many different faces are drawn", lower_bound=1)
 for _name in ("pictures", "workers"):
     flags.register_validator(
@@ -51,7 +56,7 @@ for _name in ("pictures", "workers"):
         "must be whole numbers above 0, with commas between",
     )
 
-_COLUMNS = ("pictures", "workers", "seconds", "pictures/s", "ratio", "peak MB")
+_COLUMNS = ("pictures", "workers", "seconds", "pictures/s", "ratio", "core s", "pictures/core s", "peak MB")
 _CONDITIONS = ("jpeg_75", "resize_0.5")
 _SHARD = 5000  # Pictures in a file of Examples.
 _SAMPLED_EVERY = 0.2  # Seconds between two looks at memory.
@@ -70,10 +75,11 @@ def main(_) -> None:
             write_examples(os.path.join(root, f"examples-{count}"), faces, count)
             rates = []
             for workers in map(int, FLAGS.workers):
-                seconds, peak = _in_own_process(_evaluate, root, count, workers)
+                options = _options(FLAGS.engine, workers)
+                seconds, used, peak = _in_own_process(_evaluate, root, count, options)
                 rates.append(count / seconds)
-                ratio = f"{rates[-1] / rates[0]:.2f}"
-                row = (f"{count:,}", f"{workers}", f"{seconds:.0f}", f"{rates[-1]:.1f}", ratio, f"{peak / 1e6:,.0f}")
+                row = [f"{count:,}", f"{workers}", f"{seconds:.0f}", f"{rates[-1]:.1f}", f"{rates[-1] / rates[0]:.2f}"]
+                row += [f"{used:.0f}", f"{count / used:.1f}", f"{peak / 1e6:,.0f}"]
                 print("| " + " | ".join(row) + " |", flush=True)
 
 
@@ -107,36 +113,41 @@ def write_examples(uri: str, faces: list[np.ndarray], count: int) -> None:
                 writer.write(example.SerializeToString())
 
 
-def _in_own_process(work: Callable, *arguments) -> tuple[float, int]:
-    """Runs `work` in a new process; returns what it returns and the peak of its memory and its children's, in bytes."""
+def _options(engine: str, workers: int) -> list[str]:
+    """For Beam."""
+    if engine == "dask":
+        return ["--runner=faketagger.pipelines.dask_runner.DaskRunner", f"--dask_workers={workers}"]
+    several = [f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"]
+    return ["--runner=FnApiRunner", *(several if workers > 1 else [])]
+
+
+def _in_own_process(work: Callable, *arguments) -> tuple[float, float, int]:
+    """Runs `work` in a new process.
+
+    Returns:
+      What it returns, and of it and its children together the processor's seconds and the peak of memory in bytes.
+    """
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        done, peak = pool.submit(work, *arguments), 0
+        done, peak, used = pool.submit(work, *arguments), 0, {}
         while not done.done():
-            peak = max(peak, _memory_of_children())
+            memory = 0
+            for child in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):  # It ended meanwhile.
+                    memory += child.memory_info().rss
+                    times = child.cpu_times()
+                    used[child.pid] = times.user + times.system
+            peak = max(peak, memory)
             time.sleep(_SAMPLED_EVERY)
-        return done.result(), peak
+        return done.result(), sum(used.values()), peak
 
 
-def _memory_of_children() -> int:
-    total = 0
-    for child in psutil.Process().children(recursive=True):
-        try:
-            total += child.memory_info().rss
-        except psutil.NoSuchProcess:  # It ended meanwhile.
-            continue
-    return total
-
-
-def _evaluate(root: str, count: int, workers: int) -> float:
+def _evaluate(root: str, count: int, options: list[str]) -> float:
     """Evaluates the `count` pictures; returns the seconds. Raises RuntimeError where not all of them were measured."""
     startup.show_log_from(logging.ERROR)  # In a process of its own: Beam's warnings are none of the user's.
-    examples, out = os.path.join(root, f"examples-{count}"), os.path.join(root, f"evaluation-{count}-{workers}")
+    examples, out = os.path.join(root, f"examples-{count}"), tempfile.mkdtemp(dir=root)
     config = EvaluatorConfig(sweeps={}, after=())
     inputs = models.read_inputs(pretrained.TAGGER, _simulators(root), config)
-    options = ["--runner=FnApiRunner"]
-    if workers > 1:
-        options += [f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"]
     begun = time.perf_counter()
     evaluation, _ = evaluate(lambda: beam.Pipeline(options=PipelineOptions(options)), examples, inputs, config, out)
     seconds = time.perf_counter() - begun

@@ -1,0 +1,180 @@
+"""Beam pipelines on two worker processes of Dask: what they make is what one process makes, though a worker dies."""
+
+import os
+import pathlib
+import re
+import signal
+import threading
+import time
+
+import apache_beam as beam
+import pytest
+import tensorflow as tf
+from apache_beam.io import iobase
+from apache_beam.options import pipeline_options
+from apache_beam.runners import runner
+from dask import distributed
+from PIL import Image
+from pyarrow import parquet
+
+from faketagger.components.contract import features, payload
+from faketagger.components.evaluator.config import EvaluatorConfig, Gate
+from faketagger.components.evaluator.evaluate import evaluate
+from faketagger.components.evaluator.measure import models
+from faketagger.components.example_gen import face_drawing, preprocess, sources
+from faketagger.pipelines import tag_collection
+from faketagger.pipelines.archive import plan
+from faketagger.pipelines.dask_runner import DaskRunner
+from faketagger.tests import helpers, stubs
+
+RUNNER = "--runner=faketagger.pipelines.dask_runner.DaskRunner"
+ONE_PROCESS = ["--runner=FnApiRunner"]
+PICTURES = 2 * plan.PART
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=":0") as made:
+        yield made
+
+
+@pytest.fixture
+def two_workers(cluster):
+    """Beam's options, with both workers up."""
+    with distributed.Client(cluster) as client:
+        client.wait_for_workers(2, timeout=300)
+    return [RUNNER, f"--dask_client_address={cluster.scheduler_address}"]
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faces")
+    for index in range(PICTURES):
+        face = face_drawing.draw(face_drawing.sample_traits(1, index), 64)
+        Image.fromarray(face).save(folder / f"{index:03d}.png")
+    (folder / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+def _pipeline(options):
+    return beam.Pipeline(options=pipeline_options.PipelineOptions(options))
+
+
+def _examples(options, folder, out, before):
+    """Image ids by split, as they lie in the files, and the counts; `before` is called of each picture."""
+    with _pipeline(options) as pipeline:
+        source = sources.ReadFolder(str(folder)) | beam.Map(before)
+        preprocess.write_examples(pipeline, source, str(out), 32, eval_percent=20)
+    ids = {}
+    for split in ("train", "eval"):
+        records = tf.data.TFRecordDataset(features.example_files(str(out), split), "GZIP").as_numpy_iterator()
+        found = (tf.train.Example.FromString(each).features.feature[features.IMAGE_ID] for each in records)
+        ids[split] = sorted(each.bytes_list.value[0].decode() for each in found)
+    return ids, preprocess.read_counts(str(out))
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_midway_loses_no_example_and_doubles_none(two_workers, faces, tmp_path):
+    flag = str(tmp_path / "died")
+
+    def die_once(picture):
+        if picture.image_id == "007.png" and not os.path.exists(flag):
+            open(flag, "x").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return picture
+
+    made = _examples(two_workers, faces, tmp_path / "two", die_once)
+    assert os.path.exists(flag)
+    assert made == _examples(ONE_PROCESS, faces, tmp_path / "one", lambda picture: picture)
+    assert made[1]["rejected"] == 1 and sum(made[1].values()) == PICTURES + 1
+    assert not [name for name in os.listdir(tmp_path / "two" / "Split-train") if "temp" in name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [None, 20])
+def test_an_evaluation_finds_the_same_figures(two_workers, tmp_path, limit):
+    pixels = [face_drawing.draw(face_drawing.sample_traits(2, index), stubs.SIZE) for index in range(40)]
+    examples = str(tmp_path / "examples")
+    helpers.write_records(examples, "eval", [helpers.record(each, f"face-{it}") for it, each in enumerate(pixels)])
+    stubs.save_row_tagger(str(tmp_path / "model"))
+    stubs.save_mixer(str(tmp_path / "simulators"), "grey", "entire_synthesis", {"half": (0.5, 0.25)})
+    config = EvaluatorConfig(Gate(min_pictures=1), sweeps={"noise": (0.01,)}, after=(), batch_size=4, limit=limit)
+    inputs = models.read_inputs(str(tmp_path / "model"), str(tmp_path / "simulators"), config)
+    found = {
+        name: evaluate(lambda options=options: _pipeline(options), examples, inputs, config, str(tmp_path / name))[0]
+        for name, options in (("two", two_workers), ("one", ONE_PROCESS))
+    }
+    assert found["two"] == found["one"]
+    assert found["two"].slices["plain"].pictures == (limit or 40)
+
+
+@pytest.mark.slow
+def test_an_archive_is_tagged_once_though_a_worker_dies(cluster, two_workers, faces, tmp_path):
+    stubs.save_pattern_tagger(str(tmp_path / "model"))
+    payload.make_key(str(tmp_path / "key"))
+    out = tmp_path / "out"
+
+    def kill_one():
+        until = time.monotonic() + 500
+        while not list(out.glob("*.png")) and time.monotonic() < until:
+            time.sleep(0.01)
+        os.kill(cluster.workers[0].pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    given = ["archive", str(faces), f"--out={out}", f"--key_file={tmp_path}/key", f"--model={tmp_path}/model"]
+    code = tag_collection.run(
+        tag_collection.make_parser().parse([*given, *(f"--beam_args={it}" for it in two_workers)])
+    )
+    killer.join()
+    rows = parquet.read_table(out / "manifest.parquet").to_pylist()
+    assert code == 1 and sorted(row["uid"] for row in rows) == list(range(1, PICTURES + 2))
+    outcomes = {os.path.basename(row["path"]): row["outcome"] for row in rows}
+    assert outcomes.pop("broken.png") == "damaged file" and set(outcomes.values()) == {"tagged"}
+    assert len(outcomes) == len(list(out.glob("*.png"))) == PICTURES
+
+
+@pytest.mark.slow
+def test_what_is_not_run_on_dask_is_refused_and_what_a_worker_raises_is_raised_here(two_workers):
+    with pytest.raises(NotImplementedError, match="Read: _Read is not run on Dask here"):
+        with _pipeline(two_workers) as pipeline:
+            pipeline | beam.io.Read(iobase.BoundedSource())
+
+    def fail(value):
+        raise ValueError(f"no {value}")
+
+    with pytest.raises(ValueError, match="no 3"), _pipeline(two_workers) as pipeline:
+        pipeline | beam.Create([3]) | beam.Map(fail)
+
+
+def _documented():
+    """The options of each engine in docs/scale.md, by its name."""
+    page = (pathlib.Path(helpers.ROOT) / "docs" / "scale.md").read_text()
+    engines = {}
+    for block in re.findall(r"((?:    .*--beam_args=.*\n)+)", page):
+        options = re.findall(r"--beam_args=(\S+)", block)
+        engines[next(each for each in options if each.startswith("--runner")).rpartition("=")[2]] = options
+    return engines
+
+
+@pytest.mark.parametrize(
+    "name, kind, expected",
+    [
+        ("DataflowRunner", pipeline_options.GoogleCloudOptions, {"project": "PROJECT", "region": "REGION"}),
+        ("FlinkRunner", pipeline_options.FlinkRunnerOptions, {"flink_master": "HOST:8081", "parallelism": 16}),
+        ("SparkRunner", pipeline_options.SparkRunnerOptions, {"spark_master_url": "spark://HOST:7077"}),
+    ],
+)
+def test_the_documented_options_of_other_engines_are_beam_s(name, kind, expected):
+    options = pipeline_options.PipelineOptions(_documented()[name])
+    found = options.view_as(kind).get_all_options(drop_default=True, current_only=True)
+    assert {key: found[key] for key in expected} == expected
+    left = options.get_all_options(drop_default=True, retain_unknown_options=False)
+    given = {re.match(r"--(\w+)", each)[1] for each in _documented()[name]}
+    assert given <= set(left)
+    assert type(runner.create_runner(name)).__name__ == name
+
+
+def test_the_documented_options_of_dask_are_those_that_the_tests_use():
+    (name,) = [each for each in _documented() if "dask" in each]
+    assert f"--runner={name}" == RUNNER and isinstance(runner.create_runner(name), DaskRunner)

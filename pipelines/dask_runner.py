@@ -12,6 +12,7 @@ worker had is computed again.
 """
 
 import argparse
+import logging
 import os
 import zlib
 from collections import defaultdict
@@ -51,6 +52,7 @@ class DaskRunner(dask_runner.DaskRunner):
         bundles = given.pop("npartitions", None)
         if not (given.get("address") or given.get("scheduler_file")):
             workers = options.view_as(LocalOptions).dask_workers or os.cpu_count()
+            logging.getLogger("distributed").setLevel(logging.ERROR)  # It tells of each connection.
             # A thread each: TensorFlow brings its own.
             given["address"] = distributed.LocalCluster(workers, threads_per_worker=1, dashboard_address=None)
         client = distributed.Client(**given)

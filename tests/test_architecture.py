@@ -69,7 +69,7 @@ ROOMS_OF_PACKAGES = {
     "imagehash": ("serving.platform",),
     "prometheus_client": ("serving.rest",),
     "python_multipart": ("serving.platform",),
-    "sqlalchemy": ("serving.platform",),
+    "sqlalchemy": ("serving.platform", "benchmarks"),
     "starlette": ("serving.platform", "serving.rest", "serving.web"),
     "uvicorn": ("serving.web",),
 }

@@ -128,13 +128,13 @@ def test_a_mirrored_clip_is_read_in_the_second_stage(follows):
 def test_p_values_are_multiplied_by_what_is_tried_and_by_the_stages_share(follows, monkeypatch):
     follows(_track(), _track(start=(200, 100), step=0.0))
     tries = []
-    judge = type(of_photographs.reader()).judge
+    judged = type(of_photographs.reader())._judged
 
     def noted(self, logits, count):
         tries.append((len(logits), count))
-        return judge(self, logits, count)
+        return judged(self, logits, count)
 
-    monkeypatch.setattr(type(of_photographs.reader()), "judge", noted)
+    monkeypatch.setattr(type(of_photographs.reader()), "_judged", noted)
     found = reading.read(_clip(), of_photographs.reader())
     # Two faces, the whole, all together: 4 in half of the probability; three ways each in a quarter; then one frame.
     assert tries[:2] == [(4, 8.0), (12, 48.0)]

@@ -42,7 +42,7 @@ def visibility_loss(images: tf.Tensor, tagged: tf.Tensor) -> tf.Tensor:
 def streak_loss(residual: tf.Tensor) -> tf.Tensor:
     """How much the residual [B, H, W, 3] is drawn out along rows or columns, where the eye finds it: a scalar.
 
-    The share of its luminance's energy that an average over some pixels of a row leaves, and the same of columns: 2 / 11
+    The share of its energy, as grey, that an average over some pixels of a row leaves, and the same of columns: 2 / 11
     of noise, about 1 of streaks.
     """
     grey = tf.reduce_mean(residual, -1, keepdims=True)

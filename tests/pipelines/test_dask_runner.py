@@ -1,5 +1,7 @@
 """Beam pipelines on two worker processes of Dask: what they make is what one process makes, though a worker dies."""
 
+import asyncio
+import contextlib
 import os
 import pathlib
 import re
@@ -34,8 +36,10 @@ PICTURES = 2 * plan.PART
 
 @pytest.fixture(scope="module")
 def cluster():
-    with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=":0") as made:
-        yield made
+    made = distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=":0")
+    yield made
+    with contextlib.suppress(asyncio.TimeoutError):  # Of workers that take their time to end.
+        made.close()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What Vertex AI and Kubeflow have in common: flags, their checks, and the pipeline made ready for a cluster."""
 
 import dataclasses
+import json
 import os
 import re
 
@@ -21,6 +22,7 @@ flags.DEFINE_string("push_to", None, "gs://…: TF Serving's base path; by defau
 flags.DEFINE_string("image", None, "the container image of every step, built from the Dockerfile")
 flags.DEFINE_string("gpu_type", None, "of the training steps, as the cluster calls it: NVIDIA_TESLA_T4, nvidia.com/gpu")
 flags.DEFINE_integer("gpu_count", 1, "GPUs of each training step, 0 for none", lower_bound=0)
+flags.DEFINE_integer("workers", 1, "machines that train the tagger together; several on Vertex AI alone", lower_bound=1)
 flags.DEFINE_float("cpus", None, "CPUs of each training step", lower_bound=0)
 flags.DEFINE_float("memory_gb", None, "memory of each training step, in GB", lower_bound=0)
 flags.DEFINE_string("service_account", None, "as whom the steps run")
@@ -39,6 +41,9 @@ class Machine:
       gpu_count: 0 for none.
       cpus, memory_gb: None for the cluster's default.
       has_resolvers: whether it can look up the newest blessed tagger.
+      workers: how many such machines train the tagger together.
+      vertex_type: their type, where they are a job of Vertex AI; None where the cluster has no such jobs.
+      jobs_in: the project and region of that job.
     """
 
     gpu_type: str
@@ -46,6 +51,9 @@ class Machine:
     cpus: float | None = None
     memory_gb: float | None = None
     has_resolvers: bool = True
+    workers: int = 1
+    vertex_type: str | None = None
+    jobs_in: tuple[str, str] | None = None
 
     def to_resources(self) -> ResourceSpec:
         """As TFX's v2 runner takes it."""
@@ -54,6 +62,29 @@ class Machine:
             resources.accelerator.type = self.gpu_type
             resources.accelerator.count = self.gpu_count
         return resources
+
+    def to_job(self, image: str) -> str | None:
+        """The CustomJob in which several workers train, as TaggerStep takes it; None where one trains.
+
+        Raises:
+          ValueError: the cluster has no such jobs, or it is not said where.
+        """
+        if self.workers == 1:
+            return None
+        if not (self.vertex_type and self.jobs_in):
+            raise ValueError(
+                "--workers: several machines train together on Vertex AI alone, with --project and --region"
+            )
+        machine: dict[str, str | int] = {"machine_type": self.vertex_type}
+        if self.gpu_count:
+            machine |= {"accelerator_type": self.gpu_type, "accelerator_count": self.gpu_count}
+        # The first pool's only machine is the chief, which exports.
+        pools = [
+            {"machine_spec": machine, "replica_count": count, "container_spec": {"image_uri": image}}
+            for count in (1, self.workers - 1)
+        ]
+        project, region = self.jobs_in
+        return json.dumps({"project": project, "region": region, "job_spec": {"worker_pool_specs": pools}})
 
 
 def pipeline_from_flags(default: Machine, *needed: str) -> tfx_pipeline.Pipeline:
@@ -70,7 +101,7 @@ def pipeline_from_flags(default: Machine, *needed: str) -> tfx_pipeline.Pipeline
     check_flags(config, *needed)
     changed = {"gpu_type": FLAGS.gpu_type, "cpus": FLAGS.cpus, "memory_gb": FLAGS.memory_gb}
     changed = {name: value for name, value in changed.items() if value is not None}
-    machine = dataclasses.replace(default, gpu_count=FLAGS.gpu_count, **changed)
+    machine = dataclasses.replace(default, gpu_count=FLAGS.gpu_count, workers=FLAGS.workers, **changed)
     push_to = FLAGS.push_to or os.path.join(FLAGS.pipeline_root, "serving", "faketagger")
     return create_cluster_pipeline(config, FLAGS.pipeline_root, push_to, FLAGS.image, machine, FLAGS.beam_args)
 
@@ -141,14 +172,19 @@ def create_cluster_pipeline(
             )
     # Beam's own default downloads a runner. Where no image is named, TFX packs up itself alone for the workers.
     beam_args = ["--runner=FnApiRunner", f"--sdk_container_image={image}", *(beam_args or [])]
-    pipeline = create_pipeline(config, root, push_to, beam_args=beam_args, compare_newest=machine.has_resolvers)
+    job = machine.to_job(image)
+    pipeline = create_pipeline(
+        config, root, push_to, beam_args=beam_args, has_resolvers=machine.has_resolvers, training_job=job
+    )
+    # Where a job's machines train the tagger, its step but waits for them.
+    training = SimulatorStep if job else (SimulatorStep, TaggerStep)
     for component in pipeline.components:
-        component.with_id(_cluster_name(component.id))
-        if isinstance(component, (SimulatorStep, TaggerStep)):
+        component.with_id(cluster_name(component.id))
+        if isinstance(component, training):
             component.with_platform_config(machine.to_resources())
     return pipeline
 
 
-def _cluster_name(component_id: str) -> str:
+def cluster_name(component_id: str) -> str:
     """FaceExampleGen → face-example-gen."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", component_id).lower()

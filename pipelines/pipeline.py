@@ -10,12 +10,14 @@ from tfx.types import standard_artifacts
 
 from faketagger.components.evaluator.component import TagEvaluator
 from faketagger.components.example_gen.component import FaceExampleGen
+from faketagger.components.newest.component import NewestPushed
 from faketagger.components.pusher.component import make_pusher
 from faketagger.components.simulator.component import SimulatorStep
 from faketagger.components.tagger.component import TaggerStep
 from faketagger.pipelines.config import PipelineConfig
 
 NEWEST_BLESSED = "NewestBlessed"  # The step that looks up which tagger was blessed last.
+NEWEST_PUSHED = "NewestPushed"  # The step that does so where no resolver runs.
 
 
 def create_pipeline(
@@ -24,7 +26,8 @@ def create_pipeline(
     push_to: str,
     metadata_connection_config=None,
     beam_args: list[str] | None = None,
-    compare_newest: bool = True,
+    has_resolvers: bool = True,
+    training_job: str | None = None,
 ) -> tfx_pipeline.Pipeline:
     """Wires the steps.
 
@@ -34,8 +37,9 @@ def create_pipeline(
       push_to: TF Serving's base path.
       metadata_connection_config: of the metadata store, for runners that need one.
       beam_args: pipeline options for Beam's runners, as on its command line.
-      compare_newest: whether the gate also holds the tagger against the newest blessed one; not every runner can look
-        it up.
+      has_resolvers: whether the runner can look up the newest blessed tagger, which the new one is held against;
+        else a step of ours looks into `push_to`.
+      training_job: as TaggerStep's `vertex_job`.
     """
     examples = FaceExampleGen(
         dataset=config.dataset,
@@ -60,20 +64,21 @@ def create_pipeline(
         simulators=simulators.outputs["simulators"],
         config=config.tagger,
         checkpoints=checkpoints,
+        vertex_job=training_job,
     )
-    newest = [_newest_blessed()] if compare_newest else []
+    newest = _newest_blessed() if has_resolvers else NewestPushed(tagger.outputs["model"], push_to)
     evaluator = TagEvaluator(
         examples=examples.outputs["examples"],
         model=tagger.outputs["model"],
         simulators=simulators.outputs["simulators"],
         config=config.evaluator,
-        baseline_model=newest[0].outputs["model"] if newest else None,
+        baseline_model=newest.outputs["model"],
     )
     pusher = make_pusher(tagger.outputs["model"], evaluator.outputs["blessing"], push_to)
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=os.path.join(root, "artifacts"),
-        components=[examples, simulators, tagger, *newest, evaluator, pusher],
+        components=[examples, simulators, tagger, newest, evaluator, pusher],
         enable_cache=True,
         metadata_connection_config=metadata_connection_config,
         beam_pipeline_args=beam_args or [],

@@ -24,6 +24,7 @@ from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from faketagger.components.contract import files
 from faketagger.pipelines import cluster
 from faketagger.pipelines import flags as pipeline_flags
+from faketagger.pipelines.pipeline import NEWEST_PUSHED
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(pipeline_flags)
@@ -37,6 +38,7 @@ MACHINE = cluster.Machine(gpu_type="nvidia.com/gpu", has_resolvers=False)
 
 _ENTRYPOINT = ["python", "-m", "faketagger.pipelines.kfp_entrypoint"]
 _TIMEOUT_SECONDS = 60
+_LOOKUP = cluster.cluster_name(NEWEST_PUSHED)
 
 
 def compile_pipeline(pipeline: tfx_pipeline.Pipeline, image: str) -> dict[str, Any]:
@@ -45,6 +47,8 @@ def compile_pipeline(pipeline: tfx_pipeline.Pipeline, image: str) -> dict[str, A
         default_image=image, default_commands=_ENTRYPOINT, use_pipeline_spec_2_1=True
     )
     job = kubeflow_v2_dag_runner.KubeflowV2DagRunner(config).run(pipeline, write_out=False)
+    # What was pushed last is looked up at each run.
+    job["pipelineSpec"]["root"]["dag"]["tasks"][_LOOKUP]["cachingOptions"] = {}
     # Kubeflow takes no PipelineJob, in which TFX says where the artifacts go.
     return {**job["pipelineSpec"], "defaultPipelineRoot": pipeline.pipeline_info.pipeline_root}
 

@@ -8,6 +8,7 @@ With --output=FILE it only writes the compiled pipeline. Credentials: `gcloud au
 Exit status: 0 compiled, or started; 1 failed.
 """
 
+import dataclasses
 import os
 import sys
 import tempfile
@@ -32,9 +33,10 @@ flags.adopt_module_key_flags(pipeline_flags)
 flags.adopt_module_key_flags(cluster)
 flags.DEFINE_string("project", None, "the Google Cloud project to run in")
 flags.DEFINE_string("region", None, "the region to run in, e.g. europe-west4")
+flags.DEFINE_string("machine_type", None, "of each of several --workers; default: n1-standard-8")
 
 # An n1-standard-8: Vertex's own default, an e2-standard-4, takes no GPU.
-MACHINE = cluster.Machine(gpu_type="NVIDIA_TESLA_T4", cpus=8, memory_gb=30)
+MACHINE = cluster.Machine(gpu_type="NVIDIA_TESLA_T4", cpus=8, memory_gb=30, vertex_type="n1-standard-8")
 
 
 def compile_pipeline(pipeline: tfx_pipeline.Pipeline, image: str) -> dict[str, Any]:
@@ -67,7 +69,13 @@ def submit(compiled: dict[str, Any], project: str, region: str, service_account:
 def main(_) -> int:
     """Compiles and, if asked to, submits; the exit status."""
     try:
-        pipeline = cluster.pipeline_from_flags(MACHINE, *(("project", "region") if FLAGS.submit else ()))
+        machine = dataclasses.replace(
+            MACHINE,
+            vertex_type=FLAGS.machine_type or MACHINE.vertex_type,
+            jobs_in=(FLAGS.project, FLAGS.region),
+        )
+        where = ("project", "region") if FLAGS.submit or FLAGS.workers > 1 else ()
+        pipeline = cluster.pipeline_from_flags(machine, *where)
         compiled = compile_pipeline(pipeline, FLAGS.image)
         if FLAGS.output:
             files.write_json(FLAGS.output, compiled)

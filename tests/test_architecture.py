@@ -37,6 +37,7 @@ MAY_IMPORT = {
         "components.example_gen",
         "components.simulator",
     ),
+    "components.newest": ("components.contract",),
     "components.pusher": ("components.contract",),
     "pipelines": ("components", "serving"),
     "serving.commands": ("components.contract", "serving"),

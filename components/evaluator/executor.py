@@ -10,7 +10,7 @@ from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as specs
 from tfx.utils import path_utils
 
-from faketagger.components.contract import files
+from faketagger.components.contract import files, pushed
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.evaluate import evaluate
 from faketagger.components.evaluator.measure import models
@@ -49,7 +49,11 @@ class Executor(tfx_evaluator.Executor):
         simulators_dir = artifact_utils.get_single_uri(input_dict[SIMULATORS_KEY])
         inputs = models.read_inputs(path_utils.serving_model_path(model.uri), simulators_dir, config)
         # A tagger is not compared with itself, which is the newest blessed one when the pipeline runs again.
-        others = [each.uri for each in input_dict.get(specs.BASELINE_MODEL_KEY) or [] if each.uri != model.uri]
+        others = [
+            each.uri
+            for each in input_dict.get(specs.BASELINE_MODEL_KEY) or []
+            if each.uri != model.uri and not files.exists(os.path.join(each.uri, pushed.NONE_YET))
+        ]
         newest = (
             models.read_inputs(path_utils.serving_model_path(others[0]), simulators_dir, config) if others else None
         )

@@ -45,7 +45,7 @@ class Perturbation:
         fixed = self.strength[0] == self.strength[1]
         drawn = draws.OfThePicture(images) if fixed else draws.New(images)
         shape = [] if self._ONE_FOR_THE_BATCH else [tf.shape(images)[0], 1, 1, 1]
-        strength = tf.random.uniform(shape, *self.strength)
+        strength = draws.uniform(shape, *self.strength)
         return tf.ensure_shape(self._apply(images, strength, drawn), images.shape)
 
     def _apply(self, images: tf.Tensor, strength: tf.Tensor, drawn: Draws) -> tf.Tensor:

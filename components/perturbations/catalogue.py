@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from faketagger.components.perturbations import draws
 from faketagger.components.perturbations.base import Perturbation
 from faketagger.components.perturbations.geometry import Border, Crop, CutOut, Mirror, Resize, Rotation
 from faketagger.components.perturbations.jpeg import Jpeg, RealJpeg
@@ -101,10 +102,10 @@ def apply_random(
 
     `shares` says how often each is drawn, against the others; alike by default.
     """
-    logits = tf.math.log(tf.constant([shares or [1.0] * len(perturbations)], tf.float32))
+    weights = tf.constant(shares or [1.0] * len(perturbations), tf.float32)
 
     def apply_one(step: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        chosen = tf.random.categorical(logits, 1, tf.int32)[0, 0]
+        chosen = draws.one_of(weights)
         made = tf.switch_case(chosen, [lambda perturb=perturb: perturb(batch) for perturb in perturbations])
         return step + 1, tf.ensure_shape(made, images.shape)
 

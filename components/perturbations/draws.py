@@ -1,6 +1,75 @@
-"""The random numbers of perturbations: new ones at each call, or a function of each picture alone."""
+"""Random numbers for pictures: new ones at each call, or a function of each picture alone.
+
+Where replicas share a training's step (tf.distribute), every replica draws the whole batch's numbers and takes its own
+pictures', so that several do what one would.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
+
+_trace = threading.local()  # Replicas of one process are built by threads of their own.
+
+
+@contextlib.contextmanager
+def numbered() -> Iterator[None]:
+    """Seeds what is drawn within it by its number: the same for each replica, whatever else their graphs hold."""
+    _trace.number = 0
+    try:
+        yield
+    finally:
+        _trace.number = None
+
+
+def _seed() -> int | None:
+    number = getattr(_trace, "number", None)
+    if number is not None:
+        _trace.number = number + 1
+    return number
+
+
+def uniform(
+    shape: tf.types.experimental.TensorLike,
+    low: float = 0.0,
+    high: float = 1.0,
+    dtype: tf.DType = tf.float32,
+    batches: int = 1,
+) -> tf.Tensor:
+    """As tf.random.uniform. `shape` begins with a batch's size, or is [] for what a whole batch has in common.
+
+    Args:
+      shape, low, high, dtype: as there.
+      batches: how many batches of a step are in it, one after the other.
+    """
+    return _own(lambda whole: tf.random.uniform(whole, low, high, dtype, seed=_seed()), shape, batches)
+
+
+def normal(shape: tf.types.experimental.TensorLike) -> tf.Tensor:
+    """As tf.random.normal, its shape as uniform's."""
+    return _own(lambda whole: tf.random.normal(whole, seed=_seed()), shape, 1)
+
+
+def one_of(weights: tf.Tensor, count: tf.types.experimental.TensorLike | None = None) -> tf.Tensor:
+    """Numbers drawn in proportion to weights float32 [N]: int32 [count], one a picture; [] for all in common."""
+    logits = tf.math.log(weights)[None]
+    if count is None:
+        return tf.random.categorical(logits, 1, tf.int32, seed=_seed())[0, 0]
+    return _own(lambda whole: tf.random.categorical(logits, whole[0], tf.int32, seed=_seed())[0], [count], 1)
+
+
+def _own(draw: Callable, shape: tf.types.experimental.TensorLike, batches: int) -> tf.Tensor:
+    """What is drawn for this replica's pictures of all that is drawn for a step."""
+    context = tf.distribute.get_replica_context()
+    replicas = context.num_replicas_in_sync if context else 1
+    if replicas == 1 or isinstance(shape, list) and not shape:
+        return draw(shape)
+    shape = tf.convert_to_tensor(shape, tf.int32)
+    of_one = shape[0] // batches
+    whole = draw(tf.concat([[shape[0] * replicas], shape[1:]], 0))
+    parted = tf.reshape(whole, tf.concat([[batches, replicas, of_one], shape[1:]], 0))
+    return tf.reshape(parted[:, context.replica_id_in_sync_group], shape)
 
 
 class New:
@@ -15,11 +84,11 @@ class New:
 
     def uniform(self, shape: tf.types.experimental.TensorLike, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
         """Uniform in [low, high), float32 [B, *shape]."""
-        return tf.random.uniform(tf.concat([[self._count], shape], 0), low, high)
+        return uniform(tf.concat([[self._count], shape], 0), low, high)
 
     def normal(self, shape: tf.types.experimental.TensorLike) -> tf.Tensor:
         """Of mean 0 and deviation 1, float32 [B, *shape]."""
-        return tf.random.normal(tf.concat([[self._count], shape], 0))
+        return normal(tf.concat([[self._count], shape], 0))
 
 
 class OfThePicture:

@@ -6,6 +6,7 @@ from typing import Protocol
 import tensorflow as tf
 
 from faketagger.components.faces import alignment
+from faketagger.components.perturbations import draws
 from faketagger.components.perturbations.base import Perturbation
 
 
@@ -126,21 +127,22 @@ class Misalignment:
     def __init__(self, told: HowFar):
         self._told = told
 
-    def __call__(self, images: tf.Tensor, part: float | tf.Tensor = 1.0) -> tf.Tensor:
+    def __call__(self, images: tf.Tensor, part: float | tf.Tensor = 1.0, batches: int = 1) -> tf.Tensor:
         """Moves pictures.
 
         Args:
           images: float32 [B, S, S, C] in [0, 1].
           part: of how far they are told to be moved, 0…1, a scalar.
+          batches: how many batches of a training's step they are, one after the other.
 
         Returns:
           The same shape and range.
         """
         told, count = self._told, tf.shape(images)[0]
-        one = tf.cast(tf.random.uniform([count]) < told.share, tf.float32)
+        one = tf.cast(draws.uniform([count], batches=batches) < told.share, tf.float32)
 
         def within(most: float) -> tf.Tensor:
-            return one * part * tf.random.uniform([count], -most, most)
+            return one * part * draws.uniform([count], -most, most, batches=batches)
 
         most = math.log(1.0 + told.scale)
         transform = _about_the_middle(images, tf.exp(within(most)), within(told.rotation * math.pi / 180.0))
@@ -148,11 +150,11 @@ class Misalignment:
         shift = side * tf.stack([within(told.shift), within(told.shift)], -1)
         transform = tf.concat([transform[..., :2], transform[..., 2:] + shift[..., None]], -1)
         moved = tf.cond(
-            tf.random.uniform([]) < 0.5,
+            draws.uniform([]) < 0.5,
             lambda: _moved(images, transform, 1.0, "REFLECT"),
             lambda: _moved(images, transform, 1.0, "CONSTANT"),
         )
-        mirrored = one * tf.random.uniform([count]) > 1.0 - told.mirrored
+        mirrored = one * draws.uniform([count], batches=batches) > 1.0 - told.mirrored
         moved = tf.where(mirrored[:, None, None, None], tf.image.flip_left_right(moved), moved)
         return tf.ensure_shape(moved, images.shape)
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from faketagger.components.contract import manifest, signatures
 from faketagger.components.faces import alignment
+from faketagger.components.perturbations import draws
 from faketagger.components.simulator import landmark_swap, tools
 
 # More than any generator of the papers needs (StyleGAN at 1024² has 30 M parameters, 120 MB).
@@ -76,7 +77,7 @@ class Simulator:
             # Tagging leaves the landmarks as they are: the tagged picture goes through what its original did.
             drawn = tf.math.floormod(tf.cast(tf.reduce_sum(landmarks, [1, 2]) * 1e4, tf.int32), len(names))
         else:
-            drawn = tf.random.uniform([tf.shape(landmarks)[0]], 0, len(names), tf.int32)
+            drawn = draws.uniform([tf.shape(landmarks)[0]], 0, len(names), tf.int32)
         return tf.gather(numbers, drawn)
 
 

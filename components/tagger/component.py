@@ -16,6 +16,7 @@ class TaggerSpec(component_spec.ComponentSpec):
         "config": component_spec.ExecutionParameter(type=str),
         "checkpoints": component_spec.ExecutionParameter(type=str, optional=True),
         "shipped_fingerprint": component_spec.ExecutionParameter(type=str, optional=True),
+        "vertex_job": component_spec.ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
@@ -35,6 +36,8 @@ class TaggerStep(base_component.BaseComponent):
       simulators: channel of GanSimulators.
       config: the settings.
       checkpoints: a directory that outlives a run, so that a killed training goes on where it stopped.
+      vertex_job: JSON of the Vertex AI CustomJob whose machines train together: `project`, `region` and `job_spec`; by
+        default the step trains where it runs.
     """
 
     SPEC_CLASS = TaggerSpec
@@ -46,12 +49,14 @@ class TaggerStep(base_component.BaseComponent):
         simulators: channel.BaseChannel,
         config: TaggerConfig,
         checkpoints: str | None = None,
+        vertex_job: str | None = None,
     ):
         spec = TaggerSpec(
             examples=examples,
             simulators=simulators,
             config=config.to_json(),
             checkpoints=checkpoints,
+            vertex_job=vertex_job,
             # Part of the cache key: a changed tagger is gone on from anew.
             shipped_fingerprint=files.directory_fingerprint(pretrained.TAGGER)
             if config.start_from == "shipped"

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from faketagger.components.layers import distribution
+from faketagger.components.perturbations import draws
 from faketagger.components.tagger.config import HardDrawing
 
 _ERRORS_AT_CHANCE = 0.5
@@ -27,7 +29,7 @@ class HardDraws(tf.Module):
         self._settings = settings
         # Where a group has fewer conditions than another, nothing is ever drawn.
         self._exists = tf.sequence_mask(conditions, dtype=tf.float32)
-        self.bit_errors = tf.Variable(_ERRORS_AT_CHANCE * self._exists, trainable=False)
+        self.bit_errors = distribution.shared_variable(_ERRORS_AT_CHANCE * self._exists)
 
     def draw(self, pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """A group, int32 [], for a whole batch, and a condition for each of its `pictures`, int32 [B]."""
@@ -35,19 +37,22 @@ class HardDraws(tf.Module):
         if self._settings.spares_hopeless:
             hard = hard * (1.0 - hard / _ERRORS_AT_CHANCE)
         weights = (tf.nn.relu(hard) + self._settings.floor) * self._exists
-        group = _one_of(tf.reduce_max(weights, 1), 1)[0]
-        return group, _one_of(weights[group], pictures)
+        group = draws.one_of(tf.reduce_max(weights, 1))
+        return group, draws.one_of(weights[group], pictures)
 
-    def note(self, group: tf.Tensor, condition: tf.Tensor, bit_errors: tf.Tensor) -> None:
-        """Takes up how a batch was read: draw's int32 [] and [B], and each picture's bit error rate [B]."""
-        count = self.bit_errors.shape[1]
-        drawn = tf.math.unsorted_segment_sum(tf.ones_like(bit_errors), condition, count) > 0
-        found = tf.math.unsorted_segment_mean(bit_errors, condition, count)
-        old = self.bit_errors[group]
-        kept = self._settings.smoothing
-        new = tf.where(drawn, kept * old + (1.0 - kept) * found, old)
-        self.bit_errors.scatter_update(tf.IndexedSlices(new, group))
+    def counted(self, group: tf.Tensor, condition: tf.Tensor, bit_errors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """How a batch was read: the sums of bit error rates and the numbers of pictures, float32 as `bit_errors`.
 
+        Args:
+          group, condition: int32 [] and [B], as drawn.
+          bit_errors: each picture's bit error rate, float32 [B].
+        """
+        places = tf.stack([tf.fill(tf.shape(condition), group), condition], 1)
+        shape = self.bit_errors.shape
+        return tf.scatter_nd(places, bit_errors, shape), tf.scatter_nd(places, tf.ones_like(bit_errors), shape)
 
-def _one_of(weights: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
-    return tf.random.categorical(tf.math.log(weights)[None], times, tf.int32)[0]
+    def take_up(self, sums: tf.Tensor, counts: tf.Tensor) -> None:
+        """Takes up what was `counted`, of all replicas together where there are several."""
+        kept, old = self._settings.smoothing, self.bit_errors
+        found = sums / tf.maximum(counts, 1.0)
+        self.bit_errors.assign(tf.where(counts > 0, kept * old + (1.0 - kept) * found, old))

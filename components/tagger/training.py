@@ -7,8 +7,8 @@ from tensorflow import keras
 
 from faketagger.components.contract import features, manifest, payload, pretrained
 from faketagger.components.faces import alignment
-from faketagger.components.layers import precision
-from faketagger.components.perturbations import catalogue
+from faketagger.components.layers import distribution, precision
+from faketagger.components.perturbations import catalogue, draws
 from faketagger.components.perturbations.geometry import Misalignment
 from faketagger.components.simulator import library
 from faketagger.components.tagger import losses, networks, start
@@ -67,9 +67,9 @@ class TaggerTraining(keras.Model):
             config.optimising.critic_rate * config.learning_rate, beta_1=config.optimising.critic_beta
         )
         has_first_stage = config.reads_below < _LOSS_AT_CHANCE and not config.start_from
-        self._message_loss = tf.Variable(_LOSS_AT_CHANCE, trainable=False)
-        self.contrast = tf.Variable(config.first_stage.first_contrast if has_first_stage else 1.0, trainable=False)
-        self.reads_since = tf.Variable(_NOT_YET if has_first_stage else 0, trainable=False, dtype=tf.int64)
+        self._message_loss = distribution.shared_variable(_LOSS_AT_CHANCE)
+        self.contrast = distribution.shared_variable(config.first_stage.first_contrast if has_first_stage else 1.0)
+        self.reads_since = distribution.shared_variable(_NOT_YET if has_first_stage else 0, tf.int64)
         names = ("loss", "plain", "perturbed", "simulated", "psnr")
         self._means = {name: keras.metrics.Mean(name) for name in names}
 
@@ -103,26 +103,35 @@ class TaggerTraining(keras.Model):
         self.critic_optimizer.build(self.critic.trainable_variables)
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        images, landmarks = data
-        codeword = tf.cast(tf.random.uniform([tf.shape(images)[0], self._code_bits], 0, 2, tf.int32), tf.float32)
+        with draws.numbered():
+            return self._train_on(*data)
+
+    def _train_on(self, images: tf.Tensor, landmarks: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Of this replica's part of the batch; what all replicas keep, they make of what all have read."""
+        codeword = tf.cast(draws.uniform([tf.shape(images)[0], self._code_bits], 0, 2, tf.int32), tf.float32)
         images = 0.5 + self.contrast * (images - 0.5)
-        variables = self.trainable_variables
+        variables, replicas = self.trainable_variables, distribution.replicas()
         since = self._steps_since_reading()
         with tf.GradientTape() as tape:
             made = self.encoder([images, codeword], training=True)
             residual = bounded(images, made, self._allowed_psnr(since), self._config.masking)
-            strength = tf.random.uniform([tf.shape(images)[0], 1, 1, 1], *self._config.strengths)
+            strength = draws.uniform([tf.shape(images)[0], 1, 1, 1], *self._config.strengths)
             tagged = tf.clip_by_value(images + strength * residual, 0.0, 1.0)
-            message, accuracies = tf.cond(
+            message, accuracies, counted = tf.cond(
                 since < 0,
                 lambda: self._read_plain(tagged, codeword),
                 lambda: self._read_all(tagged, landmarks, codeword, since),
             )
             loss = self._config.message * message + self._image_terms(images, tagged, since)
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
-        if self._config.critic.scale:
+            of_all = loss / replicas if replicas > 1 else loss  # The optimiser sums up what replicas give.
+        self.optimizer.apply_gradients(zip(tape.gradient(of_all, variables), variables))
+        if self._config.critic.scale and replicas > 1:  # Conditions hold no optimiser of several replicas.
+            self._train_critic(images, tagged)
+        elif self._config.critic.scale:
             tf.cond(self._config.critic(since) > 0, lambda: self._train_critic(images, tagged), lambda: None)
-        self._note_reading(message)
+        for each in counted:
+            self._draws.take_up(*map(distribution.total, each))
+        self._note_reading(distribution.mean(message))
         psnr = tf.image.psnr(round_to_8_bits(tagged), images, 1.0)
         for name, value in zip(self._means, (loss, *tf.unstack(accuracies), psnr)):
             self._means[name].update_state(value)
@@ -136,15 +145,19 @@ class TaggerTraining(keras.Model):
         share = tf.clip_by_value(tf.cast(since, tf.float32) / max(1, self._config.psnr_ramp), 0.0, 1.0)
         return self._config.start_psnr + share * (self._config.min_psnr - self._config.start_psnr)
 
-    def _read_plain(self, tagged: tf.Tensor, codeword: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _read_plain(self, tagged: tf.Tensor, codeword: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list]:
         logits = self.decoder(round_to_8_bits(tagged), training=True)
+        none = tf.zeros_like(self._draws.bit_errors) if self._draws else None
+        counted = [(none, none)] * self._config.versions if self._draws else []
         # Nothing was read through perturbations and simulators yet: chance, said as such in the progress bar.
-        return losses.message_loss(codeword, logits), tf.stack([_accuracy(codeword, logits), 0.5, 0.5])
+        return losses.message_loss(codeword, logits), tf.stack([_accuracy(codeword, logits), 0.5, 0.5]), counted
 
     def _read_all(
         self, tagged: tf.Tensor, landmarks: tf.Tensor, codeword: tf.Tensor, since: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The message loss, mean over plain, perturbed and simulated pictures, and the bit accuracy of each."""
+    ) -> tuple[tf.Tensor, tf.Tensor, list]:
+        """The message loss, mean over plain, perturbed and simulated pictures, the bit accuracy of each, and what
+        HardDraws counts of each version.
+        """
         saved = round_to_8_bits(tagged)
         seen = [saved, self._perturb(saved, self._config.perturbed)]
         drawn = [self._draws.draw(tf.shape(saved)[0]) for _ in range(self._config.versions)] if self._draws else []
@@ -152,17 +165,21 @@ class TaggerTraining(keras.Model):
             made = self._simulate(saved, landmarks, group, condition)
             made = round_to_8_bits(tf.clip_by_value(made, 0.0, 1.0))
             # Deepfakes are passed on like any picture.
-            passed_on = tf.random.uniform([]) < self._config.perturbed_simulated
+            passed_on = draws.uniform([]) < self._config.perturbed_simulated
             seen.append(self._perturb(made, tf.cast(passed_on, tf.int32)))
         together = tf.concat(seen, 0)
         if self._misalignment:
-            together = self._misalignment(together, Ramp(scale=1.0, ramp=self._config.geometry.ramp)(since))
+            part = Ramp(scale=1.0, ramp=self._config.geometry.ramp)(since)
+            together = self._misalignment(together, part, batches=len(seen))
         logits = tf.split(self.decoder(together, training=True), len(seen))
-        for (group, condition), found in zip(drawn, logits[2:]):
-            self._draws.note(group, condition, 1.0 - _accuracy(codeword, found, axis=1))
+        counted = [
+            self._draws.counted(*each, 1.0 - _accuracy(codeword, found, axis=1))
+            for each, found in zip(drawn, logits[2:])
+        ]
         message = tf.add_n([losses.message_loss(codeword, each) for each in logits]) / len(logits)
         plain, perturbed, *simulated = [_accuracy(codeword, each) for each in logits]
-        return message, tf.stack([plain, perturbed, tf.add_n(simulated) / len(simulated) if simulated else 0.5])
+        of_simulated = tf.add_n(simulated) / len(simulated) if simulated else 0.5
+        return message, tf.stack([plain, perturbed, of_simulated]), counted
 
     def _perturb(self, images: tf.Tensor, times: int | tf.Tensor) -> tf.Tensor:
         return catalogue.apply_random(self._perturbations, images, times, self._shares)
@@ -196,7 +213,7 @@ class TaggerTraining(keras.Model):
     def _train_critic(self, images: tf.Tensor, tagged: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
             real, made = tf.split(self.critic(tf.concat([images, tf.stop_gradient(tagged)], 0), training=True), 2)
-            loss = losses.critic_loss(real, made)
+            loss = losses.critic_loss(real, made) / distribution.replicas()
         variables = self.critic.trainable_variables
         self.critic_optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
 
@@ -252,32 +269,61 @@ class _StopWhenStuck(keras.callbacks.Callback):
             )
 
 
-def _photographs(examples_uri: str, config: TaggerConfig) -> tf.data.Dataset:
+def _photographs(
+    examples_uri: str, config: TaggerConfig, context: tf.distribute.InputContext | None = None
+) -> tf.data.Dataset:
     """Endless shuffled batches of the train split, mirrored and cropped at random: float32 [B, S, S, 3], and landmarks
     float32 [B, 5, 2] as shares of the side, NaN where no face was found.
+
+    What is drawn for a photograph depends on its number alone, so that workers, whose `context` it is, have their
+    parts of the very batches that one would have.
     """
+    size = config.image_size
+    photographs = features.read_dataset(examples_uri, features.TRAIN_SPLIT, size).cache()
+    numbered = photographs.shuffle(4096, seed=config.seed).repeat().enumerate()
+    batch_size = config.batch_size
+    if context and context.num_input_pipelines > 1:
+        part = batch_size // context.num_input_pipelines
+        numbered = numbered.filter(lambda number, _: number % batch_size // part == context.input_pipeline_id)
+    batch_size = context.get_per_replica_batch_size(batch_size) if context else batch_size
+    varied = numbered.map(lambda *each: _varied(*each, config), num_parallel_calls=tf.data.AUTOTUNE)
+    return varied.batch(batch_size, drop_remainder=True).prefetch(4)
+
+
+def _varied(number: tf.Tensor, example: dict[str, tf.Tensor], config: TaggerConfig) -> tuple[tf.Tensor, tf.Tensor]:
+    """A photograph as it is trained on where it is the `number`-th."""
     size, told = config.image_size, config.augmentation
     least, most = (int(share * size) for share in told.crop)
+    seeds = iter(tf.unstack(tf.random.split(tf.stack([tf.constant(config.seed, tf.int64), number]), 6)))
 
-    def vary(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        image, landmarks = example[features.IMAGE], example[features.LANDMARKS]
-        if told.flip and tf.random.uniform([]) < 0.5:
-            image, landmarks = tf.image.flip_left_right(image), alignment.mirror(landmarks)
-        side = tf.random.uniform([], max(1, least), max(1, most) + 1, tf.int32)
-        top, left = tf.unstack(tf.random.uniform([2], 0, size - side + 1, tf.int32))
-        cropped = image[top : top + side, left : left + side]
-        corner = tf.cast(tf.stack([left, top]), tf.float32)
-        landmarks = (landmarks * size - corner) / tf.cast(side, tf.float32)
-        varied = tf.image.random_brightness(tf.image.resize(cropped, [size, size], antialias=True), told.brightness)
-        varied = tf.image.adjust_saturation(varied, tf.random.uniform([], *told.saturation))
-        varied = tf.image.adjust_contrast(varied, tf.random.uniform([], *told.contrast))
-        # Rounded as a photograph is: the tagger must not learn from values that no file holds.
-        varied = tf.round(tf.clip_by_value(varied, 0.0, 1.0) * 255.0) / 255.0
-        return tf.ensure_shape(varied, [size, size, 3]), landmarks
+    def uniform(shape: list[int], low: float = 0.0, high: float = 1.0, dtype: tf.DType = tf.float32) -> tf.Tensor:
+        return tf.random.stateless_uniform(shape, next(seeds), low, high, dtype)
 
-    photographs = features.read_dataset(examples_uri, features.TRAIN_SPLIT, size).cache()
-    varied = photographs.shuffle(4096, seed=config.seed).repeat().map(vary, num_parallel_calls=tf.data.AUTOTUNE)
-    return varied.batch(config.batch_size, drop_remainder=True).prefetch(4)
+    image, landmarks = example[features.IMAGE], example[features.LANDMARKS]
+    mirrored = uniform([]) < 0.5
+    if told.flip and mirrored:
+        image, landmarks = tf.image.flip_left_right(image), alignment.mirror(landmarks)
+    side = uniform([], max(1, least), max(1, most) + 1, tf.int32)
+    top, left = tf.unstack(uniform([2], 0, size - side + 1, tf.int32))
+    cropped = image[top : top + side, left : left + side]
+    corner = tf.cast(tf.stack([left, top]), tf.float32)
+    landmarks = (landmarks * size - corner) / tf.cast(side, tf.float32)
+    resized = tf.image.resize(cropped, [size, size], antialias=True)
+    varied = tf.image.stateless_random_brightness(resized, told.brightness, next(seeds))
+    varied = tf.image.adjust_saturation(varied, uniform([], *told.saturation))
+    varied = tf.image.adjust_contrast(varied, uniform([], *told.contrast))
+    # Rounded as a photograph is: the tagger must not learn from values that no file holds.
+    varied = tf.round(tf.clip_by_value(varied, 0.0, 1.0) * 255.0) / 255.0
+    return tf.ensure_shape(varied, [size, size, 3]), landmarks
+
+
+def _of_one_replica(model: TaggerTraining, config: TaggerConfig, code_bits: int) -> TaggerTraining:
+    """A trained model whose variables are plain ones, for the export."""
+    plain = TaggerTraining(config, code_bits, [])
+    for mine, trained in ((plain.encoder, model.encoder), (plain.decoder, model.decoder), (plain.critic, model.critic)):
+        mine.set_weights(trained.get_weights())
+    plain.reads_since.assign(int(model.reads_since))
+    return plain
 
 
 def white_box(simulators: list[library.Simulator], config: TaggerConfig) -> list[library.Simulator]:
@@ -304,8 +350,12 @@ def train(
     config: TaggerConfig,
     checkpoints: str,
     logs: str | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> tuple[TaggerTraining, dict[str, float]]:
     """Trains a tagger; a training that was killed goes on from its last checkpoint.
+
+    Several replicas do what one would do with the same batches, to rounding; but the critic, which they train from the
+    first step on.
 
     Args:
       examples_uri: the Examples artifact, of which the train split is used.
@@ -313,6 +363,7 @@ def train(
       config: the settings.
       checkpoints: a directory that outlives the process; the caller removes it once the export is done.
       logs: where TensorBoard's logs go.
+      strategy: layers/distribution.py's, in whose scope the simulators were loaded; by default the current one.
 
     Returns:
       The trained model and the last epoch's means: loss, bit accuracies (plain, perturbed, simulated), PSNR; none where
@@ -320,27 +371,38 @@ def train(
 
     Raises:
       TrainingStuck: the decoder never came to read.
+      ValueError: the batches cannot be divided among the replicas.
     """
+    strategy = strategy or tf.distribute.get_strategy()
+    replicas = strategy.num_replicas_in_sync
+    if config.batch_size % replicas:
+        raise ValueError(f"batch_size: expected a multiple of the {replicas} replicas, found {config.batch_size}")
     keras.utils.set_random_seed(config.seed)
     precision.use_bfloat16(config.bfloat16)
     code_bits = payload.code_matrix(config.message_bits, config.code_length).shape[1]
-    model = TaggerTraining(config, code_bits, simulators)
     epoch_steps = min(_EPOCH_STEPS, config.steps)
     epochs = -(-config.steps // epoch_steps)
-    if config.start_from:
-        directory = pretrained.TAGGER if config.start_from == "shipped" else config.start_from
-        start.load_networks(model.encoder, model.decoder, config, directory)
-    model.compile_for(epochs * epoch_steps)  # Now: the weights' average begins with what they are.
+    with strategy.scope():
+        model = TaggerTraining(config, code_bits, simulators)
+        if config.start_from:
+            directory = pretrained.TAGGER if config.start_from == "shipped" else config.start_from
+            start.load_networks(model.encoder, model.decoder, config, directory)
+        model.compile_for(epochs * epoch_steps)  # Now: the weights' average begins with what they are.
     tf.io.gfile.makedirs(checkpoints)
     callbacks = [
         keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False),
         _StopWhenStuck(config.stuck_after, config.first_stage.stuck_below),
     ]
-    if logs:
+    if logs and distribution.is_chief():
         callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
-    history = model.fit(
-        _photographs(examples_uri, config), epochs=epochs, steps_per_epoch=epoch_steps, callbacks=callbacks
-    )
+    photographs = _photographs(examples_uri, config)
+    if replicas > 1:
+        photographs = strategy.distribute_datasets_from_function(
+            lambda context: _photographs(examples_uri, config, context)
+        )
+    history = model.fit(photographs, epochs=epochs, steps_per_epoch=epoch_steps, callbacks=callbacks)
+    if replicas > 1:
+        model = _of_one_replica(model, config, code_bits)
     precision.use_bfloat16(False)  # As it will be used.
     last = {name: values[-1] for name, values in history.history.items()}
     # One that reads a little goes on to the evaluator: whether it reads well enough is the gate's business.

@@ -11,7 +11,7 @@ import pyarrow.parquet as parquet
 import pytest
 import tensorflow as tf
 
-from faketagger.components.contract import features, files, images, manifest, payload
+from faketagger.components.contract import features, files, images, manifest, payload, pushed
 from faketagger.components.evaluator import evaluate
 from faketagger.components.evaluator.config import EvaluatorConfig, Gate
 from faketagger.components.evaluator.measure import models, parts, rows, slices
@@ -210,6 +210,26 @@ def test_a_good_tagger_is_blessed(blessed):
     assert blessed.blessing.get_int_custom_property("current_model_id") == 7
     assert blessed.blessing.get_string_custom_property("current_model").endswith("/good")
     assert blessed.blessing.get_string_custom_property("component_id") == "TagEvaluator"
+
+
+def test_where_no_tagger_was_pushed_yet_it_is_held_to_the_bounds_alone(stubs, tmp_path, monkeypatch):
+    from faketagger.components.evaluator import executor
+
+    os.makedirs(tmp_path / "none")
+    (tmp_path / "none" / pushed.NONE_YET).touch()
+    held_against = []
+
+    class JudgedError(Exception):
+        pass
+
+    def judge(*arguments):
+        held_against.append(arguments[-1])
+        raise JudgedError
+
+    monkeypatch.setattr(executor, "evaluate", judge)
+    with pytest.raises(JudgedError):
+        _execute(stubs, tmp_path, newest=str(tmp_path / "none"))
+    assert held_against == [None]
 
 
 def test_the_figures_are_those_computed_by_hand(blessed):

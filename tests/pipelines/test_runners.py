@@ -5,8 +5,6 @@ import http.server
 import json
 import os
 import re
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -14,24 +12,32 @@ import yaml
 from absl import flags
 from absl.testing import flagsaver
 from google.auth import credentials
+from google.cloud import aiplatform_v1
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
-from PIL import Image
+from tfx.extensions.google_cloud_ai_platform import training_clients
+from tfx.types import standard_artifacts
 
 from faketagger.components.contract import manifest
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.example_gen import executor as example_gen_executor
-from faketagger.components.example_gen import face_drawing
+from faketagger.components.simulator.artifact import GanSimulators
 from faketagger.components.simulator.config import SimulatorConfig
+from faketagger.components.tagger import executor as tagger_executor
 from faketagger.components.tagger.config import TaggerConfig
 from faketagger.pipelines import cluster, kfp_entrypoint, overrides, presets, run_kubeflow, run_vertex
 from faketagger.pipelines import flags as pipeline_flags
+from faketagger.tests import stubs
+from faketagger.tests.pipelines import containers
 
 pytestmark = pytest.mark.slow
 
 _RUNNERS = {"vertex": run_vertex, "kubeflow": run_kubeflow}
-_STEPS = ["face-example-gen", "simulator-step", "tagger-step", "tag-evaluator", "pusher"]
-_LOOKUPS = {"newest-blessed-model-resolver", "newest-blessed-model-blessing-resolver"}
+_STEPS = {"face-example-gen", "simulator-step", "tagger-step", "tag-evaluator", "pusher"}
+_LOOKUPS = {
+    "vertex": {"newest-blessed-model-resolver", "newest-blessed-model-blessing-resolver"},
+    "kubeflow": {"newest-pushed"},
+}
 _TRAINING_STEPS = {"simulator-step", "tagger-step"}
 _IMAGE = "registry.example/faketagger:1"
 
@@ -43,13 +49,6 @@ def _compile(runner, config=None, root="gs://bucket/faketagger", machine=None):
     pipeline = cluster.create_cluster_pipeline(config, root, f"{root}/pushed", _IMAGE, machine)
     compiled = _RUNNERS[runner].compile_pipeline(pipeline, _IMAGE)
     return compiled.get("pipelineSpec", compiled), compiled
-
-
-def _containers(spec):
-    """The container of each step."""
-    executors = spec["deploymentSpec"]["executors"]
-    of_steps = {name: executors[component["executorLabel"]] for name, component in spec["components"].items()}
-    return {name: executor["container"] for name, executor in of_steps.items() if "container" in executor}
 
 
 def _constants(task):
@@ -73,7 +72,7 @@ def test_what_is_compiled_keeps_the_schema(runner):
     spec, compiled = _compile(runner)
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
     json_format.ParseDict(spec["deploymentSpec"], pipeline_spec_pb2.PipelineDeploymentConfig())
-    assert set(spec["root"]["dag"]["tasks"]) - _LOOKUPS == set(_STEPS)
+    assert set(spec["root"]["dag"]["tasks"]) == _STEPS | _LOOKUPS[runner]
     if runner == "vertex":
         job = json_format.ParseDict(compiled, pipeline_spec_pb2.PipelineJob())
         assert spec["schemaVersion"] == "2.0.0"
@@ -104,26 +103,30 @@ def test_the_pusher_waits_for_the_blessing(runner):
     assert blessing == {"producerTask": "tag-evaluator", "outputArtifactKey": "blessing"}
 
 
-def test_the_evaluator_is_given_the_newest_blessed_tagger_where_the_cluster_can_look_it_up():
+def test_the_evaluator_is_given_the_newest_blessed_tagger():
     vertex, kubeflow = (_compile(runner)[0]["root"]["dag"]["tasks"] for runner in ("vertex", "kubeflow"))
-    baseline = vertex["tag-evaluator"]["inputs"]["artifacts"]["baseline_model"]["taskOutputArtifact"]
-    assert baseline == {"producerTask": "newest-blessed-model-resolver", "outputArtifactKey": "model"}
-    assert not _LOOKUPS & set(kubeflow) and "baseline_model" not in kubeflow["tag-evaluator"]["inputs"]["artifacts"]
+    for tasks, producer in ((vertex, "newest-blessed-model-resolver"), (kubeflow, "newest-pushed")):
+        baseline = tasks["tag-evaluator"]["inputs"]["artifacts"]["baseline_model"]["taskOutputArtifact"]
+        assert baseline == {"producerTask": producer, "outputArtifactKey": "model"}
+    assert _constants(kubeflow["newest-pushed"])["base_path"] == "gs://bucket/faketagger/pushed"
+    # What was pushed last is another tagger at the next run.
+    assert "enableCache" not in kubeflow["newest-pushed"]["cachingOptions"]
+    assert kubeflow["tagger-step"]["cachingOptions"] == {"enableCache": True}
 
 
 @pytest.mark.parametrize("runner, gpu", [("vertex", "NVIDIA_TESLA_T4"), ("kubeflow", "nvidia.com/gpu")])
 def test_training_steps_alone_ask_for_the_gpu(runner, gpu):
-    containers = _containers(_compile(runner)[0])
-    assert {container["image"] for container in containers.values()} == {_IMAGE}
-    asking = {name: container["resources"] for name, container in containers.items() if "resources" in container}
+    found = containers.of_steps(_compile(runner)[0])
+    assert {container["image"] for container in found.values()} == {_IMAGE}
+    asking = {name: container["resources"] for name, container in found.items() if "resources" in container}
     assert set(asking) == _TRAINING_STEPS
     assert all(each["accelerator"] == {"type": gpu, "count": "1"} for each in asking.values())
 
 
 def test_a_machine_without_gpu_asks_for_none():
     machine = cluster.Machine(gpu_type="any", gpu_count=0, cpus=4, memory_gb=16)
-    containers = _containers(_compile("vertex", machine=machine)[0])
-    assert containers["tagger-step"]["resources"] == {"cpuLimit": 4.0, "memoryLimit": 16.0}
+    found = containers.of_steps(_compile("vertex", machine=machine)[0])
+    assert found["tagger-step"]["resources"] == {"cpuLimit": 4.0, "memoryLimit": 16.0}
 
 
 @pytest.mark.parametrize("runner", _RUNNERS)
@@ -153,7 +156,10 @@ def test_the_yaml_file_holds_what_was_compiled(tmp_path, capsys):
         assert run_kubeflow.main([]) == 0
     spec = yaml.safe_load(path.read_text())
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
-    assert _containers(spec)["tagger-step"]["resources"]["accelerator"] == {"type": "nvidia.com/gpu", "count": "2"}
+    assert containers.of_steps(spec)["tagger-step"]["resources"]["accelerator"] == {
+        "type": "nvidia.com/gpu",
+        "count": "2",
+    }
     assert capsys.readouterr().out == f"compiled: {path}\n"
     assert os.listdir(tmp_path / "new") == ["pipeline.yaml"]
 
@@ -167,12 +173,12 @@ def test_the_job_file_holds_what_was_compiled(tmp_path):
     json_format.ParseDict(compiled, pipeline_spec_pb2.PipelineJob())
     tasks = compiled["pipelineSpec"]["root"]["dag"]["tasks"]
     assert "gs://other/models" in _constants(tasks["pusher"])["push_destination"]
-    containers = _containers(compiled["pipelineSpec"])
+    found = containers.of_steps(compiled["pipelineSpec"])
     # Beam takes the last of options that are given twice.
-    assert containers["tag-evaluator"]["args"][-3:] == [
+    assert found["tag-evaluator"]["args"][-3:] == [
         "--runner=FnApiRunner", f"--sdk_container_image={_IMAGE}", "--runner=DataflowRunner"
     ]  # fmt: skip
-    resources = containers["tagger-step"]["resources"]
+    resources = found["tagger-step"]["resources"]
     assert resources["accelerator"]["type"] == "NVIDIA_L4" and resources["cpuLimit"] == 8.0
 
 
@@ -300,66 +306,88 @@ def test_a_missing_token_or_host_is_named(tmp_path):
         run_kubeflow.submit(_SPEC, "http://127.0.0.1:1")
 
 
-def _shrunken(folder):
-    """The smoke preset on 40 pictures in `folder`, with a decoder that is said to read from the start."""
-    os.makedirs(folder)
-    for index in range(40):
-        face = face_drawing.draw(face_drawing.sample_traits(1, index), 32)
-        Image.fromarray(face).save(os.path.join(folder, f"{index}.png"))
-    settings = [f"images={folder}", "eval_percent=20", "simulator.train=[]", "tagger.steps=5", "tagger.reads_below=9.0"]
-    return overrides.apply(presets.smoke(), settings)
+_WORKERS = cluster.Machine(
+    gpu_type="NVIDIA_L4", gpu_count=2, workers=3, vertex_type="g2-standard-24", jobs_in=("project", "europe-west4")
+)
 
 
-def _invocation(spec, name, made, folder, typed):
-    """The ExecutorInput that a cluster would put in place of {{$}}."""
-    component, task = spec["components"][name], spec["root"]["dag"]["tasks"][name]
-    parameters = task["inputs"].get("parameters", {})
-    artifacts = {}
-    for key, source in task["inputs"].get("artifacts", {}).items():
-        output = source["taskOutputArtifact"]
-        (artifact,) = made[output["producerTask"]][output["outputArtifactKey"]]["artifacts"]
-        artifact = {**artifact, "name": f"{len(made)}{key}"}
-        if typed:
-            artifact["type"] = component["inputDefinitions"]["artifacts"][key]["artifactType"]
-        artifacts[key] = {"artifacts": [artifact]}
-    outputs = {
-        key: {"artifacts": [{"name": key, "uri": f"{folder}/{name}/{key}", "type": output["artifactType"]}]}
-        for key, output in component["outputDefinitions"]["artifacts"].items()
-    }
-    inputs = {"artifacts": artifacts}
-    if typed:
-        inputs["parameters"] = {key: value["runtimeValue"]["constantValue"] for key, value in parameters.items()}
-    else:
-        inputs["parameterValues"] = {key: value["runtimeValue"]["constant"] for key, value in parameters.items()}
-    return {"inputs": inputs, "outputs": {"artifacts": outputs, "outputFile": f"{folder}/{name}/executor_output.json"}}
+def test_several_workers_train_in_a_job_of_vertex():
+    spec, _ = _compile("vertex", machine=_WORKERS)
+    told = json.loads(_constants(spec["root"]["dag"]["tasks"]["tagger-step"])["vertex_job"])
+    assert (told["project"], told["region"]) == ("project", "europe-west4")
+    pools = aiplatform_v1.CustomJobSpec(told["job_spec"]).worker_pool_specs
+    assert [pool.replica_count for pool in pools] == [1, 2]
+    for pool in pools:
+        assert pool.container_spec.image_uri == _IMAGE
+        assert (pool.machine_spec.machine_type, pool.machine_spec.accelerator_count) == ("g2-standard-24", 2)
+        assert pool.machine_spec.accelerator_type == aiplatform_v1.AcceleratorType.NVIDIA_L4
+    assert {name for name, each in containers.of_steps(spec).items() if "resources" in each} == {"simulator-step"}
+    assert "vertex_job" not in _constants(_compile("vertex")[0]["root"]["dag"]["tasks"]["tagger-step"])
 
 
-def _run_steps(spec, folder, typed):
-    """Runs every step as its container would be started; the output artifacts of each."""
-    made = {}
-    for name in _STEPS:
-        assert set(spec["root"]["dag"]["tasks"][name].get("dependentTasks", [])) <= set(made)
-        container = _containers(spec)[name]
-        invocation = _invocation(spec, name, made, folder, typed)
-        arguments = [json.dumps(invocation) if each == "{{$}}" else each for each in container["args"]]
-        assert container["command"][0] == "python"
-        command = [sys.executable, *container["command"][1:], *arguments]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1200)
-        assert done.returncode == 0, f"{name}: {done.stderr[-3000:]}"
-        with open(invocation["outputs"]["outputFile"], encoding="utf-8") as file:
-            made[name] = json.load(file)["artifacts"]
-    return made
+class _Vertex:
+    """Stands for Vertex AI: notes the job that it is sent, and says that it has ended so."""
+
+    def __init__(self, state, made=lambda: None):
+        self.state, self.sent, self._made = state, [], made
+
+    def create_custom_job(self, parent, custom_job):
+        self.sent.append((parent, aiplatform_v1.CustomJob(custom_job)))
+        self._made()
+        return aiplatform_v1.CustomJob(name="projects/1/locations/europe-west4/customJobs/2")
+
+    def get_custom_job(self, name, retry):
+        return aiplatform_v1.CustomJob(name=name, state=self.state)
 
 
-def test_every_container_step_runs_and_a_tagger_is_pushed(tmp_path):
-    spec, _ = _compile("kubeflow", _shrunken(str(tmp_path / "photographs")), root=str(tmp_path))
-    made = _run_steps(spec, str(tmp_path), typed=False)
-    examples = made["face-example-gen"]["examples"]["artifacts"][0]["metadata"]
-    assert examples["train"] + examples["eval"] == 40 and json.loads(examples["split_names"]) == ["train", "eval"]
-    assert (
-        made["simulator-step"]["simulators"]["artifacts"][0]["metadata"]["names"] == "perturbation, perturbation_unseen"
-    )
-    assert made["tag-evaluator"]["blessing"]["artifacts"][0]["metadata"]["blessed"] == 1.0
-    (version,) = os.listdir(tmp_path / "pushed")
-    assert os.path.exists(tmp_path / "pushed" / version / "saved_model.pb")
-    assert manifest.read(manifest.TaggerManifest, str(tmp_path / "pushed" / version)).image_size == 32
+def _step_of_a_job(tmp_path):
+    """The arguments of the tagger's executor in a pipeline whose training is a job."""
+    artifacts = {"examples": standard_artifacts.Examples(), "simulators": GanSimulators()}
+    outputs = {"model": standard_artifacts.Model(), "model_run": standard_artifacts.ModelRun()}
+    for name, artifact in {**artifacts, **outputs}.items():
+        artifact.uri = str(tmp_path / name)
+    properties = {"config": TaggerConfig().to_json(), "vertex_job": _WORKERS.to_job(_IMAGE)}
+    return {name: [it] for name, it in artifacts.items()}, {name: [it] for name, it in outputs.items()}, properties
+
+
+def test_the_step_of_a_job_has_vertex_run_itself_on_each_machine_and_waits(tmp_path, monkeypatch):
+    def trained():
+        described = stubs.pattern_manifest().replace(
+            training=manifest.TaggerRecord(1, "early", simulators=("faceswap",))
+        )
+        os.makedirs(tmp_path / "model" / "Format-Serving")
+        manifest.write(described, str(tmp_path / "model" / "Format-Serving"))
+
+    vertex = _Vertex(aiplatform_v1.JobState.JOB_STATE_SUCCEEDED, trained)
+    monkeypatch.setattr(training_clients.gapic, "JobServiceClient", lambda client_options: vertex)
+    inputs, outputs, properties = _step_of_a_job(tmp_path)
+    tagger_executor.Executor().Do(inputs, outputs, properties)
+    ((parent, job),) = vertex.sent
+    assert parent == "projects/project/locations/europe-west4"
+    for pool in job.job_spec.worker_pool_specs:
+        command = list(pool.container_spec.command)
+        assert command[:3] == ["python", "-m", "tfx.scripts.run_executor"]
+        told = " ".join(command)
+        assert "faketagger.components.tagger.executor.Executor" in told and str(tmp_path / "examples") in told
+        assert "vertex_job" not in told
+    assert outputs["model"][0].get_string_custom_property("white_box") == "faceswap"
+
+
+def test_a_job_that_fails_fails_the_step(tmp_path, monkeypatch):
+    vertex = _Vertex(aiplatform_v1.JobState.JOB_STATE_FAILED)
+    monkeypatch.setattr(training_clients.gapic, "JobServiceClient", lambda client_options: vertex)
+    with pytest.raises(RuntimeError, match="did not succeed"):
+        tagger_executor.Executor().Do(*_step_of_a_job(tmp_path))
+
+
+def test_several_workers_need_vertex_and_to_be_told_where(tmp_path, capsys):
+    path = str(tmp_path / "pipeline")
+    with _flags(output=path, workers=2):
+        assert run_kubeflow.main([]) == 1
+        assert "several machines train together on Vertex AI alone" in capsys.readouterr().err
+        assert run_vertex.main([]) == 1
+        assert "missing: --project, --region" in capsys.readouterr().err
+    with _flags(output=path, workers=2, project="project", region="europe-west4", machine_type="n1-highmem-8"):
+        assert run_vertex.main([]) == 0
+    tasks = json.loads(open(path).read())["pipelineSpec"]["root"]["dag"]["tasks"]
+    assert '"n1-highmem-8"' in _constants(tasks["tagger-step"])["vertex_job"]

@@ -35,7 +35,7 @@ def test_what_is_read_badly_comes_in_proportion_to_its_bit_errors():
 def test_floor_and_smoothing_are_as_they_are_told():
     tf.random.set_seed(1)
     draws = HardDraws([2, 2], HardDrawing(floor=0.5, smoothing=0.0))
-    draws.note(tf.constant(1), tf.constant([1, 1]), tf.constant([0.1, 0.3]))
+    draws.take_up(*draws.counted(tf.constant(1), tf.constant([1, 1]), tf.constant([0.1, 0.3])))
     assert draws.bit_errors.numpy() == pytest.approx(np.array([[0.5, 0.5], [0.5, 0.2]]))
     draws.bit_errors.assign([[0.0, 0.0], [0.5, 0.5]])
     first, of_first = _shares(draws)
@@ -54,7 +54,7 @@ def test_what_is_read_at_chance_may_be_drawn_as_seldom_as_what_is_read_well():
 
 def test_running_bit_errors_move_a_tenth_of_the_way_where_something_was_drawn():
     draws = HardDraws([2, 2], HardDrawing())
-    draws.note(tf.constant(1), tf.constant([1, 1]), tf.constant([0.1, 0.3]))
+    draws.take_up(*draws.counted(tf.constant(1), tf.constant([1, 1]), tf.constant([0.1, 0.3])))
     assert draws.bit_errors.numpy() == pytest.approx(np.array([[0.5, 0.5], [0.5, 0.47]]))
 
 
@@ -64,7 +64,7 @@ def test_draws_and_notes_work_inside_a_graph():
     @tf.function
     def step():
         simulator, condition = draws.draw(tf.constant(6))
-        draws.note(simulator, condition, tf.zeros([6]))
+        draws.take_up(*draws.counted(simulator, condition, tf.zeros([6])))
         return simulator, condition
 
     for _ in range(300):

@@ -5,9 +5,10 @@
 Each clip shows one photograph of --images that moves, turns and grows as one does before a camera, on a blurred copy of
 itself, and is tagged with a UID of its own. It is coded as H.264 at each of the rate factors, and so again after a
 deepfake simulator has swapped the face of each frame as a tool does (components/simulator/tools.py). A row says how
-often the UID was claimed by `faketagger read` (right), another was (wrong), how often the best candidate was the
-UID, and how often one frame alone, the middle one read as a photograph, was claimed. The tagger's side, strength and
-code are its manifest's own. `--split` takes the photographs of a split of the attributes.csv in --images.
+often the UID was claimed by `faketagger read` (right), another was (wrong), how often it was claimed from the face
+alone, whatever the rest of the frames says, how often from the face in the middle frame alone, and how often the best
+candidate was the UID. The tagger's side, strength and code are its manifest's own.
+`--split` takes the photographs of a split of the attributes.csv in --images.
 """
 
 import argparse
@@ -45,8 +46,9 @@ class Row(NamedTuple):
     treatment: str
     right: bool
     wrong: bool
-    candidate: bool
+    face: bool
     one_frame: bool
+    candidate: bool
     seconds: float
 
 
@@ -134,7 +136,8 @@ def _read(client: TaggerClient, treatment: str, clip: Clip, uid: int) -> Row:
     frame = next(each for each in clip.frames() if each.number == middle)
     one = client.read_photograph(frame.pixels, search.LOOK)
     right, wrong = found.uid == uid, found.uid not in (None, uid)
-    return Row(treatment, right, wrong, found.best.candidate == uid, one.uid == uid, seconds)
+    face, of_one_frame = (any(each.uid == uid for each in reading.faces) for reading in (found, one))
+    return Row(treatment, right, wrong, face, of_one_frame, found.best.candidate == uid, seconds)
 
 
 def _measure(client: TaggerClient, clip: Clip, uid: int, swaps: dict[str, Callable]) -> tuple[list[Row], float, float]:
@@ -169,11 +172,11 @@ def _pictures(folder: str, split: str | None, count: int) -> list[str]:
 
 def table(rows: list[Row]) -> Iterator[str]:
     """Lines of Markdown."""
-    yield "| what happened to the clip | clips | right | wrong | best candidate right | one frame alone | s a read |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    yield "| what happened to the clip | clips | right | wrong | face | face, one frame | candidate right | s a read |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for name in dict.fromkeys(each.treatment for each in rows):
         of_it = [each for each in rows if each.treatment == name]
-        shares = " | ".join(f"{np.mean([each[field] for each in of_it]):.2f}" for field in (1, 2, 3, 4))
+        shares = " | ".join(f"{np.mean([each[field] for each in of_it]):.2f}" for field in (1, 2, 3, 4, 5))
         yield f"| {name} | {len(of_it)} | {shares} | {np.median([each.seconds for each in of_it]):.1f} |"
 
 

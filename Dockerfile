@@ -5,7 +5,7 @@ ARG GPU=""
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 TF_CPP_MIN_LOG_LEVEL=2
 
-WORKDIR /faketagger
+WORKDIR /sources
 COPY requirements.lock .
 RUN pip install -r requirements.lock \
     && if [ -n "$GPU" ]; then pip install "$(grep '^tensorflow==' requirements.lock | sed 's/==/[and-cuda]==/')"; fi
@@ -18,7 +18,7 @@ COPY pretrained pretrained
 COPY serving serving
 RUN pip install --no-deps --no-build-isolation . && pip check
 
-# Away from the sources, so that the installed package is the one that is found.
+# Away from the sources: of a folder `faketagger` in the working directory Python would take the package.
 WORKDIR /
 
 # docker run --read-only --cap-drop=ALL -v MODELS:/models:ro -p 8500:8500 IMAGE

@@ -85,7 +85,7 @@ class TaggerTraining(keras.Model):
     @property
     def reads(self) -> bool:
         """Whether the decoder has come to read."""
-        return int(self.reads_since) != _NOT_YET
+        return int(self.reads_since.numpy()) != _NOT_YET
 
     def compile_for(self, steps: int) -> None:
         """Sets the optimisers up for training of `steps` steps."""
@@ -260,10 +260,10 @@ class _StopWhenStuck(keras.callbacks.Callback):
         self._accuracy = accuracy
 
     def on_epoch_end(self, epoch, logs=None):
-        late = int(self.model.optimizer.iterations) >= self._steps
-        if late and not self.model.reads and logs["plain"] < self._accuracy:
+        steps = int(self.model.optimizer.iterations.numpy())
+        if steps >= self._steps and not self.model.reads and logs["plain"] < self._accuracy:
             raise TrainingStuck(
-                f"after {int(self.model.optimizer.iterations)} steps the decoder reads plain pictures with bit "
+                f"after {steps} steps the decoder reads plain pictures with bit "
                 f"accuracy {logs['plain']:.3f} only (0.5 is chance): try a lower learning rate or start_psnr, fewer "
                 "bits, a larger picture, or another seed"
             )
@@ -322,7 +322,7 @@ def _of_one_replica(model: TaggerTraining, config: TaggerConfig, code_bits: int)
     plain = TaggerTraining(config, code_bits, [])
     for mine, trained in ((plain.encoder, model.encoder), (plain.decoder, model.decoder), (plain.critic, model.critic)):
         mine.set_weights(trained.get_weights())
-    plain.reads_since.assign(int(model.reads_since))
+    plain.reads_since.assign(int(model.reads_since.numpy()))
     return plain
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import random
 import re
 import signal
 import socket
@@ -17,6 +18,7 @@ import pytest
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
 
+from faketagger.benchmarks.attacks.fuzz_server import mutate
 from faketagger.serving import configs
 from faketagger.serving.rest import metrics, tensors
 from faketagger.serving.servable import ServingError
@@ -203,6 +205,16 @@ def test_a_body_of_very_many_values_is_refused_before_it_is_parsed(monkeypatch):
 def test_other_calls_are_refused(call, method, path, code):
     status, told = _json(call(path, {} if method != "GET" else None, method))
     assert status == code and told["error"]
+
+
+def test_mutated_bodies_are_answered_or_refused(call):
+    draw = random.Random(3)
+    rows = {"signature_name": "read", "instances": [_read_row(picture())]}
+    columns = {"signature_name": "tag", "inputs": {name: [value] for name, value in _tagged().items()}}
+    for number in range(300):
+        body = mutate(json.dumps((rows, columns)[number % 2]).encode(), draw)
+        status, told = call("/v1/models/faketagger:predict", body)
+        assert status in (200, 400) and isinstance(json.loads(told), dict)
 
 
 # Status and metadata

@@ -29,7 +29,7 @@ from faketagger.components.contract import manifest, pretrained
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _ATTACKS = ["half_open", "broken", "bomb", "scans", "sizes"]
 _MOST_MEBIBYTES = 9000  # Of address space, of which TensorFlow takes some thousands by itself: nothing else is harmed.
-_HALF_OPEN, _SCANS = 20, 5000
+_HALF_OPEN, _SCANS, _DECLARED = 20, 5000, 2_000_000
 
 
 class Attacker:
@@ -82,7 +82,7 @@ class Attacker:
         del tensor.float_val[:]
         tensor.ClearField("tensor_content")
         tensor.float_val.append(0.0)
-        tensor.tensor_shape.dim[0].size = 10**10
+        tensor.tensor_shape.dim[0].size = _DECLARED
         return self._send(request)
 
     def good_calls(self) -> tuple[float, float]:
@@ -136,20 +136,22 @@ def main(arguments: argparse.Namespace) -> int:
     """Prints a row an attack; fails where one was served anything but a refusal, or stopped others."""
     bits = manifest.read(manifest.TaggerManifest, arguments.model).code_bits
     harmed = False
-    print("| attack | answer | health, s | good read, s | memory added, MiB | process |")
-    print("|---|---|---:|---:|---:|---|")
+    print("| attack | answer | after, s | health, s | good read, s | memory added, MiB | process |")
+    print("|---|---|---:|---:|---:|---:|---|", flush=True)
     with ServerProcess(arguments.model, root=arguments.root, most_mebibytes=_MOST_MEBIBYTES) as server:
         for name in arguments.attacks:
             attacker = Attacker(server.address, bits, arguments.patience)
             attacker.good_calls()
             before = server.mebibytes()
+            begun = time.monotonic()
             answer = getattr(attacker, name)()
+            seconds = time.monotonic() - begun
             health, good = attacker.good_calls()
             added = max(server.peak_mebibytes - before, 0)
             attacker.close()
             harmed |= not server.is_alive or health == float("inf") or good == float("inf")
             went = "goes on" if server.is_alive else "ended"
-            print(f"| {name} | {answer} | {health:.1f} | {good:.1f} | {added} | {went} |", flush=True)
+            print(f"| {name} | {answer} | {seconds:.1f} | {health:.1f} | {good:.1f} | {added} | {went} |", flush=True)
             if not server.is_alive or health == float("inf"):
                 server.kill()
                 server.start_again()

@@ -50,13 +50,13 @@ class Counts:
             self.errors[str(error).partition(";")[0].partition(" (")[0][:100]] += 1
 
 
-def _use(address: str, own: TaggerClient, number: int, until: float, counts: Counts) -> None:
+def _use(address: str, own: TaggerClient, number: int, over: threading.Event, counts: Counts) -> None:
     """Tags and reads by turns."""
     picture = drawn_face(256, number)
     tagged = own.tag(picture, _UID)
     with_tag = number % 2
     client = TaggerClient(connect(address, timeout=_SECONDS_A_CALL), _KEY)
-    while time.monotonic() < until:
+    while not over.is_set():
         try:
             if with_tag:
                 counts.answered(own.read(client.tag(picture, _UID)).uid == _UID)
@@ -78,6 +78,18 @@ def _push(model: str, base_path: str, version: int, is_broken: bool) -> None:
     os.rename(beside, os.path.join(base_path, str(version)))
 
 
+def _state(address: str, version: int) -> str:
+    """Of a version, once the server has looked at it."""
+    backend = connect(address, timeout=_SECONDS_A_CALL)
+    until = time.monotonic() + _SECONDS_A_CALL
+    found = ""
+    while not found.startswith("END") and time.monotonic() < until:
+        time.sleep(0.5)
+        found = next((f"{it.state}: {it.error}" for it in backend.status() if it.version == version), "not seen")
+    backend.close()
+    return " ".join(found.split())[:100]
+
+
 def _disturb(server: ServerProcess, arguments: argparse.Namespace, start: float) -> list[str]:
     """Pushes and kills until the time is over; what was done and when."""
     done = []
@@ -87,6 +99,8 @@ def _disturb(server: ServerProcess, arguments: argparse.Namespace, start: float)
         is_broken = number == _BROKEN_PUSH
         _push(arguments.model, server.base_path, 1 + number, is_broken)
         done.append(f"{time.monotonic() - start:.0f} s: {'broken ' if is_broken else ''}version {1 + number}")
+        if is_broken:
+            done.append(f"it is {_state(server.address, 1 + number)}")
         if number == max(1, pushes // 2):
             server.kill()
             server.start_again()
@@ -100,15 +114,17 @@ def main(arguments: argparse.Namespace) -> int:
     counts = Counts()
     own = TaggerClient(load(arguments.model), _KEY)
     with ServerProcess(arguments.model) as server:
-        start = time.monotonic()
-        given = (server.address, own)
+        over = threading.Event()
         threads = [
-            threading.Thread(target=_use, args=(*given, number, start + arguments.seconds, counts))
+            threading.Thread(target=_use, args=(server.address, own, number, over, counts))
             for number in range(arguments.clients)
         ]
         for thread in threads:
             thread.start()
-        done = _disturb(server, arguments, start)
+        while not (counts.right or counts.wrong or counts.errors):
+            time.sleep(0.1)
+        done = _disturb(server, arguments, time.monotonic())
+        over.set()
         for thread in threads:
             thread.join()
         memory = server.mebibytes()

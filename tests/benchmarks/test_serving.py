@@ -36,11 +36,11 @@ def test_load_is_told_by_batch_and_by_clients(model, capsys):
 
 
 def test_pushes_and_a_kill_are_survived_without_a_wrong_answer(model, capsys):
-    status, lines = _run("serving_pushes", capsys, f"--model={model}", "--seconds=12", "--push_every=2", "--clients=2")
+    status, lines = _run("serving_pushes", capsys, f"--model={model}", "--seconds=18", "--push_every=2", "--clients=2")
     assert status == 0
-    assert "broken version 4" in lines[0] and "killed and started again" in lines[0]
+    assert "broken version 4; it is END: " in lines[0]
+    assert lines[0].index("it is END") < lines[0].index("killed and started again")
     assert re.match(r"right [1-9][\d,]*, wrong 0,", lines[1])
-    assert "4 END" in lines[-1] and re.search(r"[56] AVAILABLE", lines[-1])
 
 
 def test_what_would_stop_a_server_is_refused(model, capsys):

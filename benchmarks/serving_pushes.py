@@ -121,10 +121,12 @@ def main(arguments: argparse.Namespace) -> int:
         ]
         for thread in threads:
             thread.start()
-        while not (counts.right or counts.wrong or counts.errors):
+        while not (counts.right or counts.wrong or counts.errors) and threads[0].is_alive():
             time.sleep(0.1)
-        done = _disturb(server, arguments, time.monotonic())
-        over.set()
+        try:
+            done = _disturb(server, arguments, time.monotonic())
+        finally:
+            over.set()
         for thread in threads:
             thread.join()
         memory = server.mebibytes()

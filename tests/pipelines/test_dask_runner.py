@@ -10,6 +10,7 @@ import threading
 import time
 
 import apache_beam as beam
+import numpy as np
 import pytest
 import tensorflow as tf
 from apache_beam.io import iobase
@@ -113,10 +114,15 @@ def test_an_evaluation_finds_the_same_figures(two_workers, tmp_path, limit):
 
 
 @pytest.mark.slow
-def test_an_archive_is_tagged_once_though_a_worker_dies(cluster, two_workers, faces, tmp_path):
+def test_an_archive_is_tagged_once_though_a_worker_dies(cluster, two_workers, tmp_path):
     stubs.save_pattern_tagger(str(tmp_path / "model"))
     payload.make_key(str(tmp_path / "key"))
-    out = tmp_path / "out"
+    given, out = tmp_path / "in", tmp_path / "out"
+    given.mkdir()
+    for index in range(PICTURES):  # Smooth ones, in which the stub's tags hold.
+        pixels = helpers.smooth_pictures(np.random.default_rng(index), 1, 96)[0]
+        (given / f"{index:03d}.png").write_bytes(helpers.file_of(np.uint8(pixels * 255)))
+    (given / "broken.png").write_bytes(b"no picture")
 
     def kill_one():
         until = time.monotonic() + 500
@@ -126,10 +132,9 @@ def test_an_archive_is_tagged_once_though_a_worker_dies(cluster, two_workers, fa
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    given = ["archive", str(faces), f"--out={out}", f"--key_file={tmp_path}/key", f"--model={tmp_path}/model"]
-    code = tag_collection.run(
-        tag_collection.make_parser().parse([*given, *(f"--beam_args={it}" for it in two_workers)])
-    )
+    flags = [f"--out={out}", f"--key_file={tmp_path}/key", f"--model={tmp_path}/model"]
+    flags += [f"--beam_args={each}" for each in two_workers]
+    code = tag_collection.run(tag_collection.make_parser().parse(["archive", str(given), *flags]))
     killer.join()
     rows = parquet.read_table(out / "manifest.parquet").to_pylist()
     assert code == 1 and sorted(row["uid"] for row in rows) == list(range(1, PICTURES + 2))

@@ -99,6 +99,7 @@ class TaggerTraining(keras.Model):
             **({"ema_momentum": averaging} if averaging else {}),
         )
         self.compile(adam)
+        self.distribute_reduction_method = "first"  # What replicas tell is the mean of all; Keras would add it up.
         self.optimizer.build(self.trainable_variables)
         self.critic_optimizer.build(self.critic.trainable_variables)
 
@@ -132,8 +133,9 @@ class TaggerTraining(keras.Model):
         for each in counted:
             self._draws.take_up(*map(distribution.total, each))
         self._note_reading(distribution.mean(message))
-        psnr = tf.image.psnr(round_to_8_bits(tagged), images, 1.0)
-        for name, value in zip(self._means, (loss, *tf.unstack(accuracies), psnr)):
+        psnr = tf.reduce_mean(tf.image.psnr(round_to_8_bits(tagged), images, 1.0))
+        told = distribution.mean(tf.stack([loss, *tf.unstack(accuracies), psnr]))
+        for name, value in zip(self._means, tf.unstack(told)):
             self._means[name].update_state(value)
         return {name: mean.result() for name, mean in self._means.items()}
 
@@ -354,8 +356,7 @@ def train(
 ) -> tuple[TaggerTraining, dict[str, float]]:
     """Trains a tagger; a training that was killed goes on from its last checkpoint.
 
-    Several replicas do what one would do with the same batches, to rounding; but the critic, which they train from the
-    first step on.
+    Several replicas draw and see what one would with the same batches; the critic they train from the first step on.
 
     Args:
       examples_uri: the Examples artifact, of which the train split is used.

@@ -28,7 +28,7 @@ def smoke() -> PipelineConfig:
     return PipelineConfig(
         name="faketagger-smoke",
         limit=160,
-        simulator=SimulatorConfig(image_size=32, width=8, steps=60, batch_size=8, judge_steps=60),
+        simulator=SimulatorConfig(image_size=32, width=8, steps=60, batch_size=8, judge_steps=60, guide_steps=60),
         tagger=TaggerConfig(
             image_size=32,
             message_bits=5,

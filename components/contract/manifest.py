@@ -42,7 +42,7 @@ class SimulatorRecord(Settings):
       settings: its constructor's arguments.
       pictures: how many it was trained on.
       depth, steps, batch_size, learning_rate, seed: as SimulatorConfig's.
-      judge_steps, zoom, critic, bfloat16: the same; None where they were not recorded yet.
+      judge_steps, guide_steps, zoom, critic, bfloat16: the same; None where they were not recorded yet.
       seconds_a_step: of training, on the machine that did it.
       parameters: of its networks.
     """
@@ -56,6 +56,7 @@ class SimulatorRecord(Settings):
     learning_rate: float = Field(..., gt=0)
     seed: int
     judge_steps: int | None = None
+    guide_steps: int | None = None
     zoom: float | None = None
     critic: float | None = None
     bfloat16: bool | None = None

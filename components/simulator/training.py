@@ -29,6 +29,7 @@ _RECORDED = (
     "batch_size",
     "learning_rate",
     "judge_steps",
+    "guide_steps",
     "seed",
     "zoom",
     "critic",
@@ -209,6 +210,7 @@ def train(
     epoch_steps = min(_EPOCH_STEPS, config.steps)
     epochs = -(-config.steps // epoch_steps)
     model.compile_for(config, epochs * epoch_steps)
+    model.prepare(faces, config)
     model.fit(
         model.batches(faces, config).prefetch(4),
         epochs=epochs,

@@ -1,15 +1,20 @@
-"""What `stargan` and `stgan` (attribute_editing) share: which attributes, which batches, the critic, the training step.
+"""What `stargan` and `stgan` (attribute_editing) share: attributes, batches, critics, the training step.
 
-Both train one generator for all attributes against a critic that says how real a picture is and which attributes it
-shows (Choi et al. 2018, "StarGAN", §3.1; Liu et al. 2019, "STGAN", "Loss Functions"). A condition inverts one of them.
+Both train one generator for all attributes against a critic that says how real a picture is, and a classifier that says
+which attributes it shows (Choi et al. 2018, "StarGAN", §3.1; Liu et al. 2019, "STGAN", "Loss Functions"). A condition
+inverts one of them.
 
-Two things differ from the papers, both for training on two cores and some hundred pictures:
-- The critic is spectrally normalised and trained with the hinge loss (Miyato et al. 2018), one step for each of the
+Four things differ from the papers, all for training on two cores and some thousand pictures:
+- The generator may work at half the side and make a mask beside its colours: the rest is the picture itself (Pumarola
+  et al. 2018, "GANimation", eq. 1), which stays sharp, at a quarter of the cost. Change itself costs something.
+- The classifier is no head of the critic: guides that know the attributes before training begins (guide.py). They also
+  say what a picture shows before it is edited.
+- The critics are spectrally normalised and trained with the hinge loss (Miyato et al. 2018), one step for each of the
   generator's. WGAN-GP needs second-order gradients and five critic steps; R1 needs the former too, and a weight that
-  suits the data. The bound on the critic's slope also makes its attribute head hard to satisfy by imperceptible noise.
-- Large pictures are trained at half their side first, at a quarter of the cost. Two critics judge them (Wang et al.
-  2018, "pix2pixHD", §3.2): one sees the whole face, reduced to at most 64 pixels and so the same in both stages, the
+  suits the data. Two judge (Wang et al. 2018, "pix2pixHD", §3.2): one sees the whole face at 64 pixels at most, the
   other small patches at the picture's own scale.
+- The one that sees the face also has an output for each attribute's two values, and learns with it from pictures that
+  have this value or were edited to it (Choi et al. 2020, "StarGAN v2", §2.2): edits look as the attribute does.
 """
 
 import abc
@@ -21,6 +26,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features
+from faketagger.components.simulator.generators import guide as guides
 from faketagger.components.simulator.generators.base import MIN_LABELLED, Faces, Generator, learnable, window
 from faketagger.components.simulator.generators.critics import (
     SpectralConv2D,
@@ -35,15 +41,17 @@ _CONDITION_NAMES = {"Male": "gender", "Smiling": "happy"}  # As the papers call 
 _HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 
 _CRITIC_SIDE = 64
-_CRITIC_WIDENING = 2  # The critic works on far fewer pixels than the generator: width is cheap there.
-_HALF_SIDE_FROM = 128  # Sides at which training begins with half of it.
-_HALF_SIDE_SHARE = 0.6  # Of all steps.
+_SEEING_WIDENING = 2  # Of the critics that were trained before there were guides.
 _SHIFT = 1 / 16  # Largest random shift of a training picture, as a share of its side.
 _TINT = 0.15  # Largest random change of a training picture's colour channels, as a share of their values.
 
-_INTENSITY = 1.5  # Of a simulated edit, that of training being 1, where intensity.calibrate chose no other.
-
-Gradients = list[tf.Tensor]
+_LEAST_SHARE = 0.03  # Of an attribute's rarer label among the labelled pictures: fewer teach no edit.
+_OTHERS_SHARE = 0.25  # Of the changed targets, those that are another picture's labels.
+_BYSTANDERS = 0.5  # Weight of the attributes that an edit should leave, beside those that it changes.
+# Of the steps in which edits must also show in another light. It keeps them from being mere tints, but makes them
+# stronger than those of the light they are in.
+_LIT_SHARE = 2 / 3
+_BOLD_SHARE = 0.3  # Of the steps, until change costs all it should and critics are fully heard: edits must show first.
 
 
 class AttributeEditor(Generator):
@@ -52,47 +60,76 @@ class AttributeEditor(Generator):
     Args:
       image_size: the side of the pictures.
       width: channels of the generator's first layer.
-      attributes: the names of the attributes it edits, of features.ATTRIBUTE_NAMES.
-      intensities: of the simulated edits, one for each attribute; that of training is 1.
+      attributes: the names of the attributes it was trained to edit, of features.ATTRIBUTE_NAMES.
+      attention: whether the generator works at half the side and makes a mask of what it changes.
+      intensities: by which the change of simulated edits is multiplied, one for each attribute; 1 by default.
+      offered: those of the attributes that are conditions; all by default.
+      guided: whether guides say what pictures show; shipped ones that were trained before there were guides ask a head
+        of their critic, and their intensities multiply labels instead of changes.
 
     Attributes:
       attributes: as given.
-      conditions: one for each attribute, in the same order; it inverts that attribute.
+      conditions: one for each attribute that is offered, in the same order; it inverts that attribute.
       intensities: as given.
       generator: the network that edits, a keras.Model.
-      critic: pictures [B, s, s, 3] in [0, 1], s the side but at most 64 → realness [B, h, h, 1], logits [B, A].
+      guide: pictures [B, 64, 64, 3] → logits of two classifiers [B, 2, A]; trained by `prepare`.
+      critic: pictures [B, s, s, 3] in [0, 1], s the side but at most 64 → realness [B, h, h, 1], and realness among the
+        pictures without and with each attribute [B, A, 2].
       patch_critic: pictures [B, S, S, 3] in [0, 1] → realness of small patches [B, S/8, S/8, 1].
       critic_optimizer: that of both critics.
-      ATTRIBUTE_WEIGHT: of the attribute loss in the generator's, a mean over attributes; None for their number.
-      RECONSTRUCTION_WEIGHT: of the reconstruction loss in the generator's.
+      ADVERSARIAL_WEIGHT: of what the critics say in the generator's loss.
+      ATTRIBUTE_WEIGHT: of the guides' loss.
+      RECONSTRUCTION_WEIGHT: of the reconstruction loss.
+      CHANGE_WEIGHT: of the edits' mean absolute change.
       UNCHANGED_SHARE: of the targets drawn in training, how many are the picture's own labels.
     """
 
     FAMILY = "attribute_editing"
+    ADVERSARIAL_WEIGHT = 0.3
     ATTRIBUTE_WEIGHT: float
     RECONSTRUCTION_WEIGHT: float
+    CHANGE_WEIGHT: float
     UNCHANGED_SHARE: float
 
     def __init__(
-        self, image_size: int, width: int, attributes: Sequence[str], intensities: Sequence[float] | None = None
+        self,
+        image_size: int,
+        width: int,
+        attributes: Sequence[str],
+        attention: bool = False,
+        intensities: Sequence[float] | None = None,
+        offered: Sequence[str] | None = None,
+        guided: bool = False,
     ):
         super().__init__()
-        self.image_size, self.width = image_size, width
+        self.image_size, self.width, self.attention = image_size, width, attention
         self.attributes = tuple(attributes)
-        self.intensities = tuple(intensities or [_INTENSITY] * len(attributes))
-        self.conditions = tuple(condition_name(each) for each in attributes)
-        self.critic = build_critic(min(image_size, _CRITIC_SIDE), _CRITIC_WIDENING * width, len(attributes))
-        self.patch_critic = build_patch_critic(width)
+        self.intensities = tuple(intensities or [1.0] * len(attributes))
+        self.offer(attributes if offered is None else offered)
+        self.guided = guided
+        side = min(image_size, _CRITIC_SIDE)
+        if guided:
+            self.guide = guides.build_guide(len(attributes))
+            self.critic = build_critic(side, width, len(attributes))
+        else:
+            self.critic = build_seeing_critic(side, _SEEING_WIDENING * width, len(attributes))
+        self.patch_critic = build_patch_critic(max(8, width // 2))
         self._excludes = exclusions(attributes)
-        self._half_side_steps = 0
+
+    def offer(self, attributes: Sequence[str]) -> None:
+        """Makes some of the attributes the conditions, in their own order; the generator stays as it is."""
+        self.offered = tuple(each for each in self.attributes if each in attributes)
+        self.conditions = tuple(condition_name(each) for each in self.offered)
 
     def compile_for(self, settings: TrainingSettings, steps: int) -> None:
         self.compile(decaying_adam(settings.learning_rate, steps))
-        self.optimizer.build(self.generator.trainable_variables)
+        self.optimizer.build(self.generator_variables)
         self.critic_optimizer = decaying_adam(settings.learning_rate, steps)
         self.critic_optimizer.build(self.critic_variables)
-        halves = self.image_size >= _HALF_SIDE_FROM and self.image_size % 64 == 0  # Half of it suits every generator.
-        self._half_side_steps = int(_HALF_SIDE_SHARE * steps) if halves else 0
+        self._bold_steps, self._lit_steps = _BOLD_SHARE * steps, _LIT_SHARE * steps
+
+    def prepare(self, faces: Faces, settings: TrainingSettings) -> None:
+        guides.train_guide(faces, self.attributes, self.guide, settings.guide_steps, settings.seed)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -100,13 +137,19 @@ class AttributeEditor(Generator):
             "image_size": self.image_size,
             "width": self.width,
             "attributes": list(self.attributes),
+            "attention": self.attention,
             "intensities": list(self.intensities),
+            "offered": list(self.offered),
+            "guided": self.guided,
         }
 
     @property
     def networks(self) -> list[keras.Model]:
-        # The critic says what the picture shows before the edit.
-        return [self.generator, self.critic]
+        return [self.generator, self.guide if self.guided else self.critic]
+
+    @property
+    def generator_variables(self) -> list[tf.Variable]:
+        return self.generator.trainable_variables
 
     @property
     def critic_variables(self) -> list[tf.Variable]:
@@ -119,8 +162,10 @@ class AttributeEditor(Generator):
         Flipped, shifted and tinted at random, and drawn so that rare labels are seen often enough.
         """
         labels = np.stack([faces.labels(each) for each in self.attributes], 1)
+        used = np.flatnonzero((labels >= 0).any(1))  # The others teach no edit.
+        labels = labels[used]
         cumulative = np.cumsum(sampling_weights(labels))
-        pixels, known = tf.constant(faces.pixels), tf.constant(labels, tf.float32)
+        pixels, known = tf.constant(faces.pixels[used]), tf.constant(labels, tf.float32)
 
         def pick(draw):  # Uniform in 0 … 2³² − 1.
             index = tf.searchsorted(cumulative / cumulative[-1], [tf.cast(draw, tf.float64) / 2.0**32], side="right")[0]
@@ -131,49 +176,52 @@ class AttributeEditor(Generator):
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         images, labels = data
-        if self._half_side_steps:
-            # By the optimiser's own count, which a resumed training goes on with.
-            losses, of_generator, of_critic = tf.cond(
-                self.optimizer.iterations < self._half_side_steps,
-                lambda: self._losses_and_gradients(tf.nn.avg_pool2d(images, 2, 2, "VALID"), labels),
-                lambda: self._losses_and_gradients(images, labels),
-            )
-        else:
-            losses, of_generator, of_critic = self._losses_and_gradients(images, labels)
-        self.optimizer.apply_gradients(zip(of_generator, self.generator.trainable_variables))
-        self.critic_optimizer.apply_gradients(zip(of_critic, self.critic_variables))
-        return losses
-
-    def _losses_and_gradients(
-        self, images: tf.Tensor, labels: tf.Tensor
-    ) -> tuple[dict[str, tf.Tensor], Gradients, Gradients]:
-        """The losses, and the gradients of the generator's and the critic's, both from the weights before this step."""
         targets = self.draw_targets(labels)
         with tf.GradientTape() as tape:
-            made, reconstruction = self.edit_and_reconstruct(images, labels, targets)
-            realness, logits = self._judge(made, training=False)
-            adversarial = -tf.add_n([tf.reduce_mean(each) for each in realness]) / len(realness)
-            attributes = attribute_loss(logits, targets)
-            weight = len(self.attributes) if self.ATTRIBUTE_WEIGHT is None else self.ATTRIBUTE_WEIGHT
-            loss = adversarial + weight * attributes + self.RECONSTRUCTION_WEIGHT * reconstruction
-        of_generator = tape.gradient(loss, self.generator.trainable_variables)
+            made, losses = self._edit(images, labels, targets)
+            loss = tf.add_n(list(losses.values()))
+        of_generator = tape.gradient(loss, self.generator_variables)
         with tf.GradientTape() as tape:
-            realness, logits = self._judge(tf.concat([images, tf.stop_gradient(made)], 0), training=True)
-            # Summed over attributes, so that the head is of use early: the generator learns nothing before it.
-            critic = hinge_loss(realness) + len(self.attributes) * attribute_loss(tf.split(logits, 2)[0], labels)
+            critic = self._critics_loss(images, labels, tf.stop_gradient(made), targets)
         of_critic = tape.gradient(critic, self.critic_variables)
-        losses = {
-            "critic": critic,
-            "adversarial": adversarial,
-            "attributes": attributes,
-            "reconstruction": reconstruction,
+        self.optimizer.apply_gradients(zip(of_generator, self.generator_variables))
+        self.critic_optimizer.apply_gradients(zip(of_critic, self.critic_variables))
+        return {"critic": critic, **losses}
+
+    def _edit(self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Edited pictures, and the parts of the generator's loss, weighted."""
+        made, reconstruction = self.edit_and_reconstruct(images, labels, targets)
+        changed = self._changed(labels, targets)
+        light = tf.cast(tf.cast(self.optimizer.iterations, tf.float32) < self._lit_steps, tf.float32)
+        logits = self.guide(guides.vary(made, light), training=False)
+        edited = guides.guiding_loss(logits, targets, tf.cast(changed, tf.float32))
+        bystanders = guides.guiding_loss(logits, targets, tf.cast(~changed, tf.float32))
+        realness, shown = self._judge(made, training=False)
+        cost = tf.minimum(1.0, tf.cast(self.optimizer.iterations, tf.float32) / self._bold_steps)
+        adversarial = -tf.add_n([tf.reduce_mean(each) for each in realness]) / len(realness)
+        adversarial -= _mean_where(changed, of_value(shown, targets))
+        return made, {
+            "adversarial": cost * self.ADVERSARIAL_WEIGHT * adversarial,
+            "attributes": self.ATTRIBUTE_WEIGHT * (edited + _BYSTANDERS * bystanders),
+            "change": cost * self.CHANGE_WEIGHT * tf.reduce_mean(tf.abs(made - images)),
+            "reconstruction": cost * self.RECONSTRUCTION_WEIGHT * reconstruction,
         }
-        return losses, of_generator, of_critic
+
+    def _critics_loss(self, images: tf.Tensor, labels: tf.Tensor, made: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        realness, shown = self._judge(tf.concat([images, made], 0), training=True)
+        of_real, of_made = tf.split(shown, 2)
+        real = _mean_where(labels >= 0, tf.nn.relu(1.0 - of_value(of_real, labels)))
+        fake = _mean_where(self._changed(labels, targets), tf.nn.relu(1.0 + of_value(of_made, targets)))
+        return hinge_loss(realness) + real + fake
+
+    def _changed(self, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """Which attributes an edit changes, bool [B, A]."""
+        return (labels >= 0) & (targets >= 0) & tf.not_equal(labels, targets)
 
     def _judge(self, images: tf.Tensor, training: bool) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Both critics' realness, and the attribute logits [B, A], of pictures of any side."""
-        realness, logits = self._whole_face(images, training)
-        return [realness, self.patch_critic(images, training=training)], logits
+        """Both critics' realness, and that among the pictures of each attribute's values [B, A, 2]."""
+        realness, shown = self._whole_face(images, training)
+        return [realness, self.patch_critic(images, training=training)], shown
 
     def _whole_face(self, images: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         if images.shape[1] > _CRITIC_SIDE:
@@ -181,7 +229,7 @@ class AttributeEditor(Generator):
         return self.critic(images, training=training)
 
     def draw_targets(self, labels: tf.Tensor) -> tf.Tensor:
-        """Target labels [B, A] for training: half are another picture's, half the picture's own with one inverted.
+        """Target labels [B, A] for training: a quarter are another picture's, the others its own with one inverted.
 
         The papers take only others' labels; one alone inverted is what `simulate` asks for. A share of UNCHANGED_SHARE
         keeps its own. Where another's label is unknown the picture's own stays.
@@ -191,7 +239,8 @@ class AttributeEditor(Generator):
         of_others = tf.where(of_others < 0, labels, of_others)
         inverted = self.invert(labels, tf.random.uniform([batch], 0, len(self.attributes), tf.int32))
         draw = tf.random.uniform([batch, 1])
-        changed = tf.where(draw < (1 + self.UNCHANGED_SHARE) / 2, of_others, inverted)
+        others = self.UNCHANGED_SHARE + (1 - self.UNCHANGED_SHARE) * _OTHERS_SHARE
+        changed = tf.where(draw < others, of_others, inverted)
         return tf.where(draw < self.UNCHANGED_SHARE, labels, changed)
 
     def invert(self, labels: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
@@ -204,20 +253,46 @@ class AttributeEditor(Generator):
         was_set = tf.reduce_any(chosen & (inverted > 0), 1, keepdims=True)
         return tf.where(was_set & tf.gather(self._excludes, condition), 0.0, inverted)
 
-    def emphasise(self, labels: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        """As `invert`, but with more change, or less, in the attribute that `condition` names: its intensity.
-
-        STGAN's authors draw their samples with such an intensity. Generators as small as those trained here edit
-        timidly without it.
-        """
-        chosen = tf.one_hot(condition, len(self.attributes), True, False, dtype=tf.bool)
-        intensity = tf.where(chosen, tf.constant(self.intensities, tf.float32), 1.0)
-        return labels + intensity * (self.invert(labels, condition) - labels)
-
     def estimate_labels(self, images: tf.Tensor) -> tf.Tensor:
-        """The attributes of pictures [B, S, S, 3] in [0, 1], as the critic sees them: float32 [B, A] of 0 and 1."""
-        _, logits = self._whole_face(images, training=False)
+        """The attributes of pictures [B, S, S, 3] in [0, 1], as the guides see them: float32 [B, A] of 0 and 1."""
+        if self.guided:
+            small = tf.image.resize(images, [guides.SIDE, guides.SIDE], antialias=True)
+            logits = tf.add_n([tf.reduce_mean(self.guide(each), 1) for each in (small, small[:, :, ::-1])])
+        else:
+            _, logits = self._whole_face(images, training=False)
         return tf.stop_gradient(tf.cast(logits > 0, tf.float32))
+
+    def compose(self, images: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
+        """Pictures in [0, 1] from what the generator made of them, [B, h, w, 3] in [−1, 1], or with the mask 4."""
+        colours = (made[..., :3] + 1.0) / 2.0
+        if not self.attention:
+            return colours
+        enlarged = tf.image.resize(tf.concat([colours, made[..., 3:]], -1), tf.shape(images)[1:3])
+        return images + enlarged[..., 3:] * (enlarged[..., :3] - images)
+
+    def as_input(self, images: tf.Tensor) -> tf.Tensor:
+        """Pictures [B, S, S, 3] in [0, 1] as the generator takes them: in [−1, 1], with a mask at half the side."""
+        return 2.0 * (tf.nn.avg_pool2d(images, 2, 2, "VALID") if self.attention else images) - 1.0
+
+    def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        """Edits float32 [B, S, S, 3] in [0, 1] as `condition` [B], an index of `conditions`, says.
+
+        The change is as intense as was chosen for the attribute. STGAN's authors draw their samples with an intensity
+        too, but multiply the labels by it.
+        """
+        attribute = tf.gather([self.attributes.index(each) for each in self.offered], condition)
+        intensity = tf.gather(tf.constant(self.intensities, tf.float32), attribute)[:, None]
+        labels = self.estimate_labels(images)
+        targets = self.invert(labels, attribute)
+        if not self.guided:
+            chosen = tf.one_hot(attribute, len(self.attributes), True, False, dtype=tf.bool)
+            return self.edit(images, labels, labels + tf.where(chosen, intensity, 1.0) * (targets - labels))
+        change = self.edit(images, labels, targets) - images
+        return tf.clip_by_value(images + intensity[:, None, None] * change, 0.0, 1.0)
+
+    @abc.abstractmethod
+    def edit(self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Pictures float32 [B, S, S, 3] in [0, 1] edited from `labels` to `targets`, float32 [B, A], −1 unknown."""
 
     @abc.abstractmethod
     def edit_and_reconstruct(
@@ -237,10 +312,12 @@ def condition_name(attribute: str) -> str:
 def editable_attributes(faces: Faces) -> tuple[str, ...]:
     """The attributes that these faces can train, in features.ATTRIBUTE_NAMES' order: those that a judge can learn.
 
+    Attributes whose rarer label has under 3% of the labelled pictures are left out, as no edit of them would show.
+
     Raises:
       ValueError: there are none; it counts those that are labelled at all.
     """
-    editable = tuple(learnable(faces))
+    editable = tuple(each for each in learnable(faces) if _rarer_share(faces.labels(each)) >= _LEAST_SHARE)
     if not editable:
         names = features.ATTRIBUTE_NAMES
         counts = {name: [int(np.sum(faces.labels(name) == value)) for value in (0, 1)] for name in names}
@@ -250,6 +327,11 @@ def editable_attributes(faces: Faces) -> tuple[str, ...]:
             f"{MIN_LABELLED} without; found {labelled or 'no labels at all'}: label more, or train other simulators"
         )
     return editable
+
+
+def _rarer_share(labels: np.ndarray) -> float:
+    having = np.mean(labels[labels != features.UNKNOWN])
+    return float(min(having, 1.0 - having))
 
 
 def exclusions(attributes: Sequence[str]) -> np.ndarray:
@@ -287,24 +369,42 @@ def tint(image: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(image * tf.random.uniform([3], 1.0 - _TINT, 1.0 + _TINT), 0.0, 1.0)
 
 
-def attribute_loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Binary cross-entropy of logits [B, A] over the labels [B, A] that are known (0 or 1, not −1), their mean."""
-    known = tf.cast(labels >= 0, tf.float32)
-    each = tf.nn.sigmoid_cross_entropy_with_logits(tf.maximum(labels, 0.0), logits)
-    return tf.math.divide_no_nan(tf.reduce_sum(known * each), tf.reduce_sum(known))
+def of_value(shown: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Of outputs [B, A, 2] for attributes without and with, those of labels [B, A]; unknown is without."""
+    return tf.where(labels > 0.5, shown[..., 1], shown[..., 0])
+
+
+def _mean_where(counted: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """The mean of values where bool `counted` says so; 0 where it nowhere does."""
+    weights = tf.cast(counted, tf.float32)
+    return tf.math.divide_no_nan(tf.reduce_sum(weights * values), tf.reduce_sum(weights))
 
 
 def build_critic(side: int, width: int, attributes: int) -> keras.Model:
-    """Pictures [B, side, side, 3] in [0, 1] → realness [B, h, h, 1] and attribute logits [B, attributes]; h is 4 to 7.
+    """Pictures [B, side, side, 3] in [0, 1] → realness [B, h, h, 1], and of each value [B, attributes, 2].
 
     StarGAN's (appendix table 5), cut short of its last layers, whose many weights would learn few pictures by heart.
+    h is 4 to 7.
     """
+    images, x = _critic_trunk(side, width)
+    realness = SpectralConv2D(1, 3, padding="same")(x)
+    shown = SpectralConv2D(2 * attributes, x.shape[1])(keras.layers.Dropout(0.3)(x))
+    return keras.Model(images, [realness, keras.layers.Reshape([attributes, 2])(shown)], name="critic")
+
+
+def build_seeing_critic(side: int, width: int, attributes: int) -> keras.Model:
+    """As build_critic's, but for logits [B, attributes] of what a picture shows beside its realness."""
+    images, x = _critic_trunk(side, width)
+    realness = SpectralConv2D(1, 3, padding="same")(x)
+    logits = keras.layers.Dense(attributes)(keras.layers.Dropout(0.5)(keras.layers.Flatten()(x)))
+    return keras.Model(images, [realness, logits], name="critic")
+
+
+def _critic_trunk(side: int, width: int) -> tuple[tf.Tensor, tf.Tensor]:
     images = keras.Input([side, side, 3])
     x = keras.layers.Rescaling(2.0, -1.0)(images)
     channels = width
     while x.shape[1] >= 8:
         x = critic_layer(x, channels)
         channels = min(2 * channels, 8 * width)
-    realness = SpectralConv2D(1, 3, padding="same")(x)
-    logits = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
-    return keras.Model(images, [realness, keras.layers.Dense(attributes)(logits)], name="critic")
+    return images, x

@@ -164,6 +164,9 @@ class Generator(keras.Model, abc.ABC):
         if settings.critic:
             self.adversary = PatchAdversary(settings.critic, settings.learning_rate, steps, settings.width)
 
+    def prepare(self, faces: Faces, settings: TrainingSettings) -> None:
+        """Trains what must be trained before the generator; nothing here."""
+
     @abc.abstractmethod
     def batches(self, faces: Faces, settings: TrainingSettings) -> tf.data.Dataset:
         """Endless shuffled batches for `train_step`."""

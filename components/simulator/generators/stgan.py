@@ -21,20 +21,21 @@ _MAX_MULTIPLE = 16
 
 
 class STGAN(AttributeEditor):
-    """Trained by the paper's losses ("Loss Functions"): adversarial, attributes, L1 at no change; weights 1, 10, 100.
+    """Trained by the paper's losses ("Loss Functions"): adversarial, attributes, L1 at no change.
 
     Args:
       image_size: the side of the pictures; the paper's is 128.
       width: channels of the first layer, doubled from layer to layer; the paper's is 64, 16 to 24 suit two cores.
       attributes: the names of the attributes it edits.
-      depth: encoder layers, at least 2; the paper has 5. The side must be a multiple of 2^depth.
-      intensities: of the simulated edits (attribute_editing.AttributeEditor).
+      depth: encoder layers, at least 2; the paper has 5. The side at which it works must be a multiple of 2^depth.
+      attention, intensities, offered, guided: as attribute_editing.AttributeEditor's; the paper's has no mask.
     """
 
     DEPTH = Depth("encoder layers", 2, _PAPER_DEPTH)
     TOOLS = ("attgan",)
-    ATTRIBUTE_WEIGHT = 10.0
-    RECONSTRUCTION_WEIGHT = 100.0
+    ATTRIBUTE_WEIGHT = 6.0
+    RECONSTRUCTION_WEIGHT = 4.0
+    CHANGE_WEIGHT = 16.0
     UNCHANGED_SHARE = 0.0  # Every step reconstructs each picture anyway.
 
     def __init__(
@@ -43,12 +44,15 @@ class STGAN(AttributeEditor):
         width: int,
         attributes: Sequence[str],
         depth: int = _PAPER_DEPTH,
+        attention: bool = False,
         intensities: Sequence[float] | None = None,
+        offered: Sequence[str] | None = None,
+        guided: bool = False,
     ):
-        super().__init__(image_size, width, attributes, intensities)
+        super().__init__(image_size, width, attributes, attention, intensities, offered, guided)
         self.depth = depth
         self.encoder = build_encoder(width, depth)
-        self.decoder = build_decoder(width, depth, len(attributes))
+        self.decoder = build_decoder(width, depth, len(attributes), attention)
         images, difference = keras.Input([None, None, 3]), keras.Input([len(attributes)])
         made = self.decoder([*self.encoder(images), difference])
         self.generator = keras.Model([images, difference], made, name="generator")
@@ -64,28 +68,32 @@ class STGAN(AttributeEditor):
 
     @classmethod
     def build_for(cls, settings: TrainingSettings, faces: Faces) -> "STGAN":
-        attributes = editable_attributes(faces)
-        return cls(settings.image_size, settings.width, attributes, settings.depth or depth_for(settings.image_size))
+        side = settings.image_size // 2 if settings.attention else settings.image_size
+        depth = settings.depth or depth_for(side)
+        if side % 2**depth:
+            raise ValueError(f"image_size: stgan of depth {depth} works at {side}, which is no multiple of {2**depth}")
+        return cls(
+            settings.image_size, settings.width, editable_attributes(faces), depth, settings.attention, guided=True
+        )
 
-    def edit(self, images: tf.Tensor, difference: tf.Tensor) -> tf.Tensor:
-        """Edits pictures float32 [B, S, S, 3] in [0, 1] by `difference` float32 [B, A]: target minus source labels."""
-        return (self.generator([images * 2.0 - 1.0, difference], training=False) + 1.0) / 2.0
+    def edit(self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor, training: bool = False) -> tf.Tensor:
+        difference = change_of(labels, targets)
+        return self.compose(images, self.generator([self.as_input(images), difference], training=training))
 
     def edit_and_reconstruct(
         self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        source = images * 2.0 - 1.0
-        difference = tf.where((labels < 0) | (targets < 0), 0.0, targets - labels)
+        difference = change_of(labels, targets)
         # One pass through the decoder for both, so that its batch normalisation sees both kinds of change at once.
-        encoded = [tf.concat([each, each], 0) for each in self.encoder(source, training=True)]
+        encoded = [tf.concat([each, each], 0) for each in self.encoder(self.as_input(images), training=True)]
         made = self.decoder([*encoded, tf.concat([difference, tf.zeros_like(difference)], 0)], training=True)
-        edited, restored = tf.split(made, 2)
-        return (edited + 1.0) / 2.0, tf.reduce_mean(tf.abs(source - restored))
+        edited, restored = tf.split(self.compose(tf.concat([images, images], 0), made), 2)
+        return edited, 2.0 * tf.reduce_mean(tf.abs(images - restored))
 
-    def simulate(self, images: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        """Edits float32 [B, S, S, 3] in [0, 1] as `condition` [B], an index of `conditions`, says."""
-        labels = self.estimate_labels(images)
-        return self.edit(images, self.emphasise(labels, condition) - labels)
+
+def change_of(labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """The difference of labels [B, A] that the networks are told; none where one of both is unknown."""
+    return tf.where((labels < 0) | (targets < 0), 0.0, targets - labels)
 
 
 def depth_for(image_size: int) -> int:
@@ -136,17 +144,32 @@ def build_encoder(width: int, depth: int) -> keras.Model:
     return keras.Model(images, layers[1:], name="encoder")
 
 
-def build_decoder(width: int, depth: int, attributes: int) -> keras.Model:
-    """Features as build_encoder's, and the difference [B, attributes] → pictures [B, S, S, 3] in [−1, 1]."""
+def build_decoder(width: int, depth: int, attributes: int, attention: bool = False) -> keras.Model:
+    """Features as build_encoder's, and the difference [B, attributes] → pictures [B, S, S, 3] in [−1, 1].
+
+    With attention a mask in [0, 1] is the fourth channel, and features are enlarged before they are convolved: the
+    paper's transposed convolutions leave checkerboards, which a critic takes long to drive out.
+    """
     encoded = [keras.Input([None, None, _channels(width, level)]) for level in range(depth)]
     difference = keras.Input([attributes])
     x = append_vector(encoded[-1], difference)
     for level, skip in reversed(list(enumerate(_selective_skips(encoded, difference)))):
-        x = keras.layers.Conv2DTranspose(_channels(width, level + 1), 4, 2, "same", use_bias=False)(x)
+        x = _enlarge(x, _channels(width, level + 1), attention, use_bias=False)
         x = keras.layers.ReLU()(keras.layers.BatchNormalization(epsilon=1e-5)(x))
         x = append_vector(tf.concat([x, skip], -1), difference)
-    made = keras.layers.Conv2DTranspose(3, 4, 2, "same", activation="tanh")(x)
+    made = _enlarge(x, 3, attention, activation="tanh")
+    if attention:
+        shut = keras.initializers.Constant(-1.0)
+        mask = _enlarge(x, 1, attention, bias_initializer=shut, name="attention")
+        made = tf.concat([made, keras.activations.sigmoid(mask)], -1)
     return keras.Model([*encoded, difference], made, name="decoder")
+
+
+def _enlarge(x, channels: int, smoothly: bool, **settings):
+    if not smoothly:
+        return keras.layers.Conv2DTranspose(channels, 4, 2, "same", **settings)(x)
+    x = keras.layers.UpSampling2D(interpolation="bilinear")(x)
+    return keras.layers.Conv2D(channels, 3, padding="same", **settings)(x)
 
 
 def _selective_skips(encoded: Sequence[tf.Tensor], difference: tf.Tensor) -> list[tf.Tensor]:

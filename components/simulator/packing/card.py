@@ -21,7 +21,9 @@ def write(described: manifest.SimulatorManifest, pictures: int, size_bytes: int,
     trained = described.training
     minutes = trained.seconds_a_step * trained.steps / 60.0
     settings = trained.settings.items()
-    shape = ", ".join(f"{name} {value}" for name, value in settings if name not in ("attributes", "intensities"))
+    shape = ", ".join(
+        f"{name} {value}" for name, value in settings if name not in ("attributes", "intensities", "offered")
+    )
     lines = [
         f"# {described.name}",
         "",
@@ -48,7 +50,10 @@ def _command(described: manifest.SimulatorManifest, shown: bool) -> str:
         "image_size": described.image_size,
         "width": trained.settings["width"],
         **{name: getattr(trained, name) for name in ("depth", "steps", "batch_size", "learning_rate")},
-        **{name: getattr(trained, name) for name in ("judge_steps", "seed", "zoom", "critic", "bfloat16")},
+        **{
+            name: getattr(trained, name)
+            for name in ("judge_steps", "guide_steps", "seed", "zoom", "critic", "bfloat16")
+        },
         "attention": trained.settings.get("attention"),
         "data": '"TEXT"',
         "licence": '"TEXT"',
@@ -78,6 +83,14 @@ def _table(described: manifest.SimulatorManifest) -> list[str]:
     return lines
 
 
+def _intensities(described: manifest.SimulatorManifest) -> dict[str, float]:
+    """By condition, as `offered` has the same order as the conditions."""
+    settings = described.training.settings
+    by_attribute = dict(zip(settings["attributes"], settings["intensities"]))
+    offered = settings.get("offered", settings["attributes"])
+    return {condition: by_attribute[attribute] for condition, attribute in zip(described.conditions, offered)}
+
+
 def _is_not_shown(described: manifest.SimulatorManifest, condition: str) -> bool:
     """Whether an edit was measured and the judge sees it hardly more often than in the pictures as they were."""
     found = described.success.get(condition)
@@ -92,7 +105,7 @@ def _row(described: manifest.SimulatorManifest, condition: str) -> list[str]:
     if described.success:
         found: dict[str, float] = described.success.get(condition, {})
         cells += [f"{found[name]:.2f}" if found else "-" for name in ("seen", "unedited")]
-        intensities = dict(zip(described.conditions, described.training.settings["intensities"]))
+        intensities = _intensities(described)
         cells += [f"{intensities[condition]:g}" if condition in intensities else "-"]
     if described.realism:
         cells += [f"{described.realism[condition]['kid']:.4f}"]

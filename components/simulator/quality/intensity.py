@@ -1,10 +1,11 @@
-"""How far an attribute editor goes at simulation: until its edits are seen, and not until little else is left.
+"""How far an attribute editor goes at simulation: until its edits are seen, and no further; and which edits it offers.
 
 STGAN's authors draw their samples with such an intensity, one for all attributes. Small networks learn one attribute
-boldly and another timidly: here each gets its own, chosen on photographs of the train split.
+boldly and another timidly: here each gets its own, chosen on photographs of the train split. What is not seen there at
+any intensity is no edit, and is left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +16,11 @@ from faketagger.components.simulator.generators.attribute_editing import Attribu
 from faketagger.components.simulator.generators.base import Faces
 from faketagger.components.simulator.quality.judge import Judge
 
-INTENSITIES = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9, 2.0, 2.2)  # Those tried.
+INTENSITIES = (0.7, 0.85, 1.0, 1.15, 1.3)  # Those tried.
 _SEEN = 0.9  # The share of edits to be seen; the judge, trained on these photographs, sees fewer on others.
-_MIN_PSNR = 16.3  # dB that an edit keeps of the picture, on average; with less it is hardly an edit any more.
-_PICTURES = 512
+_OFFERED = 0.7  # The least share of an edit that is kept.
+_MIN_PSNR = 18.0  # dB that an edit keeps of the picture, on average.
+_PICTURES = 128
 _BATCH = 32
 
 
@@ -33,17 +35,20 @@ class Tried(NamedTuple):
 
 
 def calibrate(model: AttributeEditor, faces: Faces, judge: Judge) -> None:
-    """Sets the intensity of each condition whose attribute is judged and labelled; those of the others stay.
+    """Sets the intensity of each attribute that is judged and labelled, and leaves out those whose edits are not seen.
+
+    Those that nobody can judge stay as they are, and so do all where no edit is seen.
 
     Args:
       model: trained.
-      faces: of the train split; the first 512 are edited.
+      faces: of the train split; the first 128 that are labelled are edited.
       judge: says whether an edit is seen.
     """
-    faces, before = faces.first(_PICTURES).resized(model.image_size), model.intensities
+    faces, before = labelled(faces, model.attributes).first(_PICTURES).resized(model.image_size), model.intensities
     judged = [each for each in judge.attributes if np.any(faces.labels(each) != features.UNKNOWN)]
     known = [index for index, attribute in enumerate(model.attributes) if attribute in judged]
     tried: dict[int, dict[float, Tried]] = {index: {} for index in known}
+    model.offer(model.attributes)
     for intensity in INTENSITIES:
         model.intensities = (intensity,) * len(before)
         simulate = tf.function(model.simulate)  # A new one: it keeps what it is traced with.
@@ -52,7 +57,18 @@ def calibrate(model: AttributeEditor, faces: Faces, judge: Judge) -> None:
             psnr = float(tf.reduce_mean(tf.image.psnr(faces.pictures, edited, 1.0)))
             seen = judge.edit_success(edited, faces, model.attributes[index])
             tried[index][intensity] = Tried(seen, psnr)
-    model.intensities = tuple(choose(tried[index]) if index in tried else each for index, each in enumerate(before))
+    chosen = {index: choose(found) for index, found in tried.items()}
+    model.intensities = tuple(chosen.get(index, each) for index, each in enumerate(before))
+    unseen = [model.attributes[index] for index, found in tried.items() if found[chosen[index]].seen < _OFFERED]
+    model.offer([each for each in model.attributes if each not in unseen] or model.attributes)
+
+
+def labelled(faces: Faces, attributes: Sequence[str]) -> Faces:
+    """Those of which any of the attributes is known; all where none is."""
+    known = np.any([faces.labels(each) != features.UNKNOWN for each in attributes], 0)
+    if not known.any():
+        return faces
+    return Faces(faces.pixels[known], faces.attributes[known])
 
 
 def _settled(tried: dict[float, Tried]) -> bool:

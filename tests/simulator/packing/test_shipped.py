@@ -129,6 +129,13 @@ def test_the_card_tells_the_figures():
     assert "not shown" not in text
 
 
+def test_the_card_gives_each_edit_that_is_offered_its_own_intensity():
+    model = StarGAN(SIZE, 8, ["Smiling", "Male"], 1, intensities=[1.3, 0.75], offered=["Male"])
+    described = _described(model, "stargan").replace(success={"gender": {"seen": 0.9, "unedited": 0.1}})
+    text = card.write(described, pictures=56, size_bytes=1_500_000)
+    assert "| gender | 20.0 | 0.700 | 18.0 | 0.600 | 0.90 | 0.10 | 0.75 |" in text and "offered" not in text
+
+
 def test_the_card_marks_edits_that_do_not_show_their_attribute():
     success = {"gender": {"seen": 0.5, "unedited": 0.375}, "happy": {"seen": 0.0625, "unedited": 0.0}}
     lines = card.write(_edited(**success), pictures=56, size_bytes=1_500_000).splitlines()
@@ -151,16 +158,17 @@ def _command_of(text):
 
 def test_printed_commands_give_their_settings_back(capsys):
     old = _edited()
-    new = old.replace(training=old.training.replace(judge_steps=5, depth=3))
+    new = old.replace(training=old.training.replace(judge_steps=5, guide_steps=7, depth=3))
     lines = [_command_of(card.write(each, 56, 1, shown=each is new)) for each in (new, old)]
     of_new, of_old = map(_parse, lines)
     assert of_new == {
         "generator": "stargan", "name": "stargan", "data": "TEXT", "licence": "TEXT", "examples": "DIR",
         "shown": "OTHER_DIR", "out": "pretrained/simulators", "image_size": SIZE, "width": 8, "depth": 3,
-        "steps": 240, "batch_size": 4, "learning_rate": 1e-3, "judge_steps": 5, "seed": 2,
+        "steps": 240, "batch_size": 4, "learning_rate": 1e-3, "judge_steps": 5, "guide_steps": 7, "seed": 2,
         "checkpoints": None, "zoom": 1.0, "critic": 0.0, "attention": False, "bfloat16": False,
     }  # fmt: skip
-    assert of_old == {**of_new, "shown": None, "depth": None, "judge_steps": SimulatorConfig().judge_steps}
+    defaults = {name: getattr(SimulatorConfig(), name) for name in ("depth", "judge_steps", "guide_steps")}
+    assert of_old == {**of_new, "shown": None, **defaults}
     of_docstring = _parse(command.__doc__.split("\n\n")[1])
     assert of_docstring["generator"] == "stargan" and of_docstring["data"] == of_docstring["licence"] == "TEXT"
     assert [_parse(_command_of(_card(name)))["name"] for name in SHIPPED_NAMES] == SHIPPED_NAMES

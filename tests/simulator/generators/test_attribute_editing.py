@@ -476,4 +476,4 @@ def test_with_attention_the_change_is_made_at_half_the_side_and_enlarged(untrain
 def test_stgan_is_refused_where_half_the_side_cannot_be_halved_so_often():
     halves = [0] * 8 + [1] * 8
     with pytest.raises(ValueError, match="image_size: stgan of depth 5 works at 16, which is no multiple of 32"):
-        STGAN.build_for(CONFIG.replace(attention=True, depth=5), _faces(Male=halves))
+        STGAN.build_for(CONFIG.replace(train=("stgan",), attention=True, depth=5), _faces(Male=halves))

@@ -292,7 +292,7 @@ class AttributeEditor(Generator):
 
     @abc.abstractmethod
     def edit(self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Pictures float32 [B, S, S, 3] in [0, 1] edited from `labels` to `targets`, float32 [B, A], −1 unknown."""
+        """Pictures float32 [B, S, S, 3] in [0, 1] edited from `labels` to `targets`, float32 [B, A], all known."""
 
     @abc.abstractmethod
     def edit_and_reconstruct(

@@ -71,16 +71,16 @@ class StarGAN(AttributeEditor):
 
     def edit(self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor, training: bool = False) -> tf.Tensor:
         source = self.as_input(images)
-        planes = _as_input(targets)[:, None, None, :] * tf.ones_like(source[..., :1])
+        planes = targets[:, None, None, :] * tf.ones_like(source[..., :1])
         return self.compose(images, self.generator(tf.concat([source, planes], -1), training=training))
 
     def edit_and_reconstruct(
         self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        made = self.edit(images, labels, targets, training=True)
+        made = self.edit(images, labels, _as_input(targets), training=True)
         # Of a quarter, as a second pass costs as much as the first.
         some = slice(None, -(-images.shape[0] // 4) if images.shape[0] else None)
-        restored = self.edit(made[some], targets[some], labels[some], training=True)
+        restored = self.edit(made[some], targets[some], _as_input(labels[some]), training=True)
         unchanged = tf.cast(tf.reduce_all(tf.equal(labels, targets), 1), tf.float32)
         changes = unchanged * tf.reduce_mean(tf.abs(images - made), [1, 2, 3])
         identity = tf.math.divide_no_nan(tf.reduce_sum(changes), tf.reduce_sum(unchanged))

@@ -77,8 +77,7 @@ class STGAN(AttributeEditor):
         )
 
     def edit(self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor, training: bool = False) -> tf.Tensor:
-        difference = change_of(labels, targets)
-        return self.compose(images, self.generator([self.as_input(images), difference], training=training))
+        return self.compose(images, self.generator([self.as_input(images), targets - labels], training=training))
 
     def edit_and_reconstruct(
         self, images: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor

@@ -40,6 +40,7 @@ setuptools.setup(
         "pi-heif==1.*",
         "imagehash==4.3.*",
         "pillow",
+        "prometheus-client",
         "pydantic==1.10.*",
         "python-multipart",
         "safetensors",

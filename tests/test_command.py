@@ -117,7 +117,7 @@ def test_wrong_usage_ends_with_2_and_says_what_is_wrong(arguments, said, capsys)
 @pytest.mark.parametrize(
     "flag, said",
     [
-        ("--preset=big", "--preset=big: value should be one of <demo|paper|scratch|smoke>"),
+        ("--preset=big", "--preset=big: value should be one of <demo|paper|scratch|shipped|smoke>"),
         ("--port=many", "--port=many"),
     ],
 )

@@ -117,7 +117,7 @@ def test_a_preset_is_not_changed_by_what_is_set_on_its_copy():
         ("tagger.step=1", "tagger.step: expected one of the fields image_size, "),
         ("coder.steps=1", "coder.steps: expected one of the sections simulator, tagger, evaluator, found 'coder'"),
         ("=1", ": expected one of the fields name, "),
-        ("tagger.steps.more=1", "tagger.steps.more: expected one of the sections residual, "),
+        ("tagger.steps.more=1", "tagger.steps.more: expected one of the sections masking, residual, "),
         ("name.more=1", "name.more: expected one of the sections simulator, tagger, evaluator, found 'name'"),
         ("tagger.steps=many", "tagger.steps: expected a whole number at least 1, found 'many'"),
         ("tagger.steps=1.5", "expected a whole number at least 1, found 1.5"),
@@ -134,7 +134,7 @@ def test_a_preset_is_not_changed_by_what_is_set_on_its_copy():
         ("tagger.level=middle", "tagger.level: expected one of raw, early, late, every, found 'middle'"),
         ("tagger.critic.scale=-1", "tagger.critic.scale: expected a number at least 0, found -1"),
         ("evaluator.gate.min_fmrr=2", "evaluator.gate.min_fmrr: expected a number from 0 to 1, found 2"),
-        ("tagger.image_size=96", "simulator.image_size: expected the tagger's, 96, found 64"),
+        ("tagger.image_size=96", "simulator.image_size: expected the tagger's, 96, found 128"),
         ('tagger.black_box=["faceswap"]', "evaluator.black_box: expected the tagger's, ['faceswap'], found "),
     ],
 )

@@ -12,6 +12,8 @@ from faketagger.pipelines.config import PipelineConfig
 _WHITE_BOX = ("faceswap", "reenactment", "stargan", "stylegan")
 _BLACK_BOX = ("faceswap_2", "reenactment_2", "stargan_2", "stgan", "stgan_2", "stylegan_2")
 _WHOLE_SWAPS = tuple(f"{swap}/to_group_{group}_whole" for swap in ("faceswap", "faceswap_2") for group in "ab")
+# Of the other families each picture is made whole.
+_WHOLE_PICTURES = tuple(name for name in (*_WHITE_BOX, *_BLACK_BOX) if name not in ("faceswap", "faceswap_2"))
 
 # Not read where a face is not where it was: `faketagger read` searches for it, evaluations do not.
 _OUT_OF_PLACE = tuple(

@@ -177,7 +177,8 @@ class TaggerModule(tf.Module):
         self._max_pixels = max_pixels
         self._max_strength = max_strength
         self._masking = masking
-        self.masked = tf.constant(masking is not None)  # For trainings that go on from it.
+        # For trainings that go on from it; a constant would not be saved.
+        self.masked = tf.Variable(masking is not None, trainable=False)
         self._size = described.image_size
         self._false_positive_rate = described.false_positive_rate
         self._manifest_text = described.to_json()

@@ -73,10 +73,12 @@ def _widened(given: list[np.ndarray], wanted: list[Sequence[int]], seed: int) ->
 
 
 def _as_luminance_and_chroma(weights: np.ndarray) -> np.ndarray:
-    """The last layer's kernel [1, 1, c, 3] or bias [3], which makes RGB, for one that makes luminance, Cb and Cr."""
-    luminance = weights @ np.float32(LUMINANCE)
-    red, blue = weights[..., 0], weights[..., 2]
-    return _GAIN * np.stack([luminance, (blue - luminance) / 1.772, (red - luminance) / 1.402], -1)
+    """The last layer's kernel [1, 1, c, 3·b] or bias [3·b], which makes RGB of b pixels, for luminance, Cb and Cr."""
+    pixels = weights.reshape(*weights.shape[:-1], -1, 3)
+    luminance = pixels @ np.float32(LUMINANCE)
+    red, blue = pixels[..., 0], pixels[..., 2]
+    made = _GAIN * np.stack([luminance, (blue - luminance) / 1.772, (red - luminance) / 1.402], -1)
+    return made.reshape(weights.shape)
 
 
 def _folded(given: list[np.ndarray], wanted: list[Sequence[int]]) -> list[np.ndarray]:

@@ -60,6 +60,20 @@ def test_a_masked_residual_begins_with_the_free_ones_signs(old):
     assert np.mean(np.sign(masked)[clear] == np.sign(free)[clear]) > 0.95
 
 
+def test_a_masked_tagger_is_gone_on_from_as_it_is(tmp_path):
+    config = _NEW.replace(masking=Masking())
+    tf.keras.utils.set_random_seed(5)
+    old = networks.build_encoder(64, _BITS, "early", 8, 2), networks.build_decoder(64, _BITS, 8, 2)
+    directory = str(tmp_path / "tagger")
+    export.save(*old, config, _RECORD, directory)
+    new = _new(config, directory)
+    for before, after in zip([*old[0].variables, *old[1].variables], [*new[0].variables, *new[1].variables]):
+        np.testing.assert_array_equal(after, before)
+    # Its last layer is another's where it was not masked: as many values, of other meaning.
+    export.save(*old, _NEW, _RECORD, directory)
+    assert not np.array_equal(_new(config, directory)[0].variables[-2], old[0].variables[-2])
+
+
 def test_a_decoder_of_twice_the_width_begins_by_reading_nearly_what_the_old_one_did(old):
     _, old_decoder, directory = old
     config = _NEW.replace(decoder_width=16)

@@ -347,11 +347,11 @@ def test_stgan_counts_what_no_change_does_to_the_picture_and_takes_unknown_label
 # Training and simulating
 
 
-def test_losses_fall_when_two_pictures_are_learnt_by_heart(trained):
-    (_, attention), _, losses = trained
-    for name in ("reconstruction", "critic") if not attention else ("critic",):
-        early, late = (np.mean([each[name] for each in part]) for part in (losses[:5], losses[-10:]))
-        assert late < 0.75 * early, name
+def test_the_critics_loss_falls_when_two_pictures_are_learnt_by_heart(trained):
+    _, _, losses = trained
+    # The generator's terms are ramped in over these steps: they rise though they are learnt.
+    early, late = (np.mean([each["critic"] for each in part]) for part in (losses[:5], losses[-10:]))
+    assert late < 0.75 * early
 
 
 def test_each_condition_makes_another_picture_and_a_mixed_batch_gives_each_its_own(trained):

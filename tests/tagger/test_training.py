@@ -140,7 +140,7 @@ def test_a_training_goes_on_from_an_exported_tagger_without_a_first_stage(exampl
 def test_what_no_training_can_go_on_from_is_refused(examples, tmp_path, eagerly, wrong):
     directory = str(tmp_path / "tagger")
     if wrong == "other sizes":
-        other = _changed(decoder_width=8)
+        other = _changed(encoder_width=12)
         model = training.TaggerTraining(other, 8, [])
         export.save(model.encoder, model.decoder, other, RECORD, directory)
     said = "not an exported tagger" if wrong == "missing" else "its networks are of other sizes"

@@ -48,7 +48,7 @@ class _Reached(Exception):
 
 
 def _checkpoints(config, tmp_path, monkeypatch):
-    def train(examples_uri, simulators, config, checkpoints, logs):
+    def train(examples_uri, simulators, config, checkpoints, logs, strategy):
         raise _Reached(checkpoints)
 
     monkeypatch.setattr(executor.training, "train", train)

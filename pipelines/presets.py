@@ -56,7 +56,7 @@ def smoke() -> PipelineConfig:
 def demo() -> PipelineConfig:
     """A tagger for your photographs in minutes: the shipped one, trained on through the shipped simulators.
 
-    `python pipelines/run_local.py --images=DIR`, about 20 minutes on 2 cores; docs/results.md has figures.
+    `python pipelines/run_local.py --images=DIR`, some 20 to 30 minutes on 2 cores, of which docs/results.md tells.
     """
     tagger = _shipped_tagger()
     return PipelineConfig(

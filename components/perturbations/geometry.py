@@ -132,7 +132,7 @@ class Misalignment:
 
         Args:
           images: float32 [B, S, S, C] in [0, 1].
-          part: of how far they are told to be moved, 0…1, a scalar.
+          part: of how far they are told to be moved, 0…1, a scalar or float32 [B].
           batches: how many batches of a training's step they are, one after the other.
 
         Returns:

@@ -69,6 +69,7 @@ class Geometry(Settings):
     rotation: float = Field(8.0, ge=0, le=45)
     mirrored: float = Field(0.0, ge=0, le=1)
     ramp: int = Field(0, ge=0)
+    deepfakes: float = Field(1.0, ge=0, le=1)
 
 
 class Masking(Settings):

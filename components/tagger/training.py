@@ -171,7 +171,9 @@ class TaggerTraining(keras.Model):
             seen.append(self._perturb(made, tf.cast(passed_on, tf.int32)))
         together = tf.concat(seen, 0)
         if self._misalignment:
-            part = Ramp(scale=1.0, ramp=self._config.geometry.ramp)(since)
+            told = self._config.geometry
+            parts = tf.constant([1.0, 1.0, *[told.deepfakes] * len(drawn)])
+            part = Ramp(scale=1.0, ramp=told.ramp)(since) * tf.repeat(parts, tf.shape(saved)[0])
             together = self._misalignment(together, part, batches=len(seen))
         logits = tf.split(self.decoder(together, training=True), len(seen))
         counted = [

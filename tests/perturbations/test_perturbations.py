@@ -303,6 +303,9 @@ def test_misalignment_goes_only_as_far_as_the_part_it_is_told():
     middle = (slice(None), 32, slice(12, 52), 0)
     far, near = (np.abs(moved(tf.constant(slope), part).numpy() - slope)[middle].max() for part in (1.0, 0.25))
     assert 0.07 < far < 0.11 and 0.25 * 0.07 < near < 0.25 * 0.11
+    each = np.repeat(np.float32([1.0, 0.25, 0.0]), [40, 40, 20])
+    by_part = np.split(np.abs(moved(tf.constant(slope), tf.constant(each)).numpy() - slope)[middle], [40, 80])
+    assert 0.07 < by_part[0].max() < 0.11 and 0.25 * 0.07 < by_part[1].max() < 0.25 * 0.11 and by_part[2].max() < 1e-5
 
 
 def test_misaligned_pictures_are_mirrored_as_often_as_told():

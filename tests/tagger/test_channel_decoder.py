@@ -21,7 +21,7 @@ def _channel(bits, length, raw_error, count, seed=0):
     random = np.random.default_rng(seed)
     messages = random.integers(0, 2, (count, bits), np.uint8)
     codewords = payload.encode_messages(messages, payload.code_matrix(bits, length))
-    deviation = {0.1: 1 / 1.2816, 0.2: 1 / 0.8416}[raw_error]  # The normal distribution's quantiles.
+    deviation = {0.1: 1 / 1.2816, 0.2: 1 / 0.8416, 0.24: 1 / 0.7063}[raw_error]  # The normal distribution's quantiles.
     received = 2.0 * codewords - 1 + random.normal(0, deviation, codewords.shape)
     assert np.mean((received > 0) != codewords) == pytest.approx(raw_error, rel=0.05)
     return messages, 2 * received / deviation**2
@@ -52,7 +52,14 @@ def test_decoding_is_maximum_likelihood_for_small_codes(bits, length, signal):
 
 @pytest.mark.parametrize(
     "bits, length, raw_error, least, most",
-    [(30, 63, 0.1, 0.97, 1.0), (30, 63, 0.2, 0.26, 0.40), (30, 127, 0.1, 0.999, 1.0), (30, 127, 0.2, 0.87, 0.97)],
+    [
+        (30, 63, 0.1, 0.97, 1.0),
+        (30, 63, 0.2, 0.29, 0.44),
+        (30, 127, 0.1, 0.999, 1.0),
+        (30, 127, 0.2, 0.96, 1.0),
+        (30, 127, 0.24, 0.80, 0.94),
+        (50, 127, 0.1, 0.97, 1.0),
+    ],
 )
 def test_messages_come_back_at_the_rate_that_was_measured_for_white_noise(bits, length, raw_error, least, most):
     messages, logits = _channel(bits, length, raw_error, 400)

@@ -37,7 +37,10 @@ def build_encoder(image_size: int, width: int, factor: int) -> keras.Model:
     while x.shape[1] > image_size // factor:
         channels = min(2 * channels, 4 * width)
         x = _residual_block(_block(x, channels, stride=2))
-    moments = keras.layers.Conv2D(2 * _LATENTS[factor], 3, padding="same")(_residual_block(x))
+    # Small at first: a variance is the exponential of what comes out, and drowns the picture in noise else.
+    first = keras.initializers.RandomNormal(stddev=0.01)
+    x = keras.activations.swish(GroupNormalization(groups=8)(_residual_block(x)))
+    moments = keras.layers.Conv2D(2 * _LATENTS[factor], 3, padding="same", kernel_initializer=first)(x)
     return keras.Model(images, moments, name=f"encoder_{factor}")
 
 

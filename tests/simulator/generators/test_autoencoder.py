@@ -21,6 +21,12 @@ def test_the_latents_are_four_and_eight_times_smaller():
     assert shapes == [(2, 8, 8, 6), (2, 4, 4, 8)]
 
 
+def test_a_new_latent_is_near_a_normal_one():
+    model = autoencoder.Autoencoder(32, 8)
+    for encoder in model.encoders:
+        assert np.abs(encoder(_pictures(3))).max() < 1.0
+
+
 def test_each_condition_goes_through_its_own_latent_in_any_mixture():
     model, pictures = autoencoder.Autoencoder(32, 8), tf.constant(_pictures(3))
     alone = [model.simulate(pictures, tf.fill([3], condition)).numpy() for condition in (0, 1)]

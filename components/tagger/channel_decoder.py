@@ -11,8 +11,8 @@ _CHERNOFF_GRID = np.geomspace(0.01, 100.0, 60).astype(np.float32)
 _SOFT_CLIP = 0.999999
 
 # Up to so many message bits four of the basis are flipped at once, three over it: the candidates of one picture take
-# 3 MB then. Of 30 bits in a code of 121 that arrive with 24% of the code bits wrong by Gaussian noise, order 2 finds the
-# message in 0.68 of the cases, 3 in 0.81, 4 in 0.89.
+# 3 MB then. Of 30 bits in a code of 121 that arrive with 24% of the code bits wrong by Gaussian noise, order 2 finds
+# the message in 0.68 of the cases, 3 in 0.81, 4 in 0.89.
 _ORDER_4_BITS = 40
 
 

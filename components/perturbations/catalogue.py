@@ -109,6 +109,9 @@ def apply_random(
         made = tf.switch_case(chosen, [lambda perturb=perturb: perturb(batch) for perturb in perturbations])
         return step + 1, tf.ensure_shape(made, images.shape)
 
-    # A loop of TensorFlow's, so that each perturbation is traced once and not `times` times.
-    _, perturbed = tf.while_loop(lambda step, _: step < times, apply_one, (0, images), maximum_iterations=times)
+    # A loop of TensorFlow's, so that each perturbation is traced once and not `times` times; no step begins before
+    # another has ended, or chance would say which draws first.
+    _, perturbed = tf.while_loop(
+        lambda step, _: step < times, apply_one, (0, images), parallel_iterations=1, maximum_iterations=times
+    )
     return perturbed

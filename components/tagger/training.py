@@ -126,10 +126,8 @@ class TaggerTraining(keras.Model):
             loss = self._config.message * message + self._image_terms(images, tagged, since)
             of_all = loss / replicas if replicas > 1 else loss  # The optimiser sums up what replicas give.
         self.optimizer.apply_gradients(zip(tape.gradient(of_all, variables), variables))
-        if self._config.critic.scale and replicas > 1:  # Conditions hold no optimiser of several replicas.
-            self._train_critic(images, tagged)
-        elif self._config.critic.scale:
-            tf.cond(self._config.critic(since) > 0, lambda: self._train_critic(images, tagged), lambda: None)
+        if self._config.critic.scale:
+            self._train_critic(images, tagged, self._config.critic(since) > 0)
         for each in counted:
             self._draws.take_up(*map(distribution.total, each))
         self._note_reading(distribution.mean(message))
@@ -214,12 +212,21 @@ class TaggerTraining(keras.Model):
             terms += tf.cond(weight > 0, lambda: weight * losses.fooling_loss(self.critic(tagged)), lambda: 0.0)
         return terms
 
-    def _train_critic(self, images: tf.Tensor, tagged: tf.Tensor) -> None:
-        with tf.GradientTape() as tape:
-            real, made = tf.split(self.critic(tf.concat([images, tf.stop_gradient(tagged)], 0), training=True), 2)
-            loss = losses.critic_loss(real, made) / distribution.replicas()
+    def _train_critic(self, images: tf.Tensor, tagged: tf.Tensor, begun: tf.Tensor) -> None:
+        """A step of the critic's; it stays as it is until it has `begun`."""
         variables = self.critic.trainable_variables
-        self.critic_optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+
+        def gradients() -> list[tf.Tensor]:
+            with tf.GradientTape() as tape:
+                both = tf.concat([images, tf.stop_gradient(tagged)], 0)
+                loss = losses.critic_loss(*tf.split(self.critic(both, training=True), 2)) / distribution.replicas()
+            return tape.gradient(loss, variables)
+
+        found = tf.cond(begun, gradients, lambda: [tf.zeros_like(each) for each in variables])
+        # No condition holds an optimiser of several replicas: it is always called, and until then begins anew.
+        self.critic_optimizer.apply_gradients(zip(found, variables))
+        steps = self.critic_optimizer.iterations
+        steps.assign(tf.where(begun, steps, tf.zeros_like(steps)))
 
     def _note_reading(self, message: tf.Tensor) -> None:
         told = self._config.first_stage
@@ -358,7 +365,7 @@ def train(
 ) -> tuple[TaggerTraining, dict[str, float]]:
     """Trains a tagger; a training that was killed goes on from its last checkpoint.
 
-    Several replicas draw and see what one would with the same batches; the critic they train from the first step on.
+    Several replicas do what one would with the same batches, to rounding, which training amplifies.
 
     Args:
       examples_uri: the Examples artifact, of which the train split is used.

@@ -18,6 +18,7 @@ from faketagger.tests import helpers, stubs
 
 SIZE = stubs.SIZE
 STEPS, EPOCH, KILLED_AT = 50, 10, 23
+FIRST = 5  # Steps in which nothing but rounding can set trainings apart.
 
 CONFIG = TaggerConfig(
     image_size=SIZE,
@@ -27,7 +28,7 @@ CONFIG = TaggerConfig(
     decoder_width=16,
     residual=Ramp(1.0),
     perceptual=Ramp(0.0),
-    critic=Ramp(0.0),
+    critic=Ramp(0.01, delay=1, ramp=1),
     averaging=0.9,
     reads_below=9.0,
     steps=STEPS,
@@ -35,7 +36,7 @@ CONFIG = TaggerConfig(
     perturbations={"noise": Drawn(0.0, 0.02)},
 )
 TRAINING = f"""
-import os, signal, sys
+import functools, os, signal, sys
 import numpy as np
 from faketagger.components.layers import distribution
 
@@ -47,10 +48,21 @@ from faketagger.components.tagger.config import TaggerConfig
 
 examples, simulators, config, checkpoints, out, dies = sys.argv[1:]
 training._EPOCH_STEPS = {EPOCH}
-fit = keras.Model.fit
+# Training amplifies rounding: a picture's value in between goes up or down by a level, and Adam's first steps are as
+# long where gradients are hardly there. Both are left out here, so that any other difference shows; units at zero stay.
+training.round_to_8_bits = lambda images: images
+keras.optimizers.Adam = functools.partial(keras.optimizers.Adam, epsilon=1e-3)
+fit, after = keras.Model.fit, {{}}
+
+def weights(model):
+    nets = model.encoder, model.decoder, model.critic
+    return np.concatenate([each.ravel() for net in nets for each in net.get_weights()])
 
 def noting_fit(self, *args, callbacks, **kwargs):
+    after["after_0"] = weights(self)
     def note(batch, logs):
+        if int(self.optimizer.iterations.numpy()) == {FIRST}:
+            after["after_{FIRST}"] = weights(self)
         if dies == "dies" and int(self.optimizer.iterations.numpy()) == {KILLED_AT}:
             os.kill(os.getpid(), signal.SIGKILL)
     def begin(epoch, logs):
@@ -62,7 +74,7 @@ keras.Model.fit = noting_fit
 with strategy.scope():
     loaded = library.load_all(simulators)
 model, last = training.train(examples, loaded, TaggerConfig.from_json(config), checkpoints, None, strategy)
-np.savez(out, *model.encoder.get_weights(), *model.decoder.get_weights(), last=last["loss"], plain=last["plain"])
+np.savez(out, **after, after_{STEPS}=weights(model), loss=last["loss"])
 """
 
 
@@ -160,27 +172,29 @@ def _free_port():
         return probe.getsockname()[1]
 
 
-def _weights(path):
-    with np.load(path) as found:
-        return {name: found[name] for name in found.files}
-
-
 @pytest.mark.slow
-def test_two_workers_train_nearly_to_what_one_does_with_the_same_batches(inputs, tmp_path):
-    one = _start(inputs, f"{tmp_path}/one", "one")
+def test_two_workers_train_to_what_one_does_with_the_same_batches(inputs, tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
+    one = _start(inputs, f"{tmp_path}/one", "one")
     _, told = one.communicate(timeout=1200)
     assert one.returncode == 0, told[-3000:]
     statuses, ends = _together(inputs, f"{tmp_path}/two")
     assert statuses == [0, 0], ends[0][1][-3000:] + ends[1][1][-3000:]
-    alone, *both = (_weights(tmp_path / place) for place in ("one/one.npz", "two/worker0.npz", "two/worker1.npz"))
-    for name in alone:
+    alone, *both = (np.load(tmp_path / place) for place in ("one/one.npz", "two/worker0.npz", "two/worker1.npz"))
+    for name in alone.files:
         np.testing.assert_array_equal(both[0][name], both[1][name])
-    # Adam's first steps are as long where gradients are small, and rounding decides their sign.
-    assert both[0]["last"] == pytest.approx(alone["last"], abs=0.01)
-    weights = [name for name in alone if name.startswith("arr_")]
-    assert np.mean([np.abs(both[0][name] - alone[name]).mean() for name in weights]) < 0.003
+    np.testing.assert_array_equal(both[0]["after_0"], alone["after_0"])
+    assert _apart(both[0], alone, FIRST) < 1e-4
+    # Units of ReLU that rounding switches on or off add up.
+    assert _apart(both[0], alone, STEPS) < 0.05
+    assert both[0]["loss"] == pytest.approx(alone["loss"], rel=1e-3)
+
+
+def _apart(found, expected, steps):
+    """How far two trainings are apart, as a share of the way that they have come."""
+    begun, weights, others = expected["after_0"], expected[f"after_{steps}"], found[f"after_{steps}"]
+    return np.linalg.norm(others - weights) / np.linalg.norm(weights - begun)
 
 
 @pytest.mark.slow

@@ -1,16 +1,24 @@
 """What picture files may ask of a server, told from their headers before anything is unpacked."""
 
-import io
 from collections.abc import Sequence
 
 from faketagger.components.contract import containers, picture_decoding
+from faketagger.serving import decoding
 
 MAX_PIXELS = 50_000_000
 # Of a progressive JPEG each scan goes over all of the picture: twelve are usual, thousands fit into a small file.
 MAX_SCANS = 100
-MAX_SCANNED_PIXELS = 1_000_000_000  # Scans times pixels, of one call: 10 s of a core (docs/serving.md).
+MAX_SCANNED_PIXELS = 500_000_000  # Scans times pixels, of one call: 5 s of a core (docs/serving.md).
 
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # T.81, table B.1: markers that state a size.
+# Up to these a file takes a fraction of a second (docs/serving.md).
+_QUICK_BYTES, _QUICK_PIXELS = 8 * 2**20, 20_000_000
+# Segments, bytes of filling and chunks are walked through in Python; usual are dozens, of chunks thousands.
+_MOST_SEGMENTS, _MOST_CHUNKS = 1000, 20_000
+
+# T.81, table B.1: markers that state a size, those that stand alone, and all that are met before a scan.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_WITHOUT_CONTENT, _START_OF_SCAN = frozenset(range(0xD0, 0xD9)), 0xDA
+_USUAL = _FRAMES | {0xC4, 0xDB, 0xDD, 0xFE} | frozenset(range(0xE0, 0xF0))
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _BROKEN = _JPEG_MAGIC + bytes(40)
 
@@ -19,12 +27,43 @@ def pixels_of(data: bytes) -> int | None:
     """How many pixels a PNG's or JPEG's header states; None where it states none, or is of another kind."""
     if data.startswith(containers.PNG_MAGIC) and len(data) >= 24:
         return int.from_bytes(data[16:20], "big") * int.from_bytes(data[20:24], "big")
-    if not data.startswith(_JPEG_MAGIC):
-        return None
-    for marker, content in containers.jpeg_segments(io.BytesIO(data)):
-        if marker in _FRAMES and len(content) >= 5:
-            return int.from_bytes(content[1:3], "big") * int.from_bytes(content[3:5], "big")
-    return None
+    return _jpeg_header(data)[0] if data.startswith(_JPEG_MAGIC) else None
+
+
+def _jpeg_header(data: bytes) -> tuple[int | None, bool]:
+    """The pixels that it states; whether it leads to the first scan in not too many steps, none of them odd."""
+    at, pixels, usual = 2, None, True
+    for _ in range(_MOST_SEGMENTS):
+        if data[at : at + 1] != b"\xff" or at + 10 > len(data):
+            break
+        marker = data[at + 1]
+        if marker == _START_OF_SCAN:
+            return pixels, usual
+        usual &= marker in _USUAL
+        if pixels is None and marker in _FRAMES:
+            pixels = int.from_bytes(data[at + 5 : at + 7], "big") * int.from_bytes(data[at + 7 : at + 9], "big")
+        if marker == 0xFF:  # Filling.
+            at += 1
+        else:
+            at += 2 if marker in _WITHOUT_CONTENT else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return pixels, False
+
+
+def _has_few_chunks(data: bytes) -> bool:
+    at = len(containers.PNG_MAGIC)
+    for _ in range(_MOST_CHUNKS):
+        if at >= len(data):
+            return True
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return False
+
+
+def is_quick(data: bytes) -> bool:
+    """Whether a file is a PNG or JPEG that cannot have been made to take long."""
+    pixels = pixels_of(data)
+    if pixels is None or len(data) > _QUICK_BYTES or pixels * _scans(data) > _QUICK_PIXELS:
+        return False
+    return _jpeg_header(data)[1] if data.startswith(_JPEG_MAGIC) else _has_few_chunks(data)
 
 
 def checked(files: Sequence[bytes], most_pixels: int = MAX_PIXELS, each_is_told: bool = False) -> list[bytes]:
@@ -50,10 +89,24 @@ def checked(files: Sequence[bytes], most_pixels: int = MAX_PIXELS, each_is_told:
     if scanned > MAX_SCANNED_PIXELS:
         raise ValueError(f"{scanned:,} pixels in all scans of one call are over {MAX_SCANNED_PIXELS:,}: send fewer")
     # What is wrong by its header the model tells itself, before it decodes.
-    taken = [data if said or picture_decoding.is_whole(data) else _BROKEN for data, said in zip(files, wrong)]
+    whole = _whole([data for data, said in zip(files, wrong) if not said])
+    taken = [data if said or data in whole else _BROKEN for data, said in zip(files, wrong)]
     if not each_is_told and _BROKEN in taken:
         raise ValueError("image is broken: it cannot be decoded")
     return taken
+
+
+def _whole(files: Sequence[bytes]) -> set[bytes]:
+    """Those that decode to their ends; what may take long is decoded apart, all of a call together."""
+    quick = {data for data in files if is_quick(data)}
+    slow = [data for data in files if data not in quick]
+    try:
+        found = decoding.apart(picture_decoding.are_whole, slow) if slow else []
+    except decoding.EndedError:
+        found = [False] * len(slow)
+    return {data for data in quick if picture_decoding.is_whole(data)} | {
+        data for data, is_whole in zip(slow, found) if is_whole
+    }
 
 
 def _wrong_by_header(data: bytes) -> str:

@@ -16,7 +16,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from faketagger.components.contract import signatures
-from faketagger.serving import limits
+from faketagger.serving import decoding, limits
 
 SAVED_MODEL_FILE = "saved_model.pb"
 WARM_UP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
@@ -144,6 +144,8 @@ class Servable:
             pictures = limits.checked(files.ravel().tolist(), self._most_pixels, each_is_told)
         except ValueError as error:
             raise invalid_argument(str(error)) from error
+        if decoding.is_given_up.get()():
+            raise ServingError(grpc.StatusCode.CANCELLED, "The caller has gone")
         return np.array(pictures, object).reshape(files.shape)
 
     def warm_up(self) -> int:

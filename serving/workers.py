@@ -4,11 +4,13 @@ import asyncio
 import concurrent.futures
 import contextlib
 import functools
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 import grpc
 
+from faketagger.serving import decoding
 from faketagger.serving.servable import ServingError
 
 _Answer = TypeVar("_Answer")
@@ -33,7 +35,10 @@ class Workers:
         self._bytes = 0
 
     async def run(self, function: Callable[[bytes], _Answer], message: bytes) -> _Answer:
-        """What `function` makes of a message. If the caller is cancelled while it waits, it is not called at all.
+        """What `function` makes of a message.
+
+        If the caller is cancelled while it waits, `function` is not called at all; while it runs, it finds
+        decoding.is_given_up true.
 
         Raises:
           ServingError: too much waits already: RESOURCE_EXHAUSTED, which a later try may not find.
@@ -44,10 +49,15 @@ class Workers:
             )
         self._calls += 1
         self._bytes += len(message)
-        future = self._threads.submit(function, message)
+        gone = threading.Event()
+        future = self._threads.submit(_work, gone, function, message)
         # A thread cannot be stopped: its place is free when it is done, not when its caller goes.
         future.add_done_callback(functools.partial(self._leave_soon, asyncio.get_running_loop(), len(message)))
-        return await asyncio.wrap_future(future)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            gone.set()
+            raise
 
     def stop(self) -> None:
         """Calls nothing that still waits."""
@@ -60,3 +70,8 @@ class Workers:
     def _leave(self, size: int) -> None:
         self._calls -= 1
         self._bytes -= size
+
+
+def _work(gone: threading.Event, function: Callable[[bytes], _Answer], message: bytes) -> _Answer:
+    decoding.is_given_up.set(gone.is_set)
+    return function(message)

@@ -45,6 +45,7 @@ MAY_IMPORT = {
         "components.contract",
         "serving.client",
         "serving.errors",
+        "serving.decoding",
         "serving.limits",
         "serving.outcomes",
         "serving.web",

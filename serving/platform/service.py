@@ -17,7 +17,7 @@ from sqlalchemy import exc, orm
 
 from faketagger.components.contract import picture_decoding, picture_encoding
 from faketagger.components.contract.picture import ImageError, Picture
-from faketagger.serving import limits
+from faketagger.serving import decoding, limits
 from faketagger.serving.outcomes import Outcome
 from faketagger.serving.platform import accounts, fingerprints, registry, tables
 from faketagger.serving.platform.accounts import Caller, TooOftenError
@@ -422,7 +422,11 @@ class Service:
         if said := limits.too_many_scans(data, limits.pixels_of(data) or self.limits.max_pixels):
             raise RefusedError(f"the picture is {said}")
         try:
-            picture = picture_decoding.decode(data, "the picture", lenient, self.limits.max_pixels)
+            given = data, "the picture", lenient, self.limits.max_pixels
+            quick = limits.is_quick(data)
+            picture = picture_decoding.decode(*given) if quick else decoding.apart(picture_decoding.decode, *given)
+        except decoding.EndedError as error:
+            raise RefusedError(f"the picture is refused: {error}") from error
         except ImageError as error:
             raise RefusedError(str(error)) from error
         height, width = picture.pixels.shape[:2]

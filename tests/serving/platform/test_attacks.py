@@ -1,7 +1,9 @@
 """What an attacker would try: each ends with an answer that gives nothing away and leaves the platform working."""
 
 import ast
+import functools
 import io
+import itertools
 import pathlib
 import struct
 import zlib
@@ -11,6 +13,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from faketagger.serving import decoding
 from faketagger.serving.platform import accounts, app, pages, service
 from faketagger.serving.platform.service import Limits
 from faketagger.serving.web.bodies import LimitedBodies
@@ -61,6 +64,18 @@ def test_a_jpeg_of_thousands_of_scans_is_not_decoded(client, bearer):
         answer = client.post("/api/v1/verify", content=sent, headers={**bearer("ann"), "Content-Type": "image/jpeg"})
         assert answer.status_code == status
     assert "scans" in answer.json()["error"]["message"]
+
+
+def test_a_picture_that_takes_too_long_to_decode_is_refused_and_one_that_does_not_is_taken(client, bearer, monkeypatch):
+    buffer = io.BytesIO()
+    Image.fromarray(scene(1)).save(buffer, "WEBP")  # It is decoded in a process of its own.
+    sent = {"content": buffer.getvalue(), "headers": {**bearer("ann"), "Content-Type": "image/webp"}}
+    assert client.post("/api/v1/verify", **sent).status_code == 200
+
+    in_no_time = functools.partial(decoding.apart, max, itertools.count(), seconds=1)
+    monkeypatch.setattr(decoding, "apart", lambda *_: in_no_time())
+    answer = client.post("/api/v1/verify", **sent)
+    assert answer.status_code == 422 and "takes too long" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP"])

@@ -220,8 +220,11 @@ class TaggerModule(tf.Module):
           pictures as they lie.
         """
         count = tf.shape(images)[0]
-        logits = self.decoder(tf.concat([images, tf.reverse(images, [2])], 0))
-        found = channel_decoder.decode(logits * (1.0 - 2.0 * tf.tile(key_mask, [2, 1])), self._code_matrix)
+        # Two calls: who wants the logits alone, as every search does, has the mirror images' pruned.
+        logits, of_mirror_images = self.decoder(images), self.decoder(tf.reverse(images, [2]))
+        signs = 1.0 - 2.0 * key_mask
+        both = tf.concat([logits * signs, of_mirror_images * signs], 0)
+        found = channel_decoder.decode(both, self._code_matrix)
         mirrored = tf.cast(found.p_value[count:] < found.p_value[:count], tf.int32)
         chosen = tf.range(count) + count * mirrored
         p_value = tf.minimum(1.0, 2.0 * tf.gather(found.p_value, chosen))
@@ -230,7 +233,7 @@ class TaggerModule(tf.Module):
             "score": tf.gather(found.score, chosen),
             "p_value": p_value,
             "tagged": p_value <= self._false_positive_rate,
-            "logits": logits[:count],
+            "logits": logits,
         }
 
     def tag(self, image, codeword, strength):

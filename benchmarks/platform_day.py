@@ -1,17 +1,18 @@
-"""A day of a small platform: uploads, copies, deepfakes, copied tags and own pictures again; what was held and traced.
+"""A day of a small platform: uploads, copies, deepfakes, forgeries and own pictures again; what was held and traced.
 
     python benchmarks/platform_day.py --images=DIR --count=1000 --treated=100 --out=work/platform_day.md
 
-The first --count pictures below --images are uploaded by ten users. Of the tagged files, --treated are uploaded again
-in each of the ways of the table, by somebody else but for the last row. `traced`: held, with the right picture beside
-it; `held`: without, or with another; `passed`: tagged as a new picture; `accepted`: as one's own.
+--count pictures below --images are uploaded by ten users, those of the eval split first. In between, --treated of them
+come back once as each of the kinds of the table, whose ways take turns; by somebody else, but for the last kind.
+`traced`: held, with the right picture beside it; `held`: without, or with another; `passed`: tagged as a new picture;
+`accepted`: as one's own. The table is written after every round, so that the day may be ended before its evening.
 """
 
 import argparse
 import collections
+import functools
 import io
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from typing import NamedTuple
@@ -22,7 +23,7 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from faketagger.components.contract import images, pretrained, startup
+from faketagger.components.contract import features, files, images, picture_decoding, pretrained, startup
 from faketagger.components.example_gen import image_folder
 from faketagger.components.faces import alignment
 from faketagger.components.simulator import library, tools
@@ -36,6 +37,7 @@ _KEY = b"faketagger-key-2-of the platform's benchmark"
 _USERS = 10
 _NO_LIMITS = service.Limits(uploads=10**9, waiting=10**9)
 _TOOL = "deepfacelab"  # How swapped faces are pasted back.
+_OWN = "by its owner"
 _SPREAD = 7919  # A prime: pictures are taken from all over the folder.
 
 
@@ -75,6 +77,12 @@ class Site:
         file = self.platform.fetch(owner, upload.id).file
         return Registered(pixels, images.load_image(file), upload.picture_id, owner)
 
+    def forge(self, pixels: np.ndarray, number: int) -> np.ndarray:
+        """A picture with another UID: what who knows one picture's UID can write with the public networks."""
+        picture = picture_decoding.decode(_file(pixels))
+        self.tagger.tag(picture, number, replace=True)
+        return picture.rgb()
+
     def _account(self, name: str, role: str = "user") -> Caller:
         return self.platform.accounts.of_token(self.platform.accounts.add(name, role))
 
@@ -85,7 +93,7 @@ def main(argv: list[str] | None = None) -> None:
     add = parser.add_argument
     add("--images", required=True, metavar="DIR", help="photographs of faces, in folders or not")
     add("--count", type=int, default=1000, help="pictures that are uploaded")
-    add("--treated", type=int, default=100, help="of them, uploaded again in each way")
+    add("--treated", type=int, default=100, help="of them, uploaded again as each kind")
     add("--side", type=int, default=512, help="of the pictures, at most")
     add("--model", default=pretrained.TAGGER, metavar="DIR", help="the tagger; default: the shipped one")
     add("--simulators", default=pretrained.SIMULATORS, metavar="DIR", help="make the deepfakes")
@@ -96,28 +104,27 @@ def main(argv: list[str] | None = None) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         site = Site(arguments.model, folder)
-        pictures = _pictures(arguments)
-        made = [site.register(pixels, number) for number, pixels in enumerate(tqdm(pictures, desc="uploads"))]
-        registered = [each for each in made if each is not None]
-        lines = [f"{len(registered)} of {len(pictures)} untagged pictures were tagged, the others held.", ""]
-        lines += ["| uploaded again | traced | held | passed | accepted |", "| --- | ---: | ---: | ---: | ---: |"]
-        for name, treat in _ways(arguments.simulators, registered).items():
-            lines.append(_row(name, site, registered[: arguments.treated], treat))
-            print(lines[-1], file=sys.stderr)
-    text = "\n".join([*lines, ""])
+        names, day = _names(arguments), Day(site, _kinds(arguments.simulators, site))
+        every = max(1, len(names) // max(1, arguments.treated))
+        for number, name in enumerate(tqdm(names, desc="uploads")):
+            pixels = images.load_image(os.path.join(arguments.images, name))
+            day.upload(_shrunk(pixels, arguments.side / max(pixels.shape)), number)
+            if number % every == every - 1 and day.rounds < arguments.treated:
+                day.bring_back()
+                if arguments.out:
+                    files.write_bytes(arguments.out, day.table().encode())
     if arguments.out:
-        with open(arguments.out, "w") as file:
-            file.write(text)
+        files.write_bytes(arguments.out, day.table().encode())
     else:
-        print(text)
+        print(day.table())
     return startup.OK
 
 
-def _pictures(arguments: argparse.Namespace) -> list[np.ndarray]:
-    names = [entry.name for entry in image_folder.list_folder(arguments.images)]
-    chosen = [names[_SPREAD * number % len(names)] for number in range(min(arguments.count, len(names)))]
-    loaded = (images.load_image(os.path.join(arguments.images, name)) for name in chosen)
-    return [_shrunk(pixels, arguments.side / max(pixels.shape)) for pixels in loaded]
+def _names(arguments: argparse.Namespace) -> list[str]:
+    """From all over the folder, those of the eval split first."""
+    entries = image_folder.list_folder(arguments.images)
+    spread = [entries[_SPREAD * number % len(entries)] for number in range(len(entries))]
+    return [entry.name for entry in sorted(spread, key=lambda it: it.split != features.EVAL_SPLIT)][: arguments.count]
 
 
 def _shrunk(pixels: np.ndarray, scale: float) -> np.ndarray:
@@ -127,30 +134,95 @@ def _shrunk(pixels: np.ndarray, scale: float) -> np.ndarray:
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
-_Treat = Callable[[Registered, int], np.ndarray]
+_unpacked = functools.cache(shipped.unpack)
+_Treat = Callable[[Registered, Registered, int], np.ndarray]  # A picture, another one, the number of the round.
 
 
-def _ways(simulators: str, registered: list[Registered]) -> dict[str, _Treat]:
-    ways: dict[str, _Treat] = {
-        "as it is, JPEG 75": lambda it, _: it.tagged,
-        "three quarters of the size": lambda it, _: _shrunk(it.tagged, 0.75),
-        "mirrored": lambda it, _: it.tagged[:, ::-1],
-        "5% cut off on each side": lambda it, _: _cut(it.tagged, 0.05),
+class Day:
+    """What is uploaded, and what became of it.
+
+    Args:
+      site: where.
+      kinds: the ways of each kind by their names, which take turns.
+
+    Attributes:
+      rounds: how often pictures have come back, once as each kind.
+    """
+
+    def __init__(self, site: Site, kinds: dict[str, dict[str, _Treat]]):
+        self._site, self._kinds = site, kinds
+        self._untagged: collections.Counter[str] = collections.Counter()
+        self._registered: list[Registered] = []
+        self._counts: dict[tuple[str, str], collections.Counter[str]] = {
+            (kind, way): collections.Counter() for kind, ways in kinds.items() for way in ways
+        }
+        self.rounds = 0
+
+    def upload(self, pixels: np.ndarray, number: int) -> None:
+        """Uploads an untagged picture of one of the users."""
+        made = self._site.register(pixels, number)
+        self._untagged["held" if made is None else "tagged"] += 1
+        self._registered += [] if made is None else [made]
+
+    def bring_back(self) -> None:
+        """Uploads one of the tagged pictures again, as each kind."""
+        if self.rounds >= len(self._registered):
+            return
+        it, other = self._registered[self.rounds], self._registered[self.rounds - 1]
+        for kind, ways in self._kinds.items():
+            way = list(ways)[self.rounds % len(ways)]
+            caller = it.owner if kind == _OWN else self._site.stranger
+            treated = np.ascontiguousarray(ways[way](it, other, self.rounds))
+            outcome, matched = self._site.upload(caller, treated, 75)
+            traced = outcome == service.HELD and matched == it.picture_id
+            self._counts[kind, way]["traced" if traced else outcome] += 1
+        self.rounds += 1
+
+    def table(self) -> str:
+        """In Markdown, with the sums of each kind."""
+        tagged, held = self._untagged["tagged"], self._untagged["held"]
+        lines = [f"Of {tagged + held} untagged pictures {tagged} were tagged, {held} held.", ""]
+        lines += ["| uploaded again | traced | held | passed | accepted |", "| --- | ---: | ---: | ---: | ---: |"]
+        for kind, ways in self._kinds.items():
+            lines.append(_row(f"**{kind}**", sum((self._counts[kind, way] for way in ways), collections.Counter())))
+            lines += [_row(way, self._counts[kind, way]) for way in ways if len(ways) > 1]
+        return "\n".join([*lines, ""])
+
+
+def _row(name: str, counts: collections.Counter[str]) -> str:
+    columns = ("traced", service.HELD, service.TAGGED, service.ACCEPTED)
+    return f"| {name} | {' | '.join(str(counts[column]) for column in columns)} |"
+
+
+def _kinds(simulators: str, site: Site) -> dict[str, dict[str, _Treat]]:
+    copies: dict[str, _Treat] = {
+        "as it is, JPEG 75": lambda it, *_: it.tagged,
+        "three quarters of the size": lambda it, *_: _shrunk(it.tagged, 0.75),
+        "mirrored": lambda it, *_: it.tagged[:, ::-1],
+        "5% cut off on each side": lambda it, *_: _cut(it.tagged, 0.05),
     }
+    fakes: dict[str, _Treat] = {}
     for name in library.names(simulators):
-        ways[f"deepfake: {name}, the whole picture"] = _deepfake(os.path.join(simulators, name), None)
+        fakes[f"{name}, the whole picture"] = _deepfake(os.path.join(simulators, name), None)
         if library.read(os.path.join(simulators, name)).family == "identity_swap":
-            ways[f"deepfake: {name}, pasted back"] = _deepfake(os.path.join(simulators, name), _TOOL)
+            fakes[f"{name}, pasted back"] = _deepfake(os.path.join(simulators, name), _TOOL)
+    forgeries: dict[str, _Treat] = {
+        "its tag copied onto another picture": _copied,
+        "another picture with a UID that nobody has": lambda _, other, number: site.forge(other.original, number),
+    }
+    return {
+        "copies": copies,
+        "deepfakes": fakes,
+        "forgeries": forgeries,
+        "the untagged original": {"the original": lambda it, *_: it.original},
+        _OWN: {"JPEG 75": lambda it, *_: it.tagged},
+    }
 
-    def copied(it: Registered, number: int) -> np.ndarray:
-        """The tag on the next person's picture."""
-        other = cv2.resize(registered[(number + 1) % len(registered)].original, it.tagged.shape[1::-1])
-        return np.uint8(np.clip(np.float32(other) + it.tagged - np.float32(it.original), 0, 255))
 
-    ways["its tag copied onto another picture"] = copied
-    ways["the untagged original"] = lambda it, _: it.original
-    ways["by its owner, JPEG 75"] = lambda it, _: it.tagged
-    return ways
+def _copied(it: Registered, other: Registered, _: int) -> np.ndarray:
+    """The tag on another person's picture, by the difference of the tagged picture and its original."""
+    target = cv2.resize(other.original, it.tagged.shape[1::-1])
+    return np.uint8(np.clip(np.float32(target) + it.tagged - np.float32(it.original), 0, 255))
 
 
 def _cut(pixels: np.ndarray, share: float) -> np.ndarray:
@@ -160,11 +232,12 @@ def _cut(pixels: np.ndarray, share: float) -> np.ndarray:
 
 def _deepfake(directory: str, tool: str | None) -> _Treat:
     """By each of a shipped simulator's conditions in turn, at its own size: of the whole picture, or by a tool."""
-    described, model = library.read(directory), shipped.unpack(directory)
+    described = library.read(directory)
     size, conditions = described.image_size, len(described.conditions)
     landmarks = alignment.or_template(tf.fill([1, *alignment.SHAPE], float("nan")))
 
-    def fake(it: Registered, number: int) -> np.ndarray:
+    def fake(it: Registered, _: Registered, number: int) -> np.ndarray:
+        model = _unpacked(directory)
         seen = tf.constant(np.float32(images.square(it.tagged, size))[None] / 255)
         condition = tf.constant([number % conditions])
         if tool is None:
@@ -176,17 +249,6 @@ def _deepfake(directory: str, tool: str | None) -> _Treat:
         return np.uint8(np.round(np.clip(faked[0].numpy(), 0, 1) * 255))
 
     return fake
-
-
-def _row(name: str, site: Site, registered: list[Registered], treat: _Treat) -> str:
-    counts: collections.Counter[str] = collections.Counter()
-    for number, each in enumerate(tqdm(registered, desc=name)):
-        caller = each.owner if name.startswith("by its owner") else site.stranger
-        outcome, matched = site.upload(caller, np.ascontiguousarray(treat(each, number)), 75)
-        traced = outcome == service.HELD and matched == each.picture_id
-        counts["traced" if traced else outcome] += 1
-    columns = ("traced", service.HELD, service.TAGGED, service.ACCEPTED)
-    return f"| {name} | {' | '.join(str(counts[column]) for column in columns)} |"
 
 
 def _file(pixels: np.ndarray, quality: int | None = None) -> bytes:

@@ -7,10 +7,9 @@ from faketagger.components.tagger.config import PERTURBATIONS, Drawn, Geometry, 
 from faketagger.components.tagger.schedules import Ramp
 from faketagger.pipelines.config import PipelineConfig
 
-# Of pretrained/simulators: one of each family trains taggers; the other attribute editor, and the second ones of all
-# generators, only judge them.
-_WHITE_BOX = ("faceswap", "reenactment", "stargan", "stylegan")
-_BLACK_BOX = ("faceswap_2", "reenactment_2", "stargan_2", "stgan", "stgan_2", "stylegan_2")
+# Of pretrained/simulators: one of each generator trains taggers; the second ones only judge them.
+_WHITE_BOX = ("autoencoder", "faceswap", "reenactment", "stargan", "stgan", "stylegan")
+_BLACK_BOX = ("faceswap_2", "reenactment_2", "stargan_2", "stgan_2", "stylegan_2")
 _WHOLE_SWAPS = tuple(f"{swap}/to_group_{group}_whole" for swap in ("faceswap", "faceswap_2") for group in "ab")
 # Of the other families each picture is made whole.
 _WHOLE_PICTURES = tuple(name for name in (*_WHITE_BOX, *_BLACK_BOX) if name not in ("faceswap", "faceswap_2"))
@@ -63,10 +62,8 @@ def demo() -> PipelineConfig:
         name="faketagger-demo",
         simulator=_shipped_simulators(),
         tagger=tagger.replace(
-            # As faint from the first step as it is, and all of the geometry at once: it reads already.
-            start_psnr=35.9,
-            psnr_ramp=100,
             geometry=tagger.geometry.replace(ramp=0),
+            versions=1,
             steps=300,
             learning_rate=1e-4,
             averaging=0.98,
@@ -167,25 +164,28 @@ def _shipped_tagger() -> TaggerConfig:
         masking=Masking(headroom=2.5, chroma=0.05),
         strengths=(0.8, 1.0),
         min_psnr=36.0,
-        start_psnr=32.0,
-        psnr_ramp=5000,
+        start_psnr=36.0,
+        psnr_ramp=0,
         # How a picture is kept is the mask's and the bound's business, and that of the two terms that say what is seen.
         residual=Ramp(0.0),
         perceptual=Ramp(0.0),
         visible=Ramp(0.0015),
         streaks=Ramp(0.12),
         critic=Ramp(0.0),
-        steps=7500,
+        steps=6000,
         batch_size=8,
+        learning_rate=6e-4,
         averaging=0.999,
         bfloat16=True,
         perturbations={
             **PERTURBATIONS,
-            "crop": Drawn(low=0.88, high=1.0, share=2.0),
+            "crop": Drawn(low=0.85, high=1.0, share=2.5),
             "border": Drawn(low=0.0, high=0.07, share=1.5),
             "cut_out": Drawn(low=0.58, high=1.0, share=3.0),
         },
-        geometry=Geometry(share=0.6, shift=0.055, scale=0.11, rotation=6.0, ramp=3000),
+        geometry=Geometry(share=0.5, shift=0.06, scale=0.13, rotation=7.0, ramp=1500, deepfakes=0.2),
+        versions=2,
+        perturbed_simulated=0.3,
         hard_drawing=HardDrawing(spares_hopeless=True),
         start_from="shipped",
         black_box=_BLACK_BOX,

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-# Chernoff's bound is taken as the least over this grid of its parameter: each value bounds on its own.
-_CHERNOFF_GRID = np.geomspace(0.01, 100.0, 60).astype(np.float32)
-_SOFT_CLIP = 0.999999
+# Soft bits weigh whole numbers in the p-value: this in the mean, and at most _MOST.
+_MEAN_WEIGHT, _MOST_WEIGHT = 7, 32
+_ROUNDING = 1e-3  # The share by which float32 may be off.
+_TILTS = np.geomspace(0.001, 10.0, 60).astype(np.float32)
 
 # Up to so many message bits four of the basis are flipped at once, three over it: the candidates of one picture take
 # 3 MB then. Of 30 bits in a code of 121 that arrive with 24% of the code bits wrong by Gaussian noise, order 2 finds
@@ -110,8 +111,9 @@ def significance(logits: tf.Tensor, signs: tf.Tensor, message_bits: int):
     """How unlikely the agreement of soft bits with the best codeword is in an untagged picture.
 
     The key mask is random and independent of the picture, so every masked codeword agrees with a picture's soft bits w
-    as independent fair signs ε do: S = Σ wᵢ εᵢ. Chernoff bounds P(S ≥ s) ≤ exp(−t s) Π cosh(t wᵢ) for every t > 0, and
-    there are 2^k codewords to have chosen from. No assumption about the network or the picture is made.
+    as independent fair signs ε do: S = Σ wᵢ εᵢ, whose distribution is computed, the weights being rounded to whole
+    numbers first; and there are 2^k codewords to have chosen from. No assumption about the network or the picture is
+    made.
 
     Args:
       logits: float32 [B, n].
@@ -121,13 +123,41 @@ def significance(logits: tf.Tensor, signs: tf.Tensor, message_bits: int):
     Returns:
       score float32 [B] and p_value float32 [B] as in Decoded.
     """
-    soft = _SOFT_CLIP * tf.tanh(tf.clip_by_value(logits, -30.0, 30.0) / 2.0)
-    total = tf.reduce_sum(tf.abs(soft), 1)
-    agreement = tf.reduce_sum(soft * signs, 1)
-    scaled = soft[:, :, None] * _CHERNOFF_GRID  # [B, n, T]
-    log_cosh = tf.abs(scaled) + tf.math.softplus(-2.0 * tf.abs(scaled)) - np.log(2.0)
-    log_bound = tf.reduce_min(tf.reduce_sum(log_cosh, 1) - agreement[:, None] * _CHERNOFF_GRID, 1)
-    log_p = tf.minimum(0.0, log_bound + message_bits * np.log(2.0))
+    soft = tf.tanh(logits / 2.0)
     # Dead bits (all zero) say nothing.
-    score = tf.math.divide_no_nan(agreement, total)
-    return score, tf.where(total > 0, tf.exp(log_p), 1.0)
+    score = tf.math.divide_no_nan(tf.reduce_sum(soft * signs, 1), tf.reduce_sum(tf.abs(soft), 1))
+    size = tf.abs(tf.clip_by_value(logits, -30.0, 30.0))
+    share = tf.math.divide_no_nan(_MEAN_WEIGHT * size, tf.reduce_mean(size, 1, keepdims=True))
+    weights = tf.minimum(tf.round(share), _MOST_WEIGHT)
+    agrees = tf.reduce_sum(weights * tf.cast(logits * signs > 0, tf.float32), 1)
+    log_p = tf.minimum(0.0, _log_tail(weights, agrees) + message_bits * np.log(2.0))
+    return score, tf.exp(log_p)
+
+
+def _log_tail(weights: tf.Tensor, least: tf.Tensor) -> tf.Tensor:
+    """log P(A ≥ `least` [B]), where A adds up those `weights` (whole numbers, [B, n]) whose fair coins show heads.
+
+    By the characteristic function, of the distribution tilted by exp(t A) so that its middle lies near `least`: where
+    A itself is a quadrillionth as likely, rounding errors would be all that is seen.
+    """
+    length = 2 ** int(np.ceil(np.log2((_MEAN_WEIGHT + 0.5) * weights.shape[1] + 1)))  # Of all values of A.
+    tilt, log_scale = _best_tilt(weights, least)
+    heads = tf.sigmoid(tilt[:, None] * weights)
+    circle = tf.constant(np.exp(2j * np.pi * np.arange(length) / length), tf.complex64)
+    turns = tf.range(length // 2 + 1)[:, None] * tf.cast(weights, tf.int32)[:, None]  # [B, length / 2 + 1, n]
+    heads = tf.cast(heads, tf.complex64)[:, None]
+    characteristic = tf.reduce_prod(
+        1.0 - heads + heads * tf.gather(circle, tf.bitwise.bitwise_and(turns, length - 1)), 2
+    )
+    tilted = tf.nn.relu(tf.signal.irfft(tf.math.conj(characteristic), [length]))
+    beyond = tf.range(length, dtype=tf.float32) - least[:, None]
+    there = tf.where(beyond >= 0, tilted * tf.exp(-tilt[:, None] * tf.nn.relu(beyond)), 0.0)
+    return log_scale + tf.math.log(tf.reduce_sum(there, 1) * (1.0 + _ROUNDING))
+
+
+def _best_tilt(weights: tf.Tensor, least: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The t at which Chernoff's bound on P(A ≥ `least`), E exp(t (A − least)), is least, and the bound's logarithm."""
+    scaled = weights[:, :, None] * _TILTS  # [B, n, T]
+    log_bounds = tf.reduce_sum(tf.math.softplus(scaled) - np.log(2.0), 1) - least[:, None] * _TILTS
+    best = tf.argmin(log_bounds, 1, tf.int32)
+    return tf.gather(_TILTS, best), tf.gather(log_bounds, best, batch_dims=1)

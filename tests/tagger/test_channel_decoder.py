@@ -21,7 +21,7 @@ def _channel(bits, length, raw_error, count, seed=0):
     random = np.random.default_rng(seed)
     messages = random.integers(0, 2, (count, bits), np.uint8)
     codewords = payload.encode_messages(messages, payload.code_matrix(bits, length))
-    deviation = {0.1: 1 / 1.2816, 0.2: 1 / 0.8416, 0.24: 1 / 0.7063}[raw_error]  # The normal distribution's quantiles.
+    deviation = {0.1: 1 / 1.2816, 0.2: 1 / 0.8416, 0.16: 1 / 0.9945, 0.24: 1 / 0.7063}[raw_error]  # The normal distribution's quantiles.
     received = 2.0 * codewords - 1 + random.normal(0, deviation, codewords.shape)
     assert np.mean((received > 0) != codewords) == pytest.approx(raw_error, rel=0.05)
     return messages, 2 * received / deviation**2
@@ -149,6 +149,27 @@ def test_false_positives_stay_below_the_promise_for_long_codes_and_random_pictur
     for promised in (0.3, 0.1, 0.01):
         assert np.mean(p_values <= promised) <= promised
     assert p_values.min() > 1e-6
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_p_value_is_that_of_the_distribution_however_far_out(seed):
+    random = np.random.default_rng(seed)
+    weights = np.minimum(np.round(np.abs(random.normal(0, 9, 121))), 32)
+    chances = np.ones(1)  # Of each sum, by adding one coin after the other.
+    for weight in weights.astype(int):
+        chances = (np.pad(chances, (0, weight)) + np.pad(chances, (weight, 0))) / 2
+    least = np.float32(weights.sum() * np.array([0.0, 0.3, 0.5, 0.6, 0.8, 0.9, 0.97]) // 1)
+    expected = [np.log(chances[int(each) :].sum()) for each in least]
+    found = channel_decoder._log_tail(tf.constant(np.tile(weights, [len(least), 1]), tf.float32), tf.constant(least))
+    assert expected[-1] < -50
+    np.testing.assert_allclose(found, expected, atol=0.01)
+
+
+def test_a_sixth_of_the_bits_wrong_are_still_proof_in_nine_cases_of_ten():
+    messages, logits = _channel(30, 127, 0.16, 200)
+    found = _decode(logits, 30, 127)
+    assert np.mean(found.p_value <= 1e-6) > 0.85  # By Chernoff's bound on soft bits 0.71 of them.
+    assert (found.message == messages).all(1).mean() > 0.97
 
 
 def test_a_clear_tag_has_the_p_value_of_a_lucky_guess():

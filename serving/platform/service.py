@@ -417,8 +417,8 @@ class Service:
         if len(data) > self.limits.max_bytes:
             raise RefusedError(f"the file is larger than {self.limits.max_bytes:,} bytes")
         kind = picture_decoding.kind_of(data[: picture_decoding.HEAD_BYTES])
-        if kind is None or kind in _NOT_TAKEN:
-            said = f"{kind} is not taken here" if kind else "not a picture"
+        if data and kind in (None, *_NOT_TAKEN):
+            said = f"{kind} is not taken here" if kind else "the file is not a picture"
             raise RefusedError(f"{said}: send JPEG, PNG, WebP, AVIF or HEIC")
         if said := limits.too_many_scans(data, limits.pixels_of(data) or self.limits.max_pixels):
             raise RefusedError(f"the picture is {said}")

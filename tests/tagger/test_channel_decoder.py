@@ -21,7 +21,8 @@ def _channel(bits, length, raw_error, count, seed=0):
     random = np.random.default_rng(seed)
     messages = random.integers(0, 2, (count, bits), np.uint8)
     codewords = payload.encode_messages(messages, payload.code_matrix(bits, length))
-    deviation = {0.1: 1 / 1.2816, 0.2: 1 / 0.8416, 0.16: 1 / 0.9945, 0.24: 1 / 0.7063}[raw_error]  # The normal distribution's quantiles.
+    # The normal distribution's quantiles.
+    deviation = {0.1: 1 / 1.2816, 0.2: 1 / 0.8416, 0.16: 1 / 0.9945, 0.24: 1 / 0.7063}[raw_error]
     received = 2.0 * codewords - 1 + random.normal(0, deviation, codewords.shape)
     assert np.mean((received > 0) != codewords) == pytest.approx(raw_error, rel=0.05)
     return messages, 2 * received / deviation**2

@@ -459,6 +459,8 @@ def channel_options() -> list[tuple[str, Any]]:
     """Of a channel to a server."""
     return [
         ("grpc.service_config", json.dumps(retrying.SERVICE_CONFIG)),
+        # gRPC's own is two minutes: a server that was away for one would not be found for another.
+        ("grpc.max_reconnect_backoff_ms", 5000),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         # What does not fit into this buffer is not retried, and pictures do not fit into its default.

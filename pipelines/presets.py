@@ -72,12 +72,12 @@ def demo() -> PipelineConfig:
             black_box=_BLACK_BOX,
             gate=Gate(
                 min_fmrr=0.85,
-                fmrr_overrides=dict.fromkeys((*_WHITE_BOX, *_BLACK_BOX), 0.5),
-                # Not read well enough yet to be held to it (docs/results.md).
-                ungated=(*_WHOLE_SWAPS, "stargan_2", "stylegan", "stylegan_2", *_OUT_OF_PLACE),
-                min_overall={"white": 0.6, "black": 0.5},
+                fmrr_overrides={"faceswap": 0.5, "faceswap_2": 0.5},
+                # Not read well enough yet to be held to it one by one (docs/results.md).
+                ungated=(*_WHOLE_SWAPS, *_WHOLE_PICTURES, *_OUT_OF_PLACE),
+                min_overall={"white": 0.6, "black": 0.4},
                 min_psnr=35.9,
-                min_ssim=0.94,
+                min_ssim=0.92,
                 max_false_positives=0.1,
                 min_pictures=40,
             ),

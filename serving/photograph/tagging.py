@@ -13,6 +13,7 @@ from faketagger.serving.photograph.views import Photograph
 
 SMALLEST_EYES = 16.0  # Pixels between the eyes: after JPEG 75 all of 12 such faces were read, 11 at 12 pixels.
 MOST_FACES = search.MOST_FACES
+_ALIKE = 0.08  # Of a side: how far the corners of a face's view may be from the photograph's for it to be one with it.
 _HIDDEN = 0.4  # Of a face's view: where other faces' tags take more, its own is not counted on.
 
 _RIM = 0.06  # Of a face's view: over it, from its border inwards, the tag rises from nothing to its full strength.
@@ -70,13 +71,25 @@ def tag(photograph: Photograph, encode: Encode, side: int) -> tuple["Overlay", l
       What is to be added to the photograph, and what became of each face.
     """
     faces = _chosen(photograph)
-    transforms = [views.aligned(face) for face, fate in faces if fate is FaceTag.TAGGED]
+    transforms = [_frame(face, photograph) for face, fate in faces if fate is FaceTag.TAGGED]
     transforms.append(views.whole(photograph))
     seen = np.stack([photograph.view(each, side) for each in transforms])
     layers = [Layer(*each) for each in zip(encode(seen) - seen, transforms)]
     factor = weakening(photograph.size, layers)
     layers = [Layer(factor * each.residual, each.transform) for each in layers]
     return Overlay(photograph.size, layers), [TaggedFace(face.box, fate) for face, fate in faces]
+
+
+def _frame(face: Face, photograph: Photograph) -> np.ndarray:
+    """The view that carries a face's tag: its aligned one, or the whole where that shows nearly the same.
+
+    Of a portrait hardly anything lies beside the face, and a swap moves the landmarks: its borders stay where they are.
+    """
+    own, whole = views.aligned(face), views.whole(photograph)
+    corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    back = views.invert(whole)
+    seen = (corners @ own[:, :2].T + own[:, 2]) @ back[:, :2].T + back[:, 2]
+    return whole if np.abs(seen - corners).max() <= _ALIKE else own
 
 
 def _chosen(photograph: Photograph) -> list[tuple[Face, FaceTag]]:

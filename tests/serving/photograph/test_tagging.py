@@ -37,6 +37,18 @@ def test_each_face_is_read_when_it_is_cut_out_and_the_rest_without_the_faces():
     assert helpers.reader().read(Photograph(swapped, ()), 1).whole.uid == helpers.UID
 
 
+def test_a_portrait_carries_one_tag_whose_borders_are_the_pictures():
+    """So that no swap, which moves the landmarks, moves them."""
+    pixels = helpers.smooth(256, 256)
+    per_pixel = views.aligned(helpers.face(0, 0, 1))  # The view of a face at the origin, by its eyes' distance.
+    eyes = 256 / per_pixel[0, 0]
+    place = -eyes * per_pixel[:, 2]
+    whole = helpers.tagged(pixels)
+    for shift, is_whole in ((0, True), (15, True), (30, False)):
+        face = helpers.face(place[0] + shift, place[1], eyes)
+        assert np.array_equal(helpers.tagged(pixels, [face]), whole) == is_whole
+
+
 def test_a_tag_that_covers_the_whole_is_read_where_no_face_is():
     assert helpers.reader().read(Photograph(helpers.tagged(helpers.smooth(200, 300)), ()), 1).uid == helpers.UID
 

@@ -251,7 +251,7 @@ class TaggerModule(tf.Module):
 
         def add(data, residual, first):
             def work(picture):
-                return tf.io.encode_png(add_residual(picture, residual), compression=1)  # Lossless, a fifth of the time.
+                return tf.io.encode_png(add_residual(picture, residual), compression=1)  # A fifth of the time.
 
             nothing = tf.constant("")
             if_right = functools.partial(with_picture, data, self._max_pixels, work, nothing)

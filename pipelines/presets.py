@@ -70,6 +70,7 @@ def demo() -> PipelineConfig:
         ),
         evaluator=EvaluatorConfig(
             black_box=_BLACK_BOX,
+            limit=48,
             gate=Gate(
                 min_fmrr=0.85,
                 fmrr_overrides={"faceswap": 0.5, "faceswap_2": 0.5},

@@ -67,7 +67,8 @@ def test_what_the_repository_ships_can_be_read():
     assert tagger.training.simulators and len(tagger.code_matrix) == tagger.message_bits
     for name in os.listdir(pretrained.SIMULATORS):
         simulator = manifest.read(manifest.SimulatorManifest, os.path.join(pretrained.SIMULATORS, name))
-        assert set(simulator.change) == set(simulator.conditions) and simulator.training.steps > 0
+        assert set(simulator.conditions) <= set(simulator.change) <= set(simulator.ways)
+        assert simulator.training.steps > 0
 
 
 def test_a_refusal_quotes_no_more_than_the_beginning_of_a_long_value(tmp_path):

@@ -152,7 +152,7 @@ def test_read_ends_with_3_when_a_picture_carries_no_tag_of_this_key(faketagger, 
         payload.make_key(name)
     faketagger("tag", "in.jpg", "out.png", "--uid", "11", "--key_file", "first.key", model)
     code, out, _ = faketagger("read", "out.png", "--key_file", "other.key", model)
-    assert code == Outcome.NO_TAG.exit_code and out.startswith("out.png  no tag  ")
+    assert code == Outcome.NO_TAG.exit_code and out.startswith("out.png  no tag")
     other = payload.fingerprint(payload.read_key("other.key"))
     assert out.splitlines()[0].endswith(f"; key {other}")
 

@@ -67,7 +67,7 @@ def test_stylegan_is_refused_where_the_side_is_no_power_of_two():
 
 
 def test_a_shipped_simulator_that_is_not_there_is_refused_with_those_that_are():
-    with pytest.raises(ValueError, match="^shipped: expected names of faceswap, faceswap_2, .*, found .'deepfakes'.$"):
+    with pytest.raises(ValueError, match="^shipped: expected names of autoencoder, faceswap, .*, found .'deepfakes'.$"):
         SimulatorConfig(train=(), shipped=("stgan", "deepfakes"))
     there = tuple(sorted(os.listdir(pretrained.SIMULATORS)))
     assert SimulatorConfig(train=(), shipped=there).shipped == there

@@ -243,11 +243,16 @@ def test_metadata_says_what_signatures_take(call):
 # Bounds
 
 
-def test_a_large_body_is_refused(call):
-    assert _json(call("/v1/models/faketagger:predict", b" " * 1_000_001)) == (
-        413,
-        {"error": "no more than 1,000,000 bytes are taken"},
-    )
+def test_a_large_body_is_refused_before_it_comes(server):
+    head = b"POST /v1/models/faketagger:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000001\r\n\r\n"
+    with socket.create_connection(("localhost", server.rest_port), timeout=30) as connection:
+        connection.sendall(head)
+        answer = b""
+        while more := connection.recv(1000):
+            answer += more
+    assert answer.startswith(
+        b"HTTP/1.1 413"
+    ) and b'{"error":"no more than 1,000,000 bytes are taken"}' in answer.replace(b'": "', b'":"')
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ class Geometry(Settings):
       mirrored: the share of those moved that are mirrored besides.
       ramp: steps, once the decoder reads, over which shift, scale and rotation grow from nothing to this: a face that
         lies far off is read at chance at first, and teaches nothing.
-      deepfakes: the share of shift, scale and rotation by which pictures are moved that went through a simulator: moved as
-        far as others, their faint bits are read at chance, and teach nothing. Reading aligns the face first.
+      deepfakes: the share of shift, scale and rotation by which pictures are moved that went through a simulator: moved
+        as far as others, their faint bits are read at chance, and teach nothing. Reading aligns the face first.
     """
 
     share: float = Field(0.0, ge=0, le=1)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-# Soft bits weigh whole numbers in the p-value: this in the mean, and at most _MOST.
+# Soft bits weigh whole numbers in the p-value: this in the mean, and at most _MOST_WEIGHT.
 _MEAN_WEIGHT, _MOST_WEIGHT = 7, 32
 _ROUNDING = 1e-3  # The share by which float32 may be off.
 _TILTS = np.geomspace(0.001, 10.0, 60).astype(np.float32)

@@ -86,10 +86,10 @@ def _frame(face: Face, photograph: Photograph) -> np.ndarray:
     Of a portrait hardly anything lies beside the face, and a swap moves the landmarks: its borders stay where they are.
     """
     own, whole = views.aligned(face), views.whole(photograph)
+    in_whole = views.compose(own, views.invert(whole))
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    back = views.invert(whole)
-    seen = (corners @ own[:, :2].T + own[:, 2]) @ back[:, :2].T + back[:, 2]
-    return whole if np.abs(seen - corners).max() <= _ALIKE else own
+    apart = corners @ in_whole[:, :2].T + in_whole[:, 2] - corners
+    return whole if np.abs(apart).max() <= _ALIKE else own
 
 
 def _chosen(photograph: Photograph) -> list[tuple[Face, FaceTag]]:

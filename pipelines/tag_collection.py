@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from faketagger.components.contract import payload, startup
+from faketagger.components.contract import files, payload, startup
 from faketagger.serving.commands import common
 
 MANIFEST, READINGS = "manifest.parquet", "readings.parquet"
@@ -117,13 +117,14 @@ def _run(arguments: argparse.Namespace, settings: Any) -> int:
     try:
         table = arguments.csv and _absolute(arguments.csv)
         entries = plan.find([_absolute(each) for each in arguments.inputs], table, settings.out)
+        manifest = _manifest(arguments)
+        settings = settings.replace(tagger=files.fingerprint(manifest.to_json()))
         settings.keep()
-        parts = plan.update(settings, entries, _numbering(settings, arguments))
+        parts = plan.update(settings, entries, _numbering(settings, arguments, manifest.message_bits))
     except ValueError as error:
         raise common.CommandError(str(error)) from error
     waiting = work.unfinished(settings, parts)
     if waiting:
-        _message_bits(arguments)
         with local_pipeline(*arguments.beam_args) as pipeline:
             # Parts and not pictures are spread: a part's rows are written as soon as it is done.
             _ = (
@@ -135,20 +136,20 @@ def _run(arguments: argparse.Namespace, settings: Any) -> int:
     return _tell(settings, parts, arguments.json)
 
 
-def _message_bits(arguments: argparse.Namespace) -> int:
-    """Of the tagger; CommandError where it cannot be reached or loaded, sooner than every worker would find out."""
+def _manifest(arguments: argparse.Namespace) -> Any:
+    """The tagger's; CommandError where it cannot be reached or loaded, sooner than every worker would find out."""
     from faketagger.serving.client import TaggerError, describe
 
     backend = common.backend(arguments)
     try:
-        return describe(backend)[1].message_bits
+        return describe(backend)[1]
     except TaggerError as error:
         raise common.CommandError(str(error)) from error
     finally:
         backend.close()
 
 
-def _numbering(settings: Any, arguments: argparse.Namespace) -> Any:
+def _numbering(settings: Any, arguments: argparse.Namespace, message_bits: int) -> Any:
     """How new pictures get their UIDs, as plan.update takes it."""
     from faketagger.pipelines.archive import plan
 
@@ -164,7 +165,7 @@ def _numbering(settings: Any, arguments: argparse.Namespace) -> Any:
         if any(each.owner is None or each.uid is not None for each in entries):
             raise ValueError(f"{arguments.csv}: to register pictures, each has an owner, and no uid: one is drawn")
         registrar.check_owners(sorted({each.owner for each in entries}))
-        uids = registrar.free_uids(settings.key_fingerprint, _message_bits(arguments), len(entries))
+        uids = registrar.free_uids(settings.key_fingerprint, message_bits, len(entries))
         return [each._replace(uid=uid) for each, uid in zip(entries, uids)]
 
     return drawn

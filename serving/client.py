@@ -280,6 +280,17 @@ class TaggerClient:
         photograph = Photograph(pixels)
         return self._ask(lambda *described: self._reader(*described).read(photograph, depth), name)
 
+    def agreement(self, pixels: np.ndarray, uids: Sequence[int], name: str = "picture") -> list[float]:
+        """How improbable it is that a photograph without their tags agrees as well with known UIDs (Reader.agreement).
+
+        Args:
+          pixels: uint8 [H, W, 3].
+          uids: those in question.
+          name: what to call it in errors, which are photograph_tag's.
+        """
+        photograph = Photograph(pixels)
+        return self._ask(lambda *described: self._reader(*described).agreement(photograph, uids), name)
+
     def clip_tag(self, clip: "Clip", uid: int, strength: float | None = None, replace: bool = False) -> "ClipTag":
         """Makes a clip's tag: on each face its own, moved with it, and one on the rest; photograph_tag's arguments and
         errors, and Clip.frames'.

@@ -71,3 +71,9 @@ def _chunk(kind, content):
 def psnr(one, other):
     """In dB, of pictures in [0, 1]."""
     return -10 * np.log10(np.mean((np.asarray(one) - np.asarray(other)) ** 2))
+
+
+def write_key(path, label="first"):
+    """A key that is always the same: with one in twenty random ones an untagged picture reads as "perhaps" tagged."""
+    with open(path, "wb") as file:
+        file.write(f"faketagger-key-2-of these tests, the {label}\n".encode())

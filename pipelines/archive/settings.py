@@ -9,7 +9,7 @@ from faketagger.components.contract.settings import Field, Settings
 STATE = ".faketagger-archive"
 _SETTINGS_FILE = "archive.json"
 # What must not change between a run and the one that goes on with it: outputs would differ.
-_KEPT = ("reads", "key_fingerprint", "strength", "whole", "registers")
+_KEPT = ("reads", "key_fingerprint", "tagger", "strength", "whole", "registers")
 
 
 class Backend(Settings):
@@ -32,6 +32,7 @@ class ArchiveSettings(Settings):
     key_file: of the secret key; every worker reads it, so that the key itself does not travel.
     key_fingerprint: of that key, by which another one is noticed.
     backend: where the tagger runs.
+    tagger: a fingerprint of its manifest: what one tagger wrote another one cannot read.
     reads: tags are read, not written.
     strength, whole, replaces: as `faketagger tag` takes them.
     max_megapixels: larger pictures are refused.
@@ -43,6 +44,7 @@ class ArchiveSettings(Settings):
     key_file: str
     key_fingerprint: str
     backend: Backend = Backend()
+    tagger: str = ""
     reads: bool = False
     strength: float | None = Field(None, gt=0)
     whole: bool = False
@@ -73,7 +75,7 @@ class ArchiveSettings(Settings):
             files.write_json(path, now)
             return
         other = [
-            f"{name} {before.get(name)!r}, not {value!r}" for name, value in now.items() if before.get(name) != value
+            f"{name} {before[name]!r}, not {value!r}" for name, value in now.items() if before.get(name, value) != value
         ]
         if other:
             raise ValueError(f"{self.out}: was begun with {', '.join(other)}: go on so, or name another folder")

@@ -18,6 +18,8 @@ from faketagger.serving.photograph.views import Photograph
 PERHAPS = 0.05
 _LEAST = 1.5e-45  # A float32 may round to 0, which would promise more than it can.
 
+_KNOWN_DEPTH = 2  # As it is, mirrored, and both with jitter: a tag that is hardly there needs many views.
+
 _CALL_BYTES = 16 * 2**20  # Of pictures in one call of the decoder, a quarter of what servers take.
 
 # float32 [B, S, S, 3] in [0, 1] → the decoder's logits, float32 [B, n].
@@ -155,6 +157,31 @@ class Reader:
         """What a first look reads; None where it claims nothing, which is known sooner."""
         found, tries = self._search(photograph, search.LOOK, 1.0)
         return self._answer(photograph, found, tries) if self._claims(found) else None
+
+    def agreement(self, photograph: Photograph, uids: Sequence[int], depth: int = _KNOWN_DEPTH) -> list[float]:
+        """How improbable it is that a photograph without their tags agrees as well with UIDs that are known.
+
+        Where it is known which tag there could be, no message is searched for, and much fainter traces are proof.
+
+        Args:
+          photograph: where to look.
+          uids: those in question, chosen without the key.
+          depth: how many stages of the search there are at most.
+
+        Returns:
+          A p-value for each, in [0, 1], corrected for all that is tried, the other UIDs included.
+        """
+        best = np.ones(len(uids))
+        known: dict[tuple[bytes, bool], np.ndarray] = {}
+        for stage in search.stages(photograph, depth):
+            logits = self._averaged(photograph, stage.hypotheses, known)
+            tries = stage.tries * len(self.payloads) * len(uids)
+            for payload in self.payloads:
+                for place, uid in enumerate(uids):
+                    signs = np.broadcast_to(2 * payload.codeword(uid) - 1, logits.shape)
+                    _, p_values = channel_decoder.significance(logits, signs, 0)
+                    best[place] = min(best[place], tries * max(float(tf.reduce_min(p_values)), _LEAST))
+        return best.tolist()
 
     def _search(self, photograph: Photograph, depth: int, share: float) -> tuple[dict[int | None, "_Try"], int]:
         """The best try at each face and at the whole, and how many there were."""

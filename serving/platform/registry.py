@@ -15,7 +15,9 @@ from faketagger.serving.platform.tables import Band, Picture
 
 # Two hashes of 64 bits are near where at most this many differ: then two of their eight bytes or more are the same.
 NEAR_BITS = 6
-_LEAST_BANDS = 8 - NEAR_BITS
+# What was made anew as a whole differs in up to so many, and mostly leaves a byte as it was.
+FAR_BITS = 16
+_MOST_BYTES_ALIKE = 1000  # Pictures that share a byte with another, those that share most.
 _WHOLE, _OUTSIDE = 0, 1
 _DRAWS = 1000
 
@@ -80,19 +82,27 @@ def by_uid(session: orm.Session, key_fingerprint: str, uid: int) -> Picture | No
 
 
 def by_look(
-    session: orm.Session, hash_whole: str | None, hash_outside: str | None, most: int
+    session: orm.Session, hash_whole: str | None, hash_outside: str | None, most: int, within: int = NEAR_BITS
 ) -> list[tuple[Picture, int]]:
-    """The pictures that look alike, as a whole or outside their faces, with the bits that differ, the nearest first."""
+    """The pictures that look alike, as a whole or outside their faces, with the bits that differ, the nearest first.
+
+    Args:
+      session: to read in.
+      hash_whole, hash_outside: of the picture whose like is wanted.
+      most: how many pictures.
+      within: how many bits may differ; over NEAR_BITS some of those pictures are missed.
+    """
     found: dict[str, tuple[Picture, int]] = {}
+    least_bytes = max(1, 8 - within)
     for kind, wanted, column in ((_WHOLE, hash_whole, "hash_whole"), (_OUTSIDE, hash_outside, "hash_outside")):
         if wanted is None:
             continue
-        near = sa.select(Band.picture_id).where(Band.value.in_(list(_bands(kind, wanted)))).group_by(Band.picture_id)
-        for picture in session.scalars(
-            sa.select(Picture).where(Picture.id.in_(near.having(sa.func.count() >= _LEAST_BANDS)))
-        ):
+        shared = sa.select(Band.picture_id).where(Band.value.in_(list(_bands(kind, wanted)))).group_by(Band.picture_id)
+        nearest = shared.having(sa.func.count() >= least_bytes).order_by(sa.func.count().desc())
+        ids = list(session.scalars(nearest.limit(_MOST_BYTES_ALIKE)))
+        for picture in session.scalars(sa.select(Picture).where(Picture.id.in_(ids))):
             apart = fingerprints.bits_apart(getattr(picture, column), wanted)
-            if apart <= NEAR_BITS and apart < found.get(picture.id, (picture, NEAR_BITS + 1))[1]:
+            if apart <= within and apart < found.get(picture.id, (picture, within + 1))[1]:
                 found[picture.id] = picture, apart
     return sorted(found.values(), key=lambda each: (each[1], each[0].created))[:most]
 

@@ -37,6 +37,9 @@ _WAITING = "waiting"
 _NOT_TAKEN = ("GIF", "TIFF", "BMP")
 _LONGEST_NAME = 100
 _LOOKED_AT = 4  # Pictures that look alike are compared closely, so many.
+_ASKED_FOR = 8  # Pictures that may look alike, whose tags are asked for.
+# At most so often an untagged picture is held for a tag that is asked for, where it looks like somebody's at all.
+_AGREES = 1e-3
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TRIES = 3  # That another upload draws the same UID meanwhile happens once in 2^bits.
 
@@ -84,7 +87,7 @@ class Trace:
 
     Attributes:
       found: what was read from it.
-      by: BY_TAG; BY_CANDIDATE, the uncertain UID of one that looks alike; BY_LOOK; None for nothing.
+      by: BY_TAG; BY_CANDIDATE, the faint or uncertain tag of one that looks alike; BY_LOOK; None for nothing.
       picture: the registered one; None where there is none, even under a tag.
       comparison: with it.
     """
@@ -336,7 +339,21 @@ class Service:
                     return Trace(found, BY_TAG, picture, comparison)
                 if comparison and comparison.change is not Change.OTHER:
                     return Trace(found, BY_CANDIDATE, picture, comparison)
-            return self._alike(session, pixels, found) or Trace(found)
+            return self._agreeing(session, pixels, found) or self._alike(session, pixels, found) or Trace(found)
+
+    def _agreeing(self, session: orm.Session, pixels: np.ndarray, found: Found) -> Trace | None:
+        """To the picture among those that may look alike whose tag is there, too faint to be read unasked."""
+        hashes = _hashes(pixels, found)
+        near = registry.by_look(session, *hashes, most=_ASKED_FOR, within=registry.FAR_BITS)
+        pictures = [picture for picture, _ in near if picture.key_fingerprint == found.key_fingerprint]
+        if not pictures:
+            return None
+        p_values = self._tagger.agreement(pixels, [int(picture.uid) for picture in pictures])
+        p_value, picture = min(zip(p_values, pictures), key=lambda each: each[0])
+        if p_value > _AGREES:
+            return None
+        found = dataclasses.replace(found, candidate=int(picture.uid), p_value=p_value)
+        return Trace(found, BY_CANDIDATE, picture, _compared(pixels, picture))
 
     def _alike(self, session: orm.Session, pixels: np.ndarray, found: Found) -> Trace | None:
         """To the registered picture that looks alike."""

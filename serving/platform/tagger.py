@@ -1,6 +1,7 @@
 """What the platform asks of a tagger, and the client that answers it; nothing else here imports TensorFlow, late."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -48,6 +49,9 @@ class Tagger(Protocol):
     def read(self, pixels: np.ndarray) -> Found:
         """Searches a photograph, uint8 [H, W, 3], for a tag."""
 
+    def agreement(self, pixels: np.ndarray, uids: Sequence[int]) -> list[float]:
+        """How improbable it is, for each of a few UIDs, that a picture without their tags agrees as well with it."""
+
     def tag(self, picture: Picture, uid: int, replace: bool) -> Any:
         """Tags a picture in place; what `check` needs to know. UnfitError where it is tagged, unless `replace`."""
 
@@ -76,6 +80,9 @@ class ClientTagger:
         reading = self._ask(lambda: self._client.read_photograph(pixels))
         best, boxes = reading.best, tuple(face.box for face in reading.faces)
         return Found(reading.outcome, best.candidate, best.p_value, best.how, reading.key_fingerprint, boxes)
+
+    def agreement(self, pixels: np.ndarray, uids: Sequence[int]) -> list[float]:
+        return self._ask(lambda: self._client.agreement(pixels, uids))
 
     def tag(self, picture: Picture, uid: int, replace: bool) -> Any:
         visible = picture.visible()

@@ -16,7 +16,6 @@ import tensorflow as tf
 from PIL import Image
 from pyarrow import parquet
 
-from faketagger.components.contract import payload
 from faketagger.pipelines import tag_collection
 from faketagger.pipelines.archive import plan
 from faketagger.serving import client
@@ -45,7 +44,7 @@ def here(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(client, "load", functools.cache(client._InProcessBackend))
     monkeypatch.chdir(tmp_path)
-    payload.make_key("key")
+    helpers.write_key("key")
     return tmp_path
 
 
@@ -261,9 +260,15 @@ def test_the_rest_is_told_in_a_sentence(archive):
     code, out, err = archive("in", "--out=out", "--server=localhost:1", "--timeout=20")
     assert (code, out) == (common.FAILED, "") and "no server can be reached" in err
     assert archive("in", "--out=out")[0] == common.OK
-    payload.make_key("other")
+    helpers.write_key("other", "other")
     code, _, err = archive("in", "--out=out", key="other")
     assert code == common.FAILED and "was begun with key_fingerprint" in err
+    begun = pathlib.Path("out/.faketagger-archive/archive.json")
+    kept = begun.read_text()
+    begun.write_text(json.dumps({**json.loads(kept), "tagger": "another"}))
+    code, _, err = archive("in", "--out=out")
+    assert code == common.FAILED and "was begun with tagger 'another', not " in err
+    begun.write_text(kept)
     code, _, err = archive("s4://bucket/in", "--out=out")
     assert code == common.FAILED and "knows no s4://" in err
     _write("bad.csv", b"path,uid\n0/000.jpg,many\n")

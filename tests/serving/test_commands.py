@@ -148,8 +148,8 @@ def test_read_sets_broken_pictures_aside_counts_them_and_ends_with_1(faketagger,
 
 
 def test_read_ends_with_3_when_a_picture_carries_no_tag_of_this_key(faketagger, model):
-    for name in ("first.key", "other.key"):
-        payload.make_key(name)
+    for name in ("first", "other"):
+        helpers.write_key(f"{name}.key", name)
     faketagger("tag", "in.jpg", "out.png", "--uid", "11", "--key_file", "first.key", model)
     code, out, _ = faketagger("read", "out.png", "--key_file", "other.key", model)
     assert code == Outcome.NO_TAG.exit_code and out.startswith("out.png  no tag")
@@ -201,7 +201,7 @@ def test_the_shipped_tagger_works_at_once_without_a_server(faketagger):
     assert (code, err) == (0, "") and out.startswith("tagged.png  UID 123456789 ")
     Image.open("tagged.png").save("shared.jpg", quality=75)
     assert json.loads(faketagger("read", "shared.jpg", "--json")[1])[0]["candidate"] == 123456789
-    assert faketagger("read", "face.png")[0] == Outcome.NO_TAG.exit_code
+    assert faketagger("read", "face.png")[0] in (Outcome.NO_TAG.exit_code, Outcome.PERHAPS.exit_code)  # By the key.
     assert images.load_image("tagged.png").shape == face.shape
     root_mean_square = np.sqrt(np.mean(np.square(np.float64(images.load_image("tagged.png")) - face)))
     assert 20 * np.log10(255 / root_mean_square) > 29

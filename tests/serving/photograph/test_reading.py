@@ -121,6 +121,42 @@ def test_averaging_reads_what_no_single_view_would():
     assert found.uid == helpers.UID and found.tries == 4
 
 
+def test_a_known_uid_is_proven_where_nothing_can_be_read_unasked():
+    photograph = Photograph(helpers.smooth(64, 64), ())
+    noise = np.random.default_rng(0).normal(0, 1.5, 64)
+    faintly = np.float32(2 * helpers.PAYLOAD.codeword(helpers.UID) - 1 + noise)
+
+    def faint(views):
+        return np.repeat(faintly[None], len(views), 0)
+
+    reader = reading.Reader(faint, [helpers.PAYLOAD], "0123abcd", 32, 1e-6)
+    unasked = reader.read(photograph).best
+    assert unasked.uid is None
+    (asked,) = reader.agreement(photograph, [helpers.UID])
+    assert asked < 1e-6 and asked < unasked.p_value / 10
+    other, one_of_two = reader.agreement(photograph, [helpers.UID + 1, helpers.UID])
+    assert one_of_two == pytest.approx(2 * asked) and other > 0.01
+
+
+def test_the_agreement_with_known_uids_stays_a_promise_over_random_keys():
+    photograph = Photograph(helpers.smooth(64, 64), [helpers.face(x, 30, 8) for x in (10, 30, 50)])
+    random = np.random.default_rng(4)
+    logits = {}
+
+    class Fixed(reading.Reader):
+        def _averaged(self, photograph, hypotheses, known):
+            count = len(hypotheses)
+            return logits.setdefault(count, np.float32(random.normal(0, 3, [count, 64])))
+
+    p_values = []
+    for _ in range(300):
+        masked = payload.Payload(helpers.PAYLOAD.code_matrix, random.integers(0, 2, 64, dtype=np.uint8))
+        p_values.append(min(Fixed(None, [masked], "0123abcd", 32, 1e-6).agreement(photograph, [3, 9, 27])))
+    for level in (0.5, 0.3, 0.1):
+        assert np.mean(np.array(p_values) <= level) <= level
+    assert min(p_values) < 0.3  # And is no empty one.
+
+
 def test_the_shares_of_the_stages_add_up_to_one_and_a_stage_divides_its_own_equally():
     assert sum(search._SHARES) == 1 and len(search._SHARES) == search.THOROUGH
     photograph = Photograph(helpers.smooth(120, 160), [helpers.face(80, 60, 20)])

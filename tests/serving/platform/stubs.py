@@ -14,10 +14,15 @@ ROWS, _MARK = 2, (1, 0)
 
 
 class BlockTagger:
-    """A Tagger. `uncertain`: what is read is no more than perhaps; `boxes`: the faces that are found."""
+    """A Tagger.
+
+    `uncertain`: what is read is no more than perhaps; `faint`: the UIDs whose tags can be told when they are asked for,
+    and only so; `boxes`: the faces that are found.
+    """
 
     def __init__(self, bits=BITS):
         self.bits, self.uncertain, self.boxes = bits, False, ()
+        self.faint, self.asked = (), []
         self.broken = None
 
     def uid_bits(self):
@@ -27,10 +32,14 @@ class BlockTagger:
         self._may_break()
         levels = [pixels[:ROWS, part].mean() for part in self._parts(pixels)]
         bits = [int(level > 128) for level in levels]
-        clear = all(level < 104 or level > 152 for level in levels) and tuple(bits[:2]) == _MARK
+        clear = all(level < 104 or level > 152 for level in levels) and tuple(bits[:2]) == _MARK and not self.faint
         uid = int("".join(map(str, bits[2:])), 2)
         outcome = Outcome.NO_TAG if not clear else Outcome.PERHAPS if self.uncertain else Outcome.TAGGED
         return Found(outcome, uid, 1e-9 if clear else 1.0, "", KEY, self.boxes)
+
+    def agreement(self, pixels, uids):
+        self.asked.append(list(uids))
+        return [1e-7 if uid in self.faint else 1.0 for uid in uids]
 
     def tag(self, picture, uid, replace):
         self._may_break()

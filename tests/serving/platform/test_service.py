@@ -3,6 +3,7 @@
 import concurrent.futures
 import threading
 
+import cv2
 import numpy as np
 import pytest
 import sqlalchemy as sa
@@ -124,6 +125,26 @@ def test_an_uncertain_tag_counts_only_with_the_registered_picture(platform, call
     unrelated = platform.verify(callers["bob"], png(_copied(file, scene(2))))
     assert (unrelated.outcome, unrelated.by, unrelated.owner) == (Outcome.NO_TAG, None, None)
     assert platform.upload(callers["bob"], file, "x.png").outcome == service.HELD
+
+
+def test_a_tag_too_faint_to_be_read_unasked_is_asked_for_where_pictures_look_alike(platform, callers, tagger, tagged):
+    (_, picture), (_, other) = tagged(scene(1)), tagged(scene(2))
+    tagger.faint = (int(picture.uid), int(other.uid))
+    remade = jpeg(_remade(scene(1)))
+    verdict = platform.verify(callers["ann"], remade)
+    assert (verdict.outcome, verdict.by, verdict.p_value) == (Outcome.PERHAPS, service.BY_CANDIDATE, 1e-7)
+    assert tagger.asked == [[int(picture.uid)]]
+    assert platform.upload(callers["bob"], remade, "x.jpg").outcome == service.HELD
+    (case,) = platform.queue(callers["mod"])
+    assert (case.reason, case.matched_id) == (service.ANOTHERS, picture.id)
+    tagger.faint = (int(other.uid),)
+    assert platform.verify(callers["ann"], remade).by is None
+
+
+def _remade(pixels):
+    """So much that its look alone holds nothing, and still recognisable."""
+    slope = np.linspace(0, 110, pixels.shape[1])[:, None]
+    return np.uint8(np.clip(cv2.GaussianBlur(pixels, (0, 0), 9) + slope, 0, 255))
 
 
 def test_a_swapped_face_is_told_from_the_rest(platform, callers, tagger, tagged):

@@ -28,7 +28,7 @@ def model(pattern_model):
 
 def test_a_clip_is_tagged_read_refused_when_tagged_and_replaced(faketagger, model):
     _write("in.mp4", helpers.spots(6, SIZE), sound="aac", crf=5)
-    faketagger("keygen", "key")
+    general.write_key("key")
     flags = ("--key_file=key", model)
     assert faketagger("read", "in.mp4", *flags)[0] == Outcome.NO_TAG.exit_code
     code, out, err = faketagger("tag", "in.mp4", "out.mp4", "--uid=171", "--json", *flags)

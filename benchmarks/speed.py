@@ -24,11 +24,12 @@ from tqdm import tqdm
 
 from faketagger.components.contract import images
 from faketagger.components.example_gen import image_folder
+from faketagger.serving.outcomes import Outcome
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("photographs", None, "a folder of photographs, of which the centres are used", required=True)
 flags.DEFINE_integer("count", 32, "how many photographs; where there are fewer, they are taken again", lower_bound=2)
-flags.DEFINE_list("methods", ["dwtDctSvd", "rivaGan"], "the peers, as peers/watermark.py names them; none for none")
+flags.DEFINE_list("methods", ["dwtDctSvd", "rivaGan"], "the peers, as peers/watermark.py names them; may be empty")
 _SIDE = 1024
 _PEERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers")
 _BITS = "01" * 16  # rivaGan's 32.
@@ -90,7 +91,7 @@ def _run(command: list[str]) -> float:
     before = _children()
     pinned = ["taskset", "--cpu-list", str(core), *command]
     done = subprocess.run(pinned, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    if done.returncode not in (0, 1):  # 1: of the photographs, some were refused.
+    if done.returncode not in (startup.OK, startup.FAILED, Outcome.REFUSED.exit_code):  # Some tags may not hold.
         raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
     return _children() - before
 

@@ -80,10 +80,17 @@ class Masking(Settings):
     Attributes:
       headroom: how much more than min_psnr allows the network could add, were it not for that bound.
       chroma: the most that a chroma channel may have of what luminance may.
+      flat: grey values of 255 that a flat place of middle grey hides; `dark` and `light`: how many more black and white
+        hide. The 17 more at black of Chou and Li are a cathode ray tube's.
+      texture: how much is hidden by texture, in its standard deviations.
     """
 
     headroom: float = Field(1.6, gt=0)
     chroma: float = Field(0.3, ge=0)
+    flat: float = Field(3.0, gt=0)
+    dark: float = Field(3.0, ge=0)
+    light: float = Field(3.0, ge=0)
+    texture: float = Field(0.35, ge=0)
 
 
 class FirstStage(Settings):

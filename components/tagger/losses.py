@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
@@ -40,18 +41,23 @@ def visibility_loss(images: tf.Tensor, tagged: tf.Tensor) -> tf.Tensor:
 
 
 def streak_loss(residual: tf.Tensor) -> tf.Tensor:
-    """How much the residual [B, H, W, 3] is drawn out along rows or columns, where the eye finds it: a scalar.
+    """How much the residual [B, H, W, 3] is drawn out along rows, columns or diagonals, where the eye finds it.
 
-    The share of its energy, as grey, that an average over some pixels of a row leaves, and the same of columns: 2 / 11
-    of noise, about 1 of streaks.
+    The share of its energy, as grey, that an average over some pixels in a direction leaves, twice the mean over four
+    directions, a scalar: 2 / 11 of noise, 0.6 of streaks.
     """
     grey = tf.reduce_mean(residual, -1, keepdims=True)
     energy = tf.reduce_mean(tf.square(grey), [1, 2, 3])
-    left = [
-        tf.reduce_mean(tf.square(tf.nn.avg_pool2d(grey, window, 1, "SAME")), [1, 2, 3])
-        for window in ((1, _STREAK), (_STREAK, 1))
-    ]
-    return tf.reduce_mean(tf.add_n(left) / (energy + 1e-8))
+    along = tf.nn.conv2d(grey, _streaks(), 1, "SAME")
+    return 2.0 * tf.reduce_mean(tf.reduce_mean(tf.square(along), [1, 2, 3]) / (energy + 1e-8))
+
+
+def _streaks() -> np.ndarray:
+    """A row, a column and both diagonals as averages, float32 [_STREAK, _STREAK, 1, 4]."""
+    diagonal = np.eye(_STREAK, dtype=np.float32)
+    row = np.zeros_like(diagonal)
+    row[_STREAK // 2] = 1.0
+    return np.stack([row, row.T, diagonal, diagonal[::-1]], -1)[:, :, None] / _STREAK
 
 
 def critic_loss(real: tf.Tensor, made: tf.Tensor) -> tf.Tensor:

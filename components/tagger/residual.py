@@ -11,25 +11,21 @@ from faketagger.components.tagger.config import Masking
 # Rec. 601, as JPEG has it: luminance of RGB, and RGB of the two chroma channels.
 LUMINANCE = (0.299, 0.587, 0.114)
 _CB, _CR = (0.0, -0.344, 1.772), (1.402, -0.714, 0.0)
-# Grey values of 255. Darkness hides less here than in the paper, whose 17 more at black
-# are a cathode ray tube's; on today's screens dark parts show what is added to them.
-_BASE, _IN_THE_DARK, _IN_THE_LIGHT = 3.0, 3.0, 3.0
 _MIDDLE_GREY = 127.0 / 255.0
-_TEXTURE_GAIN = 0.35  # Of the luminance's local deviation.
 _OVERLAP = 0.3  # What luminance and texture both hide counts once (Yang et al. 2005, eq. 6).
 _WINDOW = 5
-_MEAN_JND = 8.6 / 255.0  # Root mean square over photographs of faces; measured on the train split.
+_MEAN_JND = 8.6 / 255.0  # By Masking's defaults, root mean square over photographs of faces of the train split.
 
 
-def just_noticeable_difference(images: tf.Tensor) -> tf.Tensor:
+def just_noticeable_difference(images: tf.Tensor, masking: Masking) -> tf.Tensor:
     """How large a change each place hides: float32 [B, H, W, 3] in [0, 1] → [B, H, W, 1], in the pictures' range."""
     luminance = tf.reduce_sum(images * LUMINANCE, -1, keepdims=True)
     background = _local_mean(luminance)
     deviation = tf.sqrt(tf.nn.relu(_local_mean(tf.square(luminance)) - tf.square(background)) + 1e-8)
     dark = 1.0 - tf.sqrt(tf.clip_by_value(background / _MIDDLE_GREY, 1e-4, 1.0))
     light = tf.nn.relu(background - _MIDDLE_GREY) / (1.0 - _MIDDLE_GREY)
-    of_luminance = (_BASE + _IN_THE_DARK * dark + _IN_THE_LIGHT * light) / 255.0
-    of_texture = _TEXTURE_GAIN * deviation
+    of_luminance = (masking.flat + masking.dark * dark + masking.light * light) / 255.0
+    of_texture = masking.texture * deviation
     hidden = of_luminance + of_texture - _OVERLAP * tf.minimum(of_luminance, of_texture)
     return tf.stop_gradient(_local_mean(hidden))
 
@@ -38,9 +34,7 @@ def _local_mean(values: tf.Tensor) -> tf.Tensor:
     return tf.nn.avg_pool2d(values, _WINDOW, 1, "SAME")
 
 
-def masked_residual(
-    images: tf.Tensor, made: tf.Tensor, min_psnr: tf.Tensor, headroom: float, chroma: float
-) -> tf.Tensor:
+def masked_residual(images: tf.Tensor, made: tf.Tensor, min_psnr: tf.Tensor, masking: Masking) -> tf.Tensor:
     """α · JND(image) · tanh(network), mostly luminance, without what changes from one pixel to the next.
 
     That would be lost where a picture is first resized, but counts as all else does in the bound.
@@ -49,16 +43,16 @@ def masked_residual(
       images: float32 [B, S, S, 3] in [0, 1].
       made: float32 [B, S, S, 3], the network's luminance and two chroma channels.
       min_psnr: dB, a scalar: α is such that JND alone, at places of either sign, would have `headroom` times the error
-        that it allows, in a picture whose JND is as photographs' are on average.
-      headroom: over 0; the larger, the freer is the network in where it puts how much.
-      chroma: the most that a chroma channel may have of what luminance may.
+        that it allows, in a picture whose JND is as photographs' are on average by Masking's defaults.
+      masking: the larger its headroom, the freer is the network in where it puts how much.
 
     Returns:
       float32 [B, S, S, 3].
     """
-    amplitude = headroom * tf.pow(10.0, -min_psnr / 20.0) / _MEAN_JND * just_noticeable_difference(images)
+    alpha = masking.headroom * tf.pow(10.0, -min_psnr / 20.0) / _MEAN_JND
+    amplitude = alpha * just_noticeable_difference(images, masking)
     luminance, cb, cr = tf.split(tf.tanh(made), 3, -1)
-    return _soft(amplitude * (luminance + chroma * (cb * _CB + cr * _CR)))
+    return _soft(amplitude * (luminance + masking.chroma * (cb * _CB + cr * _CR)))
 
 
 def _soft(residual: tf.Tensor) -> tf.Tensor:
@@ -70,7 +64,7 @@ def _soft(residual: tf.Tensor) -> tf.Tensor:
 def bounded(images: tf.Tensor, made: tf.Tensor, min_psnr: tf.Tensor, masking: Masking | None) -> tf.Tensor:
     """The residual float32 [B, S, S, 3] of pictures [B, S, S, 3] in [0, 1] and what the encoder made of them."""
     if masking:
-        made = masked_residual(images, made, min_psnr, masking.headroom, masking.chroma)
+        made = masked_residual(images, made, min_psnr, masking)
     return limit_residual(made, min_psnr)
 
 

@@ -53,6 +53,25 @@ def test_a_turned_face_has_its_landmarks_turned(alone):
     np.testing.assert_allclose(face.landmarks, wanted, atol=0.08 * alone.eye_distance)
 
 
+def test_a_box_that_lies_beside_its_face_is_looked_for_again_and_the_face_counted_once(monkeypatch):
+    photograph, look = _photograph(600, 600, (150, 150, 300)), detector._look
+    (face,) = detector.find_faces(photograph)
+    beside = (0.55 * (face.box[2] - face.box[0]), 0.0)
+
+    def misled(window, also=True):
+        found = look(window)
+        if window.shape != photograph.shape:
+            return found
+        ((points, score),) = found
+        return [(points, score), (points + beside, 0.6)] if also else [(points + beside, 0.6)]
+
+    for also in (True, False):
+        monkeypatch.setattr(detector, "_look", lambda window, also=also: misled(window, also))
+        (found,) = detector.find_faces(photograph)
+        np.testing.assert_allclose(found.landmarks, face.landmarks, atol=0.02 * face.eye_distance)
+        np.testing.assert_allclose(found.box, face.box, atol=0.1 * face.eye_distance)
+
+
 def test_a_photograph_without_faces_has_none():
     assert detector.find_faces(_photograph(640, 480)) == []
 

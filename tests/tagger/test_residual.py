@@ -19,7 +19,7 @@ def _textured() -> tf.Tensor:
 
 def _jnd(images: tf.Tensor) -> float:
     """In grey values of 255."""
-    return 255.0 * float(tf.reduce_mean(residual.just_noticeable_difference(images)))
+    return 255.0 * float(tf.reduce_mean(residual.just_noticeable_difference(images, Masking())))
 
 
 def test_texture_hides_more_than_flat_grey_and_light_and_dark_hide_more_than_middle_grey():
@@ -30,16 +30,28 @@ def test_texture_hides_more_than_flat_grey_and_light_and_dark_hide_more_than_mid
     assert middle < _jnd(_flat(0.02)) < 2.1 * middle
 
 
+def test_what_flat_places_hide_is_set_apart_from_what_texture_does():
+    masking = Masking(flat=1.0, dark=0.0, light=0.0, texture=0.7)
+    flat, textured = (
+        255.0 * float(tf.reduce_mean(residual.just_noticeable_difference(each, masking)))
+        for each in (_flat(0.9), _textured())
+    )
+    assert flat == pytest.approx(1.0, abs=0.1) and textured > 1.5 * _jnd(_textured())
+
+
 def test_a_masked_residual_is_largest_in_texture():
     picture = tf.concat([_flat(0.5), _textured()], 2)
-    made = residual.masked_residual(picture, 9.0 * tf.ones_like(picture), tf.constant(38.0), 1.0, 0.0).numpy()
+    made = residual.masked_residual(
+        picture, 9.0 * tf.ones_like(picture), tf.constant(38.0), Masking(headroom=1.0, chroma=0.0)
+    ).numpy()
     assert np.abs(made[:, :, :24]).mean() < 0.4 * np.abs(made[:, :, 40:]).mean()
 
 
 def test_without_chroma_a_masked_residual_is_grey_and_with_it_its_luminance_stays():
     picture, made = _textured(), tf.random.stateless_normal([1, 32, 32, 3], [3, 4])
     grey, coloured = (
-        residual.masked_residual(picture, made, tf.constant(38.0), 1.6, chroma).numpy() for chroma in (0.0, 0.3)
+        residual.masked_residual(picture, made, tf.constant(38.0), Masking(chroma=chroma)).numpy()
+        for chroma in (0.0, 0.3)
     )
     assert np.ptp(grey, axis=-1).max() < 1e-6
     assert np.ptp(coloured, axis=-1).max() > 1e-3
@@ -49,8 +61,10 @@ def test_without_chroma_a_masked_residual_is_grey_and_with_it_its_luminance_stay
 def test_of_what_changes_from_one_pixel_to_the_next_a_masked_residual_has_nothing():
     board = (-1.0) ** (np.arange(32)[:, None] + np.arange(32))
     made = 9.0 * tf.cast(board, tf.float32)[None, :, :, None] * tf.ones([3])
-    soft = residual.masked_residual(_flat(0.5), made, tf.constant(38.0), 1.0, 0.0).numpy()
-    even = residual.masked_residual(_flat(0.5), 9.0 * tf.ones_like(made), tf.constant(38.0), 1.0, 0.0).numpy()
+    soft = residual.masked_residual(_flat(0.5), made, tf.constant(38.0), Masking(headroom=1.0, chroma=0.0)).numpy()
+    even = residual.masked_residual(
+        _flat(0.5), 9.0 * tf.ones_like(made), tf.constant(38.0), Masking(headroom=1.0, chroma=0.0)
+    ).numpy()
     assert np.abs(soft[:, 1:-1, 1:-1]).max() < 1e-6 < 1e-3 < np.abs(even).min()
 
 
@@ -58,7 +72,7 @@ def test_no_gradient_makes_the_picture_rougher_to_hide_more():
     picture = _textured()
     with tf.GradientTape() as tape:
         tape.watch(picture)
-        value = tf.reduce_sum(residual.just_noticeable_difference(picture))
+        value = tf.reduce_sum(residual.just_noticeable_difference(picture, Masking()))
     assert tape.gradient(value, picture) is None
 
 

@@ -58,6 +58,14 @@ def test_what_is_tagged_is_not_tagged_again_unless_it_is_replaced(client_tagger)
     assert client_tagger.read(picture.rgb()).candidate == 8
 
 
+def test_a_tag_is_told_from_others_when_it_is_asked_for(client_tagger):
+    picture = picture_decoding.decode(png(_soft(1)))
+    client_tagger.tag(picture, 7, replace=False)
+    other, own = client_tagger.agreement(picture.rgb(), [8, 7])
+    assert own < 1e-9 and other > 0.05
+    assert min(client_tagger.agreement(_soft(2), [7, 8])) > 0.05
+
+
 def test_a_picture_of_nothing_visible_is_refused(platform, callers):
     from PIL import Image
 

@@ -22,6 +22,9 @@ from PIL import Image
 _MESH = ((33, 133, 159, 145), (362, 263, 386, 374), (1,), (61,), (291,))
 _EARS = (234, 454)
 
+# Where BlazeFace's landmarks are in its box, on average: eyes, nose, mouth, ears.
+_IN_BOX = np.array([(0.3, 0.32), (0.7, 0.32), (0.5, 0.57), (0.5, 0.76), (0.05, 0.4), (0.95, 0.4)])
+
 _SMALLEST = 0.07  # Of a window's side: BlazeFace finds no smaller faces in it.
 _SAME = 0.4  # Intersection over union of two boxes from which they are one face.
 # Of a box's side, how far the mesh's middle may be from its own, and how much larger or smaller the mesh may be: of 79
@@ -93,6 +96,21 @@ def follow(pixels: np.ndarray, face: Face) -> Face | None:
     scale = np.ptp(mesh, 0).max() / max(np.ptp(face.mesh, 0).max(), 1e-6)
     box = (np.reshape(face.box, [2, 2]) - face.mesh.mean(0)) * scale + mesh.mean(0)
     return Face(tuple(box.ravel().tolist()), _landmarks(mesh), mesh, face.score)
+
+
+def suppose(pixels: np.ndarray, box: tuple[float, float, float, float]) -> Face | None:
+    """A face that is supposed to be somewhere, by the mesh alone; None where that finds none, or finds it elsewhere.
+
+    BlazeFace misses faces that are blurred, turned or cut out closely; the mesh fits one of them, and some that are no
+    faces too: this is for whoever finds out by himself whether it is one.
+
+    Args:
+      pixels: uint8 [H, W, 3].
+      box: (left, top, right, bottom) in pixels, as find_faces would tell it.
+    """
+    low, high = np.reshape(np.float64(box), [2, 2])
+    face = _with_mesh(Image.fromarray(pixels), np.concatenate([[low, high], low + _IN_BOX * (high - low)]), 0.0)
+    return face if face and _agree(face) else None
 
 
 def _windows(width: int, height: int, smallest: float) -> Iterator[tuple[int, int, int]]:

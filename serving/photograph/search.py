@@ -104,6 +104,10 @@ def _mirrored(photograph: Photograph) -> Iterator[Hypothesis]:
     yield from _everywhere(faces[:_NEARLY], whole, "", around=AROUND)
     yield from _everywhere(faces[:_NEARLY], whole, "mirrored", [MIRROR], around=AROUND)
     yield from _each(faces[:_NEARLY], AROUND, mirrored=False)
+    for transform in photograph.supposed:
+        views_around = tuple(View(compose(each, transform)) for each in AROUND)
+        yield Hypothesis(None, "cut out", (View(transform),))
+        yield Hypothesis(None, "cut out", views_around)
 
 
 def _turned(photograph: Photograph) -> Iterator[Hypothesis]:
@@ -138,6 +142,8 @@ def _misplaced(photograph: Photograph) -> Iterator[Hypothesis]:
     faces = photograph.aligned[:_WIDELY]
     yield from _each(faces, _FURTHER + _BESIDE, mirrored=False)
     yield from _each(faces, AROUND, mirrored=True)
+    for each in _each(photograph.supposed, _FURTHER + _BESIDE, mirrored=False):
+        yield dataclasses.replace(each, face=None, how="cut out")
 
 
 def _each(faces: Sequence[np.ndarray], around: Sequence[np.ndarray], mirrored: bool) -> Iterator[Hypothesis]:

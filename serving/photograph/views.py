@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from faketagger.components.faces import alignment
-from faketagger.components.faces.detector import Face, find_faces
+from faketagger.components.faces.detector import Face, find_faces, suppose
 
 # How much of a photograph a face's tag covers: CelebA-HQ's frame, on which the taggers are trained.
 TEMPLATE = alignment.CELEBA_HQ
@@ -22,6 +22,9 @@ _SOFT = 0.03  # Of a view's side: the blur of what lies beyond the photograph.
 _FILLS = 0.7  # Of the picture's width or height: a face that fills more is a cut-out without the room the mesh needs.
 _ROOM = 0.4  # What is then added on each side.
 _LARGEST_CUT_OUT = 1024  # Longest side of a picture that is taken for a cut-out though no face is found.
+_MOST_IN_A_CUT_OUT = 2
+_ALIKE = 0.02  # Of a view's side.
+_MARGINS = (0.0, 0.2, 0.5)  # On each side of a face's box, in its sides: what cut-outs are tried to have.
 
 
 class Photograph:
@@ -57,6 +60,28 @@ class Photograph:
     def aligned(self) -> list[np.ndarray]:
         """The transforms of its faces' aligned views."""
         return [aligned(face) for face in self.faces]
+
+    @functools.cached_property
+    def supposed(self) -> list[np.ndarray]:
+        """Transforms of the aligned views that a face would have of which this is a cut-out, with more or less room.
+
+        For a reader alone, who finds out whether it is so; of small pictures in which two faces are found at most.
+        Those of found faces are left out, and where faces are known, nothing is supposed.
+        """
+        width, height = self.size
+        if self._known_faces is not None or max(self.size) > _LARGEST_CUT_OUT or len(self.faces) > _MOST_IN_A_CUT_OUT:
+            return []
+        room = math.ceil(_ROOM * max(self.size))
+        padded = cv2.copyMakeBorder(self.pixels, room, room, room, room, cv2.BORDER_REPLICATE)
+        middle = room + np.array([width, height]) / 2
+        halves = [min(self.size) / 2 / (1 + 2 * margin) for margin in _MARGINS]
+        found = [suppose(padded, (*(middle - half), *(middle + half))) for half in halves]
+        known, new = list(self.aligned), []
+        for face in found:
+            transform = face and aligned(face) - [[0, 0, room], [0, 0, room]]
+            if transform is not None and not any(_is_alike(transform, other) for other in known + new):
+                new.append(transform)
+        return new
 
     def turned_faces(self, quarter_turns: int, inverted: bool) -> list[np.ndarray]:
         """The aligned views' transforms of the faces that are found when the photograph is turned back, or inverted.
@@ -121,6 +146,11 @@ def whole(photograph: Photograph) -> np.ndarray:
     """The transform of the view that shows the whole photograph, squeezed to a square."""
     width, height = photograph.size
     return np.array([[width, 0.0, 0.0], [0.0, height, 0.0]])
+
+
+def _is_alike(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether a reader tells nothing apart in two views."""
+    return bool(np.abs(compose(one, invert(other)) - np.eye(2, 3)).max() <= _ALIKE)
 
 
 def aligned(face: Face) -> np.ndarray:

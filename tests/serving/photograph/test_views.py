@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from faketagger.components.example_gen import face_drawing
 from faketagger.serving.photograph import views
 from faketagger.serving.photograph.views import Photograph
 from faketagger.tests.serving.photograph import helpers
@@ -77,3 +78,32 @@ def test_a_face_is_found_where_it_is_in_a_photograph_and_in_a_turned_or_negative
     assert np.abs(back - transform).max() < 6
     (negative,) = Photograph(255 - pixels).turned_faces(0, inverted=True)
     assert np.abs(negative - transform).max() < 6
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.2, 0.5])
+def test_a_face_is_supposed_where_it_was_cut_out_though_it_is_not_found(monkeypatch, margin):
+    drawn = face_drawing.draw(face_drawing.sample_traits(1, 0), 384)
+    (face,) = Photograph(drawn).faces
+    left, top, right, bottom = face.box
+    room = margin * (right - left)
+    corner = np.maximum(0, np.floor([left - room, top - room])).astype(int)
+    cut = np.ascontiguousarray(drawn[corner[1] : int(bottom + room), corner[0] : int(right + room)])
+    monkeypatch.setattr(views, "find_faces", lambda pixels, smallest=0.0: [])
+    supposed = Photograph(cut).supposed
+    wanted = views.aligned(face) - [[0, 0, corner[0]], [0, 0, corner[1]]]
+    off = [np.abs(views.compose(each, views.invert(wanted)) - np.eye(2, 3)).max() for each in supposed]
+    assert min(off) < 0.1
+    assert Photograph(cut, ()).supposed == []
+
+
+def test_what_is_found_is_not_supposed_once_more():
+    portrait = face_drawing.draw(face_drawing.sample_traits(1, 0), 256)
+    photograph = Photograph(np.ascontiguousarray(portrait))
+    (found,) = photograph.aligned
+    for each in photograph.supposed:
+        assert np.abs(views.compose(each, views.invert(found)) - np.eye(2, 3)).max() > 0.02
+
+
+def test_nothing_is_supposed_in_a_large_photograph(monkeypatch):
+    monkeypatch.setattr(views, "find_faces", lambda pixels, smallest=0.0: [])
+    assert Photograph(helpers.smooth(800, 1100)).supposed == []

@@ -31,6 +31,8 @@ _FURTHER = tuple(
 _BESIDE = tuple(
     jitter((x, y), scale) for x in (-0.04, 0.0, 0.04) for y in (-0.04, 0.0, 0.04) for scale in (0.93, 1.0, 1.07)
 )
+# A swapped face's landmarks are closer together and lower or higher than those of the face that was there.
+_SWAPPED = tuple(jitter((0.0, y), scale) for y in (-0.04, 0.04) for scale in (1.08, 1.16, 1.24))
 _ANGLES = (-10, -7, -5, -3, -1.5, 1.5, 3, 5, 7, 10)
 _CROPS = (0.04, 0.07, 0.1, 0.13, 0.16, 0.2, 0.25)  # Of the original's side, cut off at one side.
 _ZOOMS = (0.04, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3)  # Cut off of both sides together, all around.
@@ -139,8 +141,11 @@ def _framed(photograph: Photograph) -> Iterator[Hypothesis]:
 
 def _misplaced(photograph: Photograph) -> Iterator[Hypothesis]:
     """The landmarks have moved, as they do where a face was made anew or cut out closely."""
-    faces = photograph.aligned[:_WIDELY]
-    yield from _each(faces, _FURTHER + _BESIDE, mirrored=False)
+    faces, whole = photograph.aligned[:_WIDELY], View(views.whole(photograph))
+    for each in _each(faces, _FURTHER + _BESIDE + _SWAPPED, mirrored=False):
+        yield each
+        # A swap leaves what is beside the face where it was: of both together more is left than of either.
+        yield Hypothesis(None, "", (*each.views, whole))
     yield from _each(faces, AROUND, mirrored=True)
     for each in _each(photograph.supposed, _FURTHER + _BESIDE, mirrored=False):
         yield dataclasses.replace(each, face=None, how="cut out")

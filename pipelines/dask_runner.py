@@ -56,7 +56,7 @@ class DaskRunner(dask_runner.DaskRunner):
             workers = options.view_as(LocalOptions).dask_workers or os.cpu_count()
             logging.getLogger("distributed").setLevel(logging.ERROR)  # It tells of each connection.
             # A thread each: TensorFlow brings its own.
-            given["address"] = distributed.LocalCluster(workers, threads_per_worker=1, dashboard_address=None)
+            given["address"] = distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
         client = distributed.Client(**given)
         pipeline.replace_all(overrides.dask_overrides())
         graph = _Graph(bundles or _BUNDLES * max(1, len(client.nthreads())))

@@ -37,7 +37,7 @@ PICTURES = 2 * plan.PART
 
 @pytest.fixture(scope="module")
 def cluster():
-    made = distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=":0")
+    made = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
     yield made
     with contextlib.suppress(asyncio.TimeoutError):  # Of workers that take their time to end.
         made.close()
@@ -144,6 +144,19 @@ def test_an_archive_is_tagged_once_though_a_worker_dies(cluster, two_workers, tm
 
 
 @pytest.mark.slow
+def test_as_many_workers_are_started_as_are_asked_for(tmp_path):
+    def process(_):
+        time.sleep(0.05)  # Long enough for another worker to take some.
+        return os.getpid()
+
+    options = pipeline_options.PipelineOptions([RUNNER, "--dask_workers=1"])
+    with beam.Pipeline(options=options) as pipeline:
+        spread = pipeline | beam.Create(range(16)) | beam.Reshuffle()
+        _ = spread | beam.Map(process) | beam.io.WriteToText(str(tmp_path / "processes"), num_shards=1)
+    (written,) = tmp_path.iterdir()
+    assert len(set(written.read_text().split())) == 1
+
+
 def test_what_is_not_run_on_dask_is_refused_and_what_a_worker_raises_is_raised_here(two_workers):
     with pytest.raises(NotImplementedError, match="Read: _Read is not run on Dask here"):
         with _pipeline(two_workers) as pipeline:

@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -208,7 +208,7 @@ class Service:
             # Taggings take seconds, in which the same picture may come from elsewhere: one of them is the first.
             with self._registering:
                 with self._reading() as session:
-                    twin = self._alike(session, untagged, found)
+                    twin = _alike(untagged, found, _near(session, untagged, found))
                 if twin and _reason_to_hold(caller, twin):
                     return self._hold(caller, data, name, picture, twin, ALIKE)
                 try:
@@ -339,12 +339,11 @@ class Service:
                     return Trace(found, BY_TAG, picture, comparison)
                 if comparison and comparison.change is not Change.OTHER:
                     return Trace(found, BY_CANDIDATE, picture, comparison)
-            return self._agreeing(session, pixels, found) or self._alike(session, pixels, found) or Trace(found)
+            near = _near(session, pixels, found)
+            return self._agreeing(pixels, found, near) or _alike(pixels, found, near) or Trace(found)
 
-    def _agreeing(self, session: orm.Session, pixels: np.ndarray, found: Found) -> Trace | None:
+    def _agreeing(self, pixels: np.ndarray, found: Found, near: Sequence[tuple[tables.Picture, int]]) -> Trace | None:
         """To the picture among those that may look alike whose tag is there, too faint to be read unasked."""
-        hashes = _hashes(pixels, found)
-        near = registry.by_look(session, *hashes, most=_ASKED_FOR, within=registry.FAR_BITS)
         pictures = [picture for picture, _ in near if picture.key_fingerprint == found.key_fingerprint]
         if not pictures:
             return None
@@ -354,14 +353,6 @@ class Service:
             return None
         found = dataclasses.replace(found, candidate=int(picture.uid), p_value=p_value)
         return Trace(found, BY_CANDIDATE, picture, _compared(pixels, picture))
-
-    def _alike(self, session: orm.Session, pixels: np.ndarray, found: Found) -> Trace | None:
-        """To the registered picture that looks alike."""
-        for picture, _ in registry.by_look(session, *_hashes(pixels, found), most=_LOOKED_AT):
-            comparison = _compared(pixels, picture)
-            if comparison.change in (Change.NONE, Change.FACE):
-                return Trace(found, BY_LOOK, picture, comparison)
-        return None
 
     # Moderating
 
@@ -548,6 +539,20 @@ def _reason_to_hold(caller: Caller, trace: Trace) -> str | None:
     if trace.comparison.change is Change.OTHER:
         return COPIED
     return None if trace.picture.account_id == caller.id else ANOTHERS
+
+
+def _near(session: orm.Session, pixels: np.ndarray, found: Found) -> list[tuple[tables.Picture, int]]:
+    """The registered pictures that may look alike, with the bits that differ, the nearest first."""
+    return registry.by_look(session, *_hashes(pixels, found), most=_ASKED_FOR, within=registry.FAR_BITS)
+
+
+def _alike(pixels: np.ndarray, found: Found, near: Sequence[tuple[tables.Picture, int]]) -> Trace | None:
+    """To the registered picture that looks alike, of those that `near` has with the bits that differ."""
+    for picture in [picture for picture, apart in near if apart <= registry.NEAR_BITS][:_LOOKED_AT]:
+        comparison = _compared(pixels, picture)
+        if comparison.change in (Change.NONE, Change.FACE):
+            return Trace(found, BY_LOOK, picture, comparison)
+    return None
 
 
 def _hashes(pixels: np.ndarray, found: Found) -> tuple[str, str | None]:

@@ -12,7 +12,7 @@ from PIL import Image
 from tensorflow import keras
 
 from faketagger.components.contract import files, manifest, payload, signatures
-from faketagger.components.tagger import channel_decoder
+from faketagger.components.tagger import channel_decoder, looks
 from faketagger.components.tagger.config import Masking, TaggerConfig
 from faketagger.components.tagger.residual import bounded
 
@@ -227,7 +227,7 @@ class TaggerModule(tf.Module):
         found = channel_decoder.decode(both, self._code_matrix)
         mirrored = tf.cast(found.p_value[count:] < found.p_value[:count], tf.int32)
         chosen = tf.range(count) + count * mirrored
-        p_value = tf.minimum(1.0, 2.0 * tf.gather(found.p_value, chosen))
+        p_value = _share_halved(tf.gather(found.p_value, chosen))
         return {
             "message": tf.gather(found.message, chosen),
             "score": tf.gather(found.score, chosen),
@@ -263,13 +263,16 @@ class TaggerModule(tf.Module):
     def read(self, image, key_mask):
         """Picture files of any size [B], key mask [B, n] → as `decode`, and `status` [B].
 
+        Pictures that are not read as tagged as they lie are also looked at through looks.WINDOWS, which takes many
+        times as long. Both have a half of the error probability. `logits` stay those of the pictures as they lie.
+
         Where `status` says what is wrong, the picture is not tagged, its p-value is 1 and all else is 0.
         """
         with tf.control_dependencies(_checked_batch(image, key_mask)):
             small, status = self._at_network_size(image)
         status = _first(_wrong_with_bits(key_mask), status)
         right = tf.equal(status, "")
-        found = self.decode(small, tf.where(right[:, None], key_mask, 0.0))
+        found = self._search(small, tf.where(right[:, None], key_mask, 0.0), right)
         nothing = {name: tf.zeros_like(value) for name, value in found.items()}
         nothing["p_value"] = tf.ones_like(found["p_value"])
         masked = {
@@ -281,6 +284,43 @@ class TaggerModule(tf.Module):
     def describe(self, request):
         """Any strings [B] → the text of tagger.json [B], so that a remote client needs no file."""
         return {"manifest": tf.fill(tf.shape(request), self._manifest_text)}
+
+    def _search(self, images, key_mask, right):
+        """As `decode`, and through looks.WINDOWS, of pictures float32 [B, S, S, 3] where `right` [B] says to."""
+        found = self.decode(images, key_mask)
+        first = _share_halved(found["p_value"])
+        rows = tf.where(right & (first > self._false_positive_rate))[:, 0]
+        unread = channel_decoder.Decoded(*(tf.gather(each, rows) for each in (found["message"], found["score"], first)))
+
+        def further():
+            seen = self._through_windows(tf.gather(images, rows), 1.0 - 2.0 * tf.gather(key_mask, rows))
+            better = seen.p_value < unread.p_value
+            of_row = [tf.reshape(better, [-1] + [1] * (each.shape.rank - 1)) for each in seen]
+            return channel_decoder.Decoded(*(tf.where(*each) for each in zip(of_row, seen, unread)))
+
+        read = tf.cond(tf.size(rows) > 0, further, lambda: unread)
+        for name, before, value in (
+            ("message", found["message"], read.message),
+            ("score", found["score"], read.score),
+            ("p_value", first, read.p_value),
+        ):
+            found[name] = tf.tensor_scatter_nd_update(before, rows[:, None], value)
+        return {**found, "tagged": found["p_value"] <= self._false_positive_rate}
+
+    def _through_windows(self, images, signs):
+        """The likeliest message that any of looks.WINDOWS shows, its p-value for all of them."""
+
+        def look(window):
+            return channel_decoder.decode(self.decoder(looks.through(window, images)) * signs, self._code_matrix)
+
+        # One after the other: a picture's candidates take megabytes.
+        kinds = channel_decoder.Decoded(tf.int32, tf.float32, tf.float32)
+        seen = tf.map_fn(look, looks.WINDOWS, fn_output_signature=kinds, parallel_iterations=1)
+        best = tf.argmin(seen.p_value, 0, tf.int32)
+        places = tf.stack([best, tf.range(tf.size(best))], 1)
+        message, score, p_value = (tf.gather_nd(each, places) for each in seen)
+        message = tf.ensure_shape(message, [None, self._code_matrix.shape[0]])
+        return channel_decoder.Decoded(message, score, _share_halved(len(looks.WINDOWS) * p_value))
 
     def _residual(self, pictures, codeword, strength):
         limited = bounded(pictures, self.encoder([pictures, codeword]), tf.constant(self._min_psnr), self._masking)
@@ -299,6 +339,10 @@ class TaggerModule(tf.Module):
             return tf.image.resize(picture, [self._size, self._size], antialias=True) / 255.0
 
         return each_told((encoded,), lambda data: with_picture(data, self._max_pixels, shrink, nothing), nothing)
+
+
+def _share_halved(p_value: tf.Tensor) -> tf.Tensor:
+    return tf.minimum(1.0, 2.0 * p_value)
 
 
 def _checked_batch(image: tf.Tensor, *others: tf.Tensor) -> list[tf.Operation]:

@@ -88,11 +88,12 @@ def _tag(tagger, files, uid=37, strength=1.0, key=KEY):
 
 
 def _read(tagger, files, key=KEY):
-    mask = np.repeat(payload.key_mask(key, BITS)[None].astype(np.float32), len(files), 0)
-    return {
-        name: value.numpy()
-        for name, value in tagger.signatures["read"](image=tf.constant(files), key_mask=tf.constant(mask)).items()
-    }
+    found = tagger.signatures["read"](image=tf.constant(files), key_mask=_masks(key, len(files)))
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def _masks(key, count):
+    return tf.constant(np.repeat(payload.key_mask(key, BITS)[None], count, 0), tf.float32)
 
 
 SIZES = [(32, 32), (20, 24), (7, 9), (64, 40), (31, 90), (301, 200)]
@@ -118,6 +119,29 @@ def test_the_mirror_image_is_read_and_its_logits_are_those_of_the_picture_as_it_
     # Half of these waves change their sign in the mirror.
     wrong = np.mean((found["logits"] > 0) != (_coder().codeword(37) > 0.5), axis=1)
     assert wrong[0] == 0.0 and 0.3 < wrong[1] < 0.7
+
+
+@pytest.mark.parametrize("top, left", [(24, 24), (40, 8)])
+def test_a_picture_that_was_cropped_is_read_from_its_file(tagger, top, left):
+    (tagged,) = _tag(tagger, [helpers.file_of(_scene(240, 240))])
+    cropped = images.load_image(tagged)[top : top + 192, left : left + 192]
+    found = _read(tagger, [helpers.file_of(cropped), tagged])
+    assert [_coder().uid(message) for message in found["message"]] == [37, 37]
+    assert found["p_value"][0] < 1e-3 and found["tagged"][1]  # 31 bits cannot say more of a part.
+    small = tf.image.resize(images.to_float(cropped)[None], [SIZE, SIZE], antialias=True)
+    as_it_lies = tagger.signatures["decode"](images=small, key_mask=_masks(KEY, 1))
+    assert as_it_lies["p_value"].numpy() > 0.03
+
+
+def test_an_untagged_file_is_claimed_under_random_keys_no_more_often_than_its_p_value_says(tagger):
+    file, keys = helpers.file_of(_scene(64, 64)), np.random.default_rng(3).integers(0, 2, [8, 64, BITS])
+    p_values = [
+        tagger.signatures["read"](image=tf.constant([file] * 64), key_mask=tf.constant(each, tf.float32))["p_value"]
+        for each in keys
+    ]
+    # A third of 512 keys would be 170; four standard deviations more are allowed.
+    assert np.mean(np.concatenate(p_values) <= 1 / 3) < 1 / 3 + 4 * np.sqrt(2 / 9 / 512)
+    assert np.mean(np.concatenate(p_values) <= 0.03) < 0.03 + 4 * np.sqrt(0.03 / 512)
 
 
 @pytest.mark.parametrize("height, width", SIZES)

@@ -83,6 +83,8 @@ class Masking(Settings):
       flat: grey values of 255 that a flat place of middle grey hides; `dark` and `light`: how many more black and white
         hide. The 17 more at black of Chou and Li are a cathode ray tube's.
       texture: how much is hidden by texture, in its standard deviations.
+      softness: how often the residual is averaged over 3×3 pixels: the more, the coarser it is. Of waves with 12 pixels
+        a period 1 leaves 0.93 and 4 leave 0.76, of 6 pixels 0.75 and 0.32. Coarser needs more headroom.
     """
 
     headroom: float = Field(1.6, gt=0)
@@ -91,6 +93,7 @@ class Masking(Settings):
     dark: float = Field(3.0, ge=0)
     light: float = Field(3.0, ge=0)
     texture: float = Field(0.35, ge=0)
+    softness: int = Field(1, ge=0, le=16)
 
 
 class FirstStage(Settings):

@@ -35,9 +35,10 @@ def _local_mean(values: tf.Tensor) -> tf.Tensor:
 
 
 def masked_residual(images: tf.Tensor, made: tf.Tensor, min_psnr: tf.Tensor, masking: Masking) -> tf.Tensor:
-    """α · JND(image) · tanh(network), mostly luminance, without what changes from one pixel to the next.
+    """α · JND(image) · tanh(network), mostly luminance, softened.
 
-    That would be lost where a picture is first resized, but counts as all else does in the bound.
+    What changes from one pixel to the next would be lost where a picture is first resized, but counts as all else does
+    in the bound; what generators hand through is coarser still.
 
     Args:
       images: float32 [B, S, S, 3] in [0, 1].
@@ -52,13 +53,15 @@ def masked_residual(images: tf.Tensor, made: tf.Tensor, min_psnr: tf.Tensor, mas
     alpha = masking.headroom * tf.pow(10.0, -min_psnr / 20.0) / _MEAN_JND
     amplitude = alpha * just_noticeable_difference(images, masking)
     luminance, cb, cr = tf.split(tf.tanh(made), 3, -1)
-    return _soft(amplitude * (luminance + masking.chroma * (cb * _CB + cr * _CR)))
+    return _soft(amplitude * (luminance + masking.chroma * (cb * _CB + cr * _CR)), masking.softness)
 
 
-def _soft(residual: tf.Tensor) -> tf.Tensor:
-    """Averaged over 3×3 places with binomial weights, which leave nothing of the highest frequency."""
-    padded = tf.pad(residual, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
-    return tf.nn.avg_pool2d(tf.nn.avg_pool2d(padded, 2, 1, "VALID"), 2, 1, "VALID")
+def _soft(residual: tf.Tensor, times: int) -> tf.Tensor:
+    """Averaged over 3×3 places with binomial weights, which leave nothing of the highest frequency, several times."""
+    for _ in range(times):
+        padded = tf.pad(residual, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+        residual = tf.nn.avg_pool2d(tf.nn.avg_pool2d(padded, 2, 1, "VALID"), 2, 1, "VALID")
+    return residual
 
 
 def bounded(images: tf.Tensor, made: tf.Tensor, min_psnr: tf.Tensor, masking: Masking | None) -> tf.Tensor:

@@ -68,6 +68,17 @@ def test_of_what_changes_from_one_pixel_to_the_next_a_masked_residual_has_nothin
     assert np.abs(soft[:, 1:-1, 1:-1]).max() < 1e-6 < 1e-3 < np.abs(even).min()
 
 
+@pytest.mark.parametrize("period, softness, left", [(12, 1, 0.93), (12, 4, 0.76), (6, 1, 0.75), (6, 4, 0.32)])
+def test_softness_leaves_of_a_wave_what_its_period_and_the_docstring_say(period, softness, left):
+    wave = 0.1 * np.cos(2 * np.pi * np.arange(48) / period)
+    made = tf.constant(np.broadcast_to(wave[None, None, :, None], [1, 48, 48, 3]), tf.float32)
+    given, soft = (
+        residual.masked_residual(tf.fill([1, 48, 48, 3], 0.5), made, tf.constant(38.0), Masking(softness=times)).numpy()
+        for times in (0, softness)
+    )
+    assert np.std(soft[:, 12:36, 12:36]) / np.std(given[:, 12:36, 12:36]) == pytest.approx(left, abs=0.01)
+
+
 def test_no_gradient_makes_the_picture_rougher_to_hide_more():
     picture = _textured()
     with tf.GradientTape() as tape:

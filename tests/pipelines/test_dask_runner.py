@@ -16,6 +16,7 @@ import tensorflow as tf
 from apache_beam.io import iobase
 from apache_beam.options import pipeline_options
 from apache_beam.runners import runner
+from apache_beam.testing import util
 from dask import distributed
 from PIL import Image
 from pyarrow import parquet
@@ -141,6 +142,33 @@ def test_an_archive_is_tagged_once_though_a_worker_dies(cluster, two_workers, tm
     outcomes = {os.path.basename(row["path"]): row["outcome"] for row in rows}
     assert outcomes.pop("broken.png") == "damaged file" and set(outcomes.values()) == {"tagged"}
     assert len(outcomes) == len(list(out.glob("*.png"))) == PICTURES
+
+
+@pytest.mark.slow
+def test_an_element_goes_through_all_steps_before_the_next_one_is_begun(two_workers, tmp_path):
+    path = str(tmp_path / "steps")
+
+    def told(step):
+        def tell(number):
+            with open(path, "a") as file:
+                file.write(f"{step}{number} ")
+            return number
+
+        return beam.Map(tell)
+
+    with _pipeline(two_workers) as pipeline:
+        numbers = pipeline | beam.Create([range(3)]) | beam.FlatMap(iter)
+        numbers | "First" >> told("a") | "Second" >> told("b")
+    assert pathlib.Path(path).read_text().split() == ["a0", "b0", "a1", "b1", "a2", "b2"]
+
+
+@pytest.mark.slow
+def test_all_of_a_step_is_there_before_it_is_the_side_input_of_a_step_beside_it(two_workers):
+    with _pipeline(two_workers) as pipeline:
+        numbers = pipeline | beam.Create([range(3)]) | beam.FlatMap(iter)
+        tens = numbers | "Tens" >> beam.Map(lambda number: 10 * number)
+        sums = numbers | "Sums" >> beam.Map(lambda number, all_tens: number + sum(all_tens), beam.pvalue.AsList(tens))
+        util.assert_that(sums, util.equal_to([30, 31, 32]))
 
 
 @pytest.mark.slow

@@ -5,7 +5,8 @@
 `--examples` is what the pipeline's first step leaves, `--simulators` its simulators. A band is a range of waves, in
 periods across the picture. To photographs of the eval split noise of one band alone is added, 36 dB below; a simulator
 makes of both pictures one each. *Handed through* is the correlation of what was added with the difference of what comes
-out, in luminance: 1 is all of it, in its place, 0 none. The first line is the share of a tag's energy in the band.
+out, in luminance: 1 is all of it, in its place, 0 none. The first lines say how much of the photographs themselves and
+of a tag lies in the band, the root mean square in grey values of 255: what a reader finds it beside.
 """
 
 import sys
@@ -43,8 +44,9 @@ def main(_) -> None:
     size = encode.structured_input_signature[1]["images"].shape[1]
     pictures = read_faces(FLAGS.examples, features.EVAL_SPLIT, size, FLAGS.count).pictures
     print("| | " + " | ".join(f"{low} to {high}" for low, high in _BANDS) + " |\n" + "|---" * (len(_BANDS) + 1) + "|")
-    energy = [np.mean(np.square(_in_band(_luminance(_tag(encode, pictures) - pictures), *each))) for each in _BANDS]
-    _print_row("a tag's energy", np.array(energy) / np.sum(energy))
+    _print_row("photographs, grey values", [_grey_values(pictures, band) for band in _BANDS])
+    tags = _tag(encode, pictures) - pictures
+    _print_row("a tag, grey values", [_grey_values(tags, band) for band in _BANDS])
     for simulator in tqdm(library.load_all(FLAGS.simulators), desc="simulators"):
         for index, condition in enumerate(simulator.manifest.ways):
             _print_row(f"{simulator.manifest.name}/{condition}", _handed_through(simulator, index, pictures))
@@ -55,6 +57,10 @@ def _tag(encode, pictures: np.ndarray) -> np.ndarray:
     codewords = np.random.default_rng(_SEED).integers(0, 2, [len(pictures), bits])
     full = tf.ones([len(pictures)])
     return encode(images=pictures, codeword=tf.constant(codewords, tf.float32), strength=full)["images"].numpy()
+
+
+def _grey_values(pictures: np.ndarray, band: tuple[int, int]) -> float:
+    return 255.0 * float(np.sqrt(np.mean(np.square(_in_band(_luminance(pictures), *band)))))
 
 
 def _handed_through(simulator: library.Simulator, condition: int, pictures: np.ndarray) -> list[float]:

@@ -3,7 +3,8 @@
     python benchmarks/serving_load.py --seconds=10
 
 Beside it, the same signatures called in this process, with 1, 4 and 16 pictures at a time: what the server adds, and
-what batching could give. Pictures are drawn faces as PNG. Told are pictures a second and, as other work on the machine
+what batching could give. Pictures are drawn faces as PNG; those that are read carry a tag, but for `read, untagged`,
+which looks further before it says that there is none. Told are pictures a second and, as other work on the machine
 changes the former, the processor time that a picture takes of the server, clients' excluded.
 """
 
@@ -39,25 +40,35 @@ class Rate(NamedTuple):
         return f"{self.pictures:.1f} | {self.milliseconds:.0f} | {self.slowest:.2f}"
 
 
-class Work:
-    """Calls of one signature for pictures of one side."""
+_READ_UNTAGGED = "read, untagged"
+_KINDS = ("read", _READ_UNTAGGED, "tag")
 
-    def __init__(self, signature: str, side: int, model: str):
+
+class Work:
+    """Calls of one signature for pictures of one side; `kind` is one of _KINDS, `tagger` makes what is read."""
+
+    def __init__(self, kind: str, side: int, model: str, tagger: Backend):
         numbers = manifest.read(manifest.TaggerManifest, model)
         code = payload.Payload.of_key(_KEY, payload.code_matrix_from_hex(numbers.code_matrix, numbers.code_bits))
-        self.signature, self.side = signature, side
-        self._bits = np.float32(code.codeword(7) if signature == "tag" else code.mask)
+        self.kind, self.side = kind, side
+        self._signature = "tag" if kind == "tag" else "read"
+        self._bits = np.float32(code.codeword(7) if kind == "tag" else code.mask)
         self._file = drawn_face(side)
+        if kind == "read":
+            codeword, strength = np.float32(code.codeword(7))[None], np.ones([1], np.float32)
+            inputs = {"image": np.array([self._file], object), "codeword": codeword, "strength": strength}
+            outputs, _ = tagger.predict("tag", inputs, ())
+            self._file = outputs["image"][0]
 
     def ask(self, backend: Backend, pictures: int) -> None:
         """Calls it with so many pictures."""
         inputs = {"image": np.array([self._file] * pictures, object)}
         bits = np.tile(self._bits, [pictures, 1])
-        if self.signature == "tag":
+        if self._signature == "tag":
             inputs |= {"codeword": bits, "strength": np.ones([pictures], np.float32)}
         else:
             inputs["key_mask"] = bits
-        backend.predict(self.signature, inputs, ())
+        backend.predict(self._signature, inputs, ())
 
 
 def measured(call: Callable[[int], int], clients: int, seconds: float, processor: Callable[[], float]) -> Rate:
@@ -94,24 +105,23 @@ def _own_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def in_process(works: Sequence[Work], model: str, seconds: float) -> None:
-    """Prints a row a signature, side and batch."""
-    backend = load(model)
+def in_process(works: Sequence[Work], tagger: Backend, seconds: float) -> None:
+    """Prints a row a kind, side and batch."""
     print("| in process | side | pictures a call | pictures/s | ms of processor | 95% of calls within, s |")
     print("|---|---|---|---|---|---|")
     for work in works:
         for batch in _BATCHES:
 
             def call(_: int, work: Work = work, batch: int = batch) -> int:
-                work.ask(backend, batch)
+                work.ask(tagger, batch)
                 return batch
 
             rate = measured(call, 1, seconds, _own_seconds)
-            print(f"| {work.signature} | {work.side} | {batch} | {rate} |", flush=True)
+            print(f"| {work.kind} | {work.side} | {batch} | {rate} |", flush=True)
 
 
 def served(works: Sequence[Work], model: str, seconds: float, clients: Sequence[int]) -> None:
-    """Prints a row a signature, side and number of clients."""
+    """Prints a row a kind, side and number of clients."""
     print("| served | side | clients | pictures/s | ms of processor | 95% of calls within, s |")
     print("|---|---|---|---|---|---|")
     with ServerProcess(model) as server:
@@ -124,16 +134,17 @@ def served(works: Sequence[Work], model: str, seconds: float, clients: Sequence[
                     return 1
 
                 rate = measured(call, count, seconds, server.seconds)
-                print(f"| {work.signature} | {work.side} | {count} | {rate} |", flush=True)
+                print(f"| {work.kind} | {work.side} | {count} | {rate} |", flush=True)
         for backend in backends:
             backend.close()
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Prints both tables."""
-    works = [Work(name, side, arguments.model) for name in ("read", "tag") for side in arguments.sides]
+    tagger = load(arguments.model)
+    works = [Work(kind, side, arguments.model, tagger) for kind in _KINDS for side in arguments.sides]
     if not arguments.only_served:
-        in_process(works, arguments.model, arguments.seconds)
+        in_process(works, tagger, arguments.seconds)
     served(works, arguments.model, arguments.seconds, arguments.clients)
     return startup.OK
 

@@ -26,11 +26,12 @@ def _run(name, capsys, *arguments):
 def test_load_is_told_by_batch_and_by_clients(model, capsys):
     flags = (f"--model={model}", "--seconds=0.2", "--sides", "64", "--clients", "1", "3")
     status, lines = _run("serving_load", capsys, *flags)
-    rows = [re.split(r" *\| *", line.strip("| ")) for line in lines if re.match(r"\| (read|tag) ", line)]
+    rows = [re.split(r" *\| *", line.strip("| ")) for line in lines if re.match(r"\| (read|tag)", line)]
+    kinds = ("read", "read, untagged", "tag")
     assert status == 0
     assert [row[:3] for row in rows] == [
-        *([name, "64", batch] for name in ("read", "tag") for batch in ("1", "4", "16")),
-        *([name, "64", clients] for name in ("read", "tag") for clients in ("1", "3")),
+        *([name, "64", batch] for name in kinds for batch in ("1", "4", "16")),
+        *([name, "64", clients] for name in kinds for clients in ("1", "3")),
     ]
     assert all(float(row[3]) > 0 for row in rows)
 

@@ -59,15 +59,33 @@ class DaskRunner(dask_runner.DaskRunner):
             # A thread each: TensorFlow brings its own.
             given["address"] = distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
         client = distributed.Client(**given)
-        pipeline.replace_all(overrides.dask_overrides())
-        graph = _Graph(bundles or _BUNDLES * max(1, len(client.nthreads())))
-        pipeline.visit(graph)
-        graph.begin(lambda tasks: client.gather(client.compute(tasks)))
-        ends = graph.ends()
-        keys = [each.key for each in ends]
-        # One task of those of which each is all that the next one takes: less is moved, and less is to be scheduled.
-        tasks, _ = optimization.fuse(dict(dask.base.collections_to_dsk(ends)), keys, ave_width=1)
-        return Result(client, client.get(tasks, keys, sync=False))
+        try:
+            pipeline.replace_all(overrides.dask_overrides())
+            graph = _Graph(bundles or _BUNDLES * max(1, len(client.nthreads())))
+            pipeline.visit(graph)
+            return Result(client, _submit(graph, client))
+        except BaseException:
+            _close(client)
+            raise
+
+
+def _submit(graph: "_Graph", client: distributed.Client) -> list[distributed.Future]:
+    graph.begin(lambda tasks: client.gather(client.compute(tasks)))
+    ends = graph.ends()
+    keys = [each.key for each in ends]
+    # One task of those of which each is all that the next one takes: less is moved, and less is to be scheduled.
+    tasks, _ = optimization.fuse(dict(dask.base.collections_to_dsk(ends)), keys, ave_width=1)
+    return client.get(tasks, keys, sync=False)
+
+
+def _close(client: distributed.Client) -> None:
+    """Ends a client, and its cluster where it was started for it."""
+    cluster = client.cluster
+    client.close()
+    if cluster is not None:
+        # On a busy machine workers take longer to end than Dask waits for; what they were asked for is done.
+        with contextlib.suppress(asyncio.TimeoutError):
+            cluster.close()
 
 
 class Result(runner.PipelineResult):
@@ -87,22 +105,14 @@ class Result(runner.PipelineResult):
             self._state = runner.PipelineState.FAILED
             raise
         finally:
-            self._close()
+            _close(self._client)
         return self._state
 
     def cancel(self) -> str:
         self._client.cancel(self._futures)
-        self._close()
+        _close(self._client)
         self._state = runner.PipelineState.CANCELLED
         return self._state
-
-    def _close(self) -> None:
-        cluster = self._client.cluster
-        self._client.close()
-        if cluster is not None:
-            # On a busy machine workers take longer to end than Dask waits for; what they were asked for is done.
-            with contextlib.suppress(asyncio.TimeoutError):
-                cluster.close()
 
 
 @dataclasses.dataclass(eq=False)
@@ -144,9 +154,9 @@ class _Graph(pipeline.PipelineVisitor):
             self._stages |= dict.fromkeys(node.outputs.values(), stage)
 
     def begin(self, compute: Callable[[list[Delayed]], list[Any]]) -> None:
-        """Has side inputs that all begins with computed, once: a sink's temporary directory is one.
+        """Computes the side inputs that all else waits for, such as a sink's temporary directory, once.
 
-        Were they computed again because a worker died, there would be two directories.
+        Where a worker died with one, it would be made again, and be another directory.
         """
         for stage in dict.fromkeys(self._stages.values()):
             if self._begins(stage):

@@ -1,7 +1,7 @@
 """Where a tag is looked for in a picture that may have been cropped, framed or turned since it was tagged.
 
-A decoder reads faces that lie nearly as they were tagged. So does not a picture of which a tenth of each side was cut
-off, whose face is larger and elsewhere; seen in a window that reaches beyond the picture, it lies as it was.
+A decoder reads faces that lie nearly as they lay when they were tagged. Where a tenth of each side was cut off, a face
+is larger and elsewhere; in a window that reaches beyond the picture it lies as it lay.
 """
 
 import itertools

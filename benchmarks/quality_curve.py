@@ -29,15 +29,17 @@ flags.DEFINE_string("simulators", None, "a directory of simulators; the shipped 
 flags.DEFINE_list("psnr", ["33", "36", "38", "40", "42"], "dB")
 flags.DEFINE_integer("image_size", 256, "the side of the pictures")
 flags.DEFINE_integer("limit", None, "at most this many pictures")
+_FOR_THE_STRENGTH = 8  # Pictures of which the PSNR at full strength is taken.
 
 
 def main(_) -> None:
     """Writes the picture and the table, and prints the table."""
-    at_full = _evaluate("full", 1.0)
+    at_full = _evaluate("full", 1.0, _FOR_THE_STRENGTH)
     assert at_full.quality, "no picture was measured"
     psnr = known(at_full.quality.psnr)
     assert psnr, "the tagged pictures' PSNR is no number"
-    evaluations = [_evaluate(wanted, 10 ** ((psnr.mean - float(wanted)) / 20)) for wanted in FLAGS.psnr]
+    strengths = {wanted: 10 ** ((psnr.mean - float(wanted)) / 20) for wanted in FLAGS.psnr}
+    evaluations = [_evaluate(wanted, strength, FLAGS.limit) for wanted, strength in strengths.items()]
     (chart,) = plots.qualities(evaluations)
     files.write_bytes(os.path.join(FLAGS.out, "quality.svg"), chart.svg.encode())
     table = _table(evaluations)
@@ -45,8 +47,8 @@ def main(_) -> None:
     print(table)
 
 
-def _evaluate(name: str, strength: float) -> Evaluation:
-    config = EvaluatorConfig(strength=strength, limit=FLAGS.limit, sweeps={}, after=())
+def _evaluate(name: str, strength: float, limit: int | None) -> Evaluation:
+    config = EvaluatorConfig(strength=strength, limit=limit, sweeps={}, after=())
     out = os.path.join(FLAGS.out, name)
     evaluation, _ = evaluate_folder(
         FLAGS.images, FLAGS.model, out, config, simulators=FLAGS.simulators, image_size=FLAGS.image_size

@@ -179,8 +179,8 @@ class TaggerConfig(Settings):
       strengths: the least and the most by which a residual is multiplied in training, drawn for each picture.
       min_psnr: dB; the residual of each picture is scaled down to keep it at the network's size.
       start_psnr: dB; the same at the start of training, from where it goes to min_psnr.
-      residual, perceptual, visible, streaks, critic, message: the loss terms' weights, of the functions in losses.py;
-        `visible` is visibility_loss's.
+      residual, perceptual, visible, streaks, steered, critic, message: the loss terms' weights, of the functions in
+        losses.py; `visible` is visibility_loss's, `steered` steering_loss's.
       psnr_ramp: steps from start_psnr to min_psnr, once the decoder reads.
       steps: optimiser steps in all.
       batch_size: pictures a step.
@@ -226,6 +226,7 @@ class TaggerConfig(Settings):
     perceptual: Ramp = Ramp(scale=0.05, delay=0, ramp=1000)
     visible: Ramp = Ramp(scale=0.0)
     streaks: Ramp = Ramp(scale=0.0)
+    steered: Ramp = Ramp(scale=0.0)
     critic: Ramp = Ramp(scale=0.01, delay=500, ramp=1000)
     message: float = Field(1.0, ge=0)
     psnr_ramp: int = Field(1500, ge=0)

@@ -12,7 +12,7 @@ from faketagger.components.contract import colour
 # The five layers that LPIPS compares (Zhang et al. 2018, §3), by Keras' names.
 _VGG_LAYERS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3")
 
-_STREAK = 11  # Pixels of the network's picture.
+_STREAK = _AROUND = 11  # Pixels of the network's picture.
 
 
 def message_loss(codeword: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -58,6 +58,23 @@ def _streaks() -> np.ndarray:
     row = np.zeros_like(diagonal)
     row[_STREAK // 2] = 1.0
     return np.stack([row, row.T, diagonal, diagonal[::-1]], -1)[:, :, None] / _STREAK
+
+
+def steering_loss(residual: tf.Tensor, change: tf.Tensor) -> tf.Tensor:
+    """How much of the residual lies where simulators change the picture (DeepTag §3.2's masks, as a soft one).
+
+    Args:
+      residual: float32 [B, H, W, 3].
+      change: float32 [B, H, W, 3], how much they changed; its scale does not matter.
+
+    Returns:
+      The share of each residual's energy by the change around it, against the picture's mean change; their mean, a
+      scalar: 1 where the residual heeds nothing.
+    """
+    around = tf.nn.avg_pool2d(tf.reduce_mean(change, -1, keepdims=True), _AROUND, 1, "SAME")
+    relative = around / (tf.reduce_mean(around, [1, 2, 3], keepdims=True) + 1e-6)
+    energy = tf.reduce_mean(tf.square(residual), -1, keepdims=True)
+    return tf.reduce_mean(tf.reduce_mean(relative * energy, [1, 2, 3]) / (tf.reduce_mean(energy, [1, 2, 3]) + 1e-8))
 
 
 def critic_loss(real: tf.Tensor, made: tf.Tensor) -> tf.Tensor:

@@ -118,12 +118,12 @@ class TaggerTraining(keras.Model):
             residual = bounded(images, made, self._allowed_psnr(since), self._config.masking)
             strength = draws.uniform([tf.shape(images)[0], 1, 1, 1], *self._config.strengths)
             tagged = tf.clip_by_value(images + strength * residual, 0.0, 1.0)
-            message, accuracies, counted = tf.cond(
+            message, accuracies, change, counted = tf.cond(
                 since < 0,
                 lambda: self._read_plain(tagged, codeword),
                 lambda: self._read_all(tagged, landmarks, codeword, since),
             )
-            loss = self._config.message * message + self._image_terms(images, tagged, since)
+            loss = self._config.message * message + self._image_terms(images, tagged, change, since)
             of_all = loss / replicas if replicas > 1 else loss  # The optimiser sums up what replicas give.
         self.optimizer.apply_gradients(zip(tape.gradient(of_all, variables), variables))
         if self._config.critic.scale:
@@ -145,25 +145,28 @@ class TaggerTraining(keras.Model):
         share = tf.clip_by_value(tf.cast(since, tf.float32) / max(1, self._config.psnr_ramp), 0.0, 1.0)
         return self._config.start_psnr + share * (self._config.min_psnr - self._config.start_psnr)
 
-    def _read_plain(self, tagged: tf.Tensor, codeword: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list]:
+    def _read_plain(self, tagged: tf.Tensor, codeword: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, list]:
         logits = self.decoder(round_to_8_bits(tagged), training=True)
         none = tf.zeros_like(self._draws.bit_errors) if self._draws else None
         counted = [(none, none)] * self._config.versions if self._draws else []
         # Nothing was read through perturbations and simulators yet: chance, said as such in the progress bar.
-        return losses.message_loss(codeword, logits), tf.stack([_accuracy(codeword, logits), 0.5, 0.5]), counted
+        accuracies = tf.stack([_accuracy(codeword, logits), 0.5, 0.5])
+        return losses.message_loss(codeword, logits), accuracies, tf.zeros_like(tagged), counted
 
     def _read_all(
         self, tagged: tf.Tensor, landmarks: tf.Tensor, codeword: tf.Tensor, since: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, list]:
-        """The message loss, mean over plain, perturbed and simulated pictures, the bit accuracy of each, and what
-        HardDraws counts of each version.
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, list]:
+        """The message loss, mean over plain, perturbed and simulated pictures, the bit accuracy of each, how much
+        the simulators changed, summed over versions, and what HardDraws counts of each version.
         """
         saved = round_to_8_bits(tagged)
+        change = tf.zeros_like(saved)
         seen = [saved, self._perturb(saved, self._config.perturbed)]
         drawn = [self._draws.draw(tf.shape(saved)[0]) for _ in range(self._config.versions)] if self._draws else []
         for group, condition in drawn:
             made = self._simulate(saved, landmarks, group, condition)
             made = round_to_8_bits(tf.clip_by_value(made, 0.0, 1.0))
+            change += tf.stop_gradient(tf.abs(made - saved))
             # Deepfakes are passed on like any picture.
             passed_on = draws.uniform([]) < self._config.perturbed_simulated
             seen.append(self._perturb(made, tf.cast(passed_on, tf.int32)))
@@ -181,7 +184,7 @@ class TaggerTraining(keras.Model):
         message = tf.add_n([losses.message_loss(codeword, each) for each in logits]) / len(logits)
         plain, perturbed, *simulated = [_accuracy(codeword, each) for each in logits]
         of_simulated = tf.add_n(simulated) / len(simulated) if simulated else 0.5
-        return message, tf.stack([plain, perturbed, of_simulated]), counted
+        return message, tf.stack([plain, perturbed, of_simulated]), change, counted
 
     def _perturb(self, images: tf.Tensor, times: int | tf.Tensor) -> tf.Tensor:
         return catalogue.apply_random(self._perturbations, images, times, self._shares)
@@ -198,7 +201,7 @@ class TaggerTraining(keras.Model):
         number = tf.constant([each.simulator for each in self._groups])[group]
         return tf.ensure_shape(tf.switch_case(number, branches), images.shape)
 
-    def _image_terms(self, images: tf.Tensor, tagged: tf.Tensor, since: tf.Tensor) -> tf.Tensor:
+    def _image_terms(self, images: tf.Tensor, tagged: tf.Tensor, change: tf.Tensor, since: tf.Tensor) -> tf.Tensor:
         config = self._config
         terms = config.residual(since) * losses.residual_loss(images, tagged)
         if config.perceptual.scale:
@@ -207,6 +210,8 @@ class TaggerTraining(keras.Model):
             terms += config.visible(since) * losses.visibility_loss(images, tagged)
         if config.streaks.scale:
             terms += config.streaks(since) * losses.streak_loss(tagged - images)
+        if config.steered.scale:
+            terms += config.steered(since) * losses.steering_loss(tagged - images, change)
         if config.critic.scale:
             weight = config.critic(since)
             terms += tf.cond(weight > 0, lambda: weight * losses.fooling_loss(self.critic(tagged)), lambda: 0.0)

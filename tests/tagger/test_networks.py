@@ -267,3 +267,15 @@ def test_streaks_of_any_direction_cost_much_more_than_the_same_energy_in_grains(
     assert of_noise == pytest.approx(2 / 11, abs=0.05)
     assert of_streaks == pytest.approx([0.55] * 4, abs=0.1)  # Less at the rim.
     assert float(losses.streak_loss(tf.zeros([1, 32, 32, 3]))) == 0.0
+
+
+def test_steering_costs_what_lies_where_simulators_change_the_picture():
+    left = np.zeros((2, 64, 64, 3), np.float32)
+    left[:, :, :32] = 0.1
+    even, right = np.full_like(left, 0.02), left[:, :, ::-1]
+    of_left, of_even, of_right = (
+        float(losses.steering_loss(tf.constant(each), tf.constant(left))) for each in (left, even, right)
+    )
+    assert of_even == pytest.approx(1.0, abs=0.02)
+    assert of_left > 1.8 and of_right < 0.2
+    assert float(losses.steering_loss(tf.constant(left), tf.zeros_like(left))) == 0.0

@@ -22,11 +22,11 @@ RUN pip install --no-deps --no-build-isolation . && pip check
 WORKDIR /
 
 # docker run --read-only --cap-drop=ALL -v MODELS:/models:ro -p 8500:8500 IMAGE
-# The platform: docker run -v DATA:/data -p 8080:8080 IMAGE platform --host=0.0.0.0 --database=sqlite:////data/platform.db --key_file=/data/key
+# The platform: docker run -v DATA:/data -p 8600:8600 IMAGE platform --host=0.0.0.0 --database=sqlite:////data/platform.db --key_file=/data/key
 FROM package AS serving
 RUN python -c "import faketagger.serving.server, faketagger.serving.platform.app"
 USER 65534:65534
-EXPOSE 8500 8080
+EXPOSE 8500 8600
 ENTRYPOINT ["python", "-m", "faketagger"]
 CMD ["serve", "--model_base_path=/models/faketagger", "--host=0.0.0.0"]
 

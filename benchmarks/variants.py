@@ -10,10 +10,9 @@ already are left as they are.
 simulators are black-box to them. `uncoded` reads 30 bits as they come, as StegaStamp does with its own decoder in place
 of a code.
 
-`--of=training`: what the shipped tagger's training has besides, taken out one by one, in as much time, and what it has
-not, added. All go on from
-one tagger that is trained first, as `start`, under perturbations alone, and then through the simulators that are not
---black_box.
+`--of=training`: what the shipped tagger's training has besides, taken out one by one, and what it has not, added; each
+in as much time. All go on at 128×128, through the simulators that are not --black_box, from one tagger of 64×64 that is
+trained first, as `start`, under perturbations alone.
 """
 
 import os
@@ -47,6 +46,7 @@ flags.DEFINE_integer("limit", None, "at most this many pictures are evaluated")
 flags.DEFINE_integer("repeats", 1, "how many UIDs each picture is tagged with")
 
 _MODEL = "tagger"
+_START_STEPS = 2000
 _UNBOUND = {"min_psnr": 20.0, "start_psnr": 20.0}  # So that the weights decide what is seen.
 
 MESSAGES = {
@@ -104,17 +104,19 @@ def _training() -> dict[str, TaggerConfig]:
     start = TaggerConfig(
         code_length=127,
         min_psnr=33.0,
-        psnr_ramp=FLAGS.steps,
+        psnr_ramp=_START_STEPS // 2,
         batch_size=8,
-        steps=2 * FLAGS.steps,
-        stuck_after=2 * FLAGS.steps,
+        steps=_START_STEPS,
+        stuck_after=_START_STEPS,
         critic=Ramp(0.0),
         black_box=tuple(_seen()),
     )
     base = start.replace(
         start_from=os.path.join(FLAGS.out, "start", _MODEL),
+        image_size=128,
+        space_to_depth=2,
         start_psnr=33.0,
-        masking=Masking(headroom=3.0, softness=2),
+        masking=Masking(headroom=3.0, softness=3),
         residual=Ramp(0.0),
         perceptual=Ramp(0.0),
         steps=FLAGS.steps,

@@ -55,7 +55,7 @@ def smoke() -> PipelineConfig:
 def demo() -> PipelineConfig:
     """A tagger for your photographs in minutes: the shipped one, trained on through the shipped simulators.
 
-    `python pipelines/run_local.py --images=DIR`, some 20 to 30 minutes on 2 cores, of which docs/results.md tells.
+    `python pipelines/run_local.py --images=DIR`, a quarter of an hour on 2 cores, of which docs/results.md tells.
     """
     tagger = _shipped_tagger()
     return PipelineConfig(
@@ -87,7 +87,7 @@ def demo() -> PipelineConfig:
 
 
 def shipped() -> PipelineConfig:
-    """How the shipped tagger was trained on from the one before it, in hours.
+    """Trains the shipped tagger on, with the settings of its last training, in hours.
 
     `python pipelines/run_local.py --preset=shipped --images=DIR`, two hours on a core.
     """
@@ -156,7 +156,7 @@ def _shipped_simulators() -> SimulatorConfig:
 
 
 def _shipped_tagger() -> TaggerConfig:
-    """How the shipped tagger was trained."""
+    """The settings of the shipped tagger's last training."""
     return TaggerConfig(
         image_size=128,
         code_length=127,

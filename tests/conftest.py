@@ -4,13 +4,11 @@ import os
 
 import pytest
 
-from faketagger.tests import helpers
-
 
 @pytest.fixture(scope="session")
 def photographs():
-    """The folder of real photographs beside the repository; without it the test that asks for it is skipped."""
-    folder = str(helpers.ROOT.parent / "shared" / "faces")
+    """The folder of photographs that FAKETAGGER_PHOTOGRAPHS names; without it the test that asks for it is skipped."""
+    folder = os.environ.get("FAKETAGGER_PHOTOGRAPHS", "")
     if not os.path.isdir(folder):
-        pytest.skip("no photographs in ../shared/faces")
+        pytest.skip("FAKETAGGER_PHOTOGRAPHS names no folder of photographs")
     return folder

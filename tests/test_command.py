@@ -85,6 +85,7 @@ def test_an_unknown_command_ends_with_2_and_the_names_of_those_there_are():
         (("tag", "in.jpg", "out.png"), "the following arguments are required: --uid"),
         (("tag", "in.jpg", "out.png", "--uid=many"), "invalid int value: 'many'"),
         (("read", "out.png", "--server=a", "--model=b"), "not allowed with argument"),
+        (("status", "--port=1"), "--port"),
         (("serve", "--model_base_path=a", "--ssl_key_file=b"), "--ssl_key_file and --ssl_cert_file go together"),
         (("serve", "--model_base_path=a", "--max_message_mib=2048"), "goes from 1 to 2047"),
         (("serve",), "one of the arguments --model_base_path --model_config_file is required"),

@@ -543,15 +543,6 @@ def test_serve_takes_messages_as_large_as_start_server_does():
     assert given.max_megapixels * 10**6 == limits.MAX_PIXELS
 
 
-def test_usage_errors_end_with_2(faketagger):
-    for arguments in (
-        ["tag", "in.jpg", "out.png"],
-        ["tag", "in.jpg", "out.png", "--uid", "many"],
-        ["status", "--port=1"],
-    ):
-        assert faketagger(*arguments)[0] == common.USAGE
-
-
 def test_keygen_makes_a_key_once(faketagger):
     code, out, _ = faketagger("keygen", "keys/mine")
     made = payload.read_key("keys/mine")

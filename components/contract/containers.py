@@ -89,17 +89,25 @@ def png_profile(content: bytes) -> bytes | None:
     return profile if inflater.eof else None
 
 
+def png_size(file: BinaryIO) -> tuple[int, int] | None:
+    """Width and height that a PNG's header claims, whatever its checksum; None where it is cut off."""
+    file.seek(len(PNG_MAGIC) + 8)
+    sides = file.read(8)
+    return struct.unpack(">II", sides) if len(sides) == 8 else None
+
+
 def mend_png(file: BinaryIO) -> tuple[bytes, float] | None:
     """A damaged PNG made whole, black below the rows that are there; and the share of those.
 
-    None where not even its header is, or no row, or it is interlaced: then rows do not follow each other.
+    It takes memory for as many pixels as png_size claims: ask that first. None where not even its header is, or no
+    row, or it is interlaced: then rows do not follow each other.
     """
     chunks = list(png_chunks(file))
     if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
         return None
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[0][1])
     samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour)
-    if interlaced or samples is None:
+    if interlaced or samples is None or depth not in (1, 2, 4, 8, 16) or not width * height:
         return None
     row = 1 + (width * depth * samples + 7) // 8
     inflater, rows = zlib.decompressobj(), bytearray()

@@ -103,7 +103,7 @@ def decode(source: bytes | BinaryIO, name: str = "picture", lenient: bool = Fals
     try:
         return _decode(file, name, lenient, most)
     except _BrokenError as error:
-        mended = _mended(file, error.kind) if lenient else None
+        mended = _mended(file, error.kind, name, most) if lenient else None
         if mended is None:
             raise DamagedError(f"{name}: {error}") from error
     data, note = mended
@@ -291,12 +291,17 @@ def _upright(stored: np.ndarray, orientation: int) -> np.ndarray:
     return upright
 
 
-def _mended(file: BinaryIO, kind: str) -> tuple[bytes, str] | None:
+def _mended(file: BinaryIO, kind: str, name: str, most: int) -> tuple[bytes, str] | None:
+    if kind not in ("JPEG", "PNG"):
+        return None
     file.seek(0)
     data = file.read(_MOST_MENDED_BYTES)
     if kind == "JPEG":
         return data + containers.JPEG_END, "damaged: what is there of it was taken"
-    mended = containers.mend_png(file) if kind == "PNG" else None
+    there = io.BytesIO(data)
+    # Mending unpacks it, and Pillow may have failed before it told the size.
+    _check_size(name, most, *(containers.png_size(there) or (0, 0)))
+    mended = containers.mend_png(there)
     return mended and (mended[0], f"damaged: {mended[1]:.0%} of its rows were taken")
 
 

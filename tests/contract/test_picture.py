@@ -520,6 +520,26 @@ def test_the_limit_is_of_the_call_and_is_met_before_anything_is_unpacked(monkeyp
     assert not unpacked
 
 
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (struct.pack(">IIBBBBB", 400, 400, 8, 2, 0, 0, 0), "^bomb: 400×400 is over 1,000 pixels"),
+        (struct.pack(">IIBBBBB", 2**31 - 1, 2**31 - 1, 8, 2, 0, 0, 0), "^bomb: 2147483647×2147483647 is over"),
+        (struct.pack(">IIBBBBB", 0, 2**31 - 1, 8, 2, 0, 0, 0), "^bomb: not a readable picture"),
+        (struct.pack(">IIBBBBB", 10, 10, 255, 2, 0, 0, 0), "^bomb: not a readable picture"),
+    ],
+)
+def test_a_damaged_png_that_claims_too_much_is_refused_before_it_is_unpacked_to_be_mended(monkeypatch, header, said):
+    unpacked = []
+    monkeypatch.setattr(containers.zlib, "decompressobj", lambda: unpacked.append(header))
+    chunks = [containers.png_chunk(b"IHDR", header), containers.png_chunk(b"IDAT", zlib.compress(bytes(100)))]
+    data = bytearray(containers.PNG_MAGIC + b"".join(chunks))
+    data[32] ^= 1  # The header's checksum: Pillow does not come as far as the size.
+    with pytest.raises(picture.ImageError, match=said):
+        picture_decoding.decode(bytes(data), "bomb", lenient=True, most=1000)
+    assert not unpacked
+
+
 def test_a_webp_that_claims_too_much_is_refused_before_its_decoder_is_made(monkeypatch):
     data = bytearray(helpers.file_of(Image.new("RGBA", (40, 30), (1, 2, 3, 4)), "WEBP", exif=EXIF))
     data[24:30] = bytes([0xFF, 0x3F, 0, 0xFF, 0x3F, 0])

@@ -41,7 +41,8 @@ class SimulatorRecord(Settings):
       generator: which one.
       settings: its constructor's arguments.
       pictures: how many it was trained on.
-      depth, steps, batch_size, learning_rate, seed: as SimulatorConfig's.
+      depth, batch_size, learning_rate, seed: as SimulatorConfig's.
+      steps: that it was trained for.
       judge_steps, guide_steps, zoom, critic, bfloat16: the same; None where they were not recorded yet.
       seconds_a_step: of training, on the machine that did it.
       parameters: of its networks.
@@ -141,9 +142,10 @@ class TaggerRecord(Settings):
     """How a tagger was trained, for people.
 
     Attributes:
-      steps, level, black_box: as TaggerConfig's.
+      steps: that it was trained for, those of the tagger that it went on from included.
+      level, black_box: as TaggerConfig's.
       weights: its message's and residual's; None in records older than this field.
-      simulators: the names of those in the training loop.
+      simulators: the names of those in the training loop, in that of the tagger that it went on from included.
       last: the last epoch's means: loss, bit accuracies (plain, perturbed, simulated), PSNR; empty where the training
         was cut off between its last step and the export.
     """

@@ -25,7 +25,6 @@ _ASSESSED = 64  # Eval pictures.
 _DONOR_CANDIDATES = 64  # Train pictures, of which the first with a face are swapped in.
 _RECORDED = (
     "depth",
-    "steps",
     "batch_size",
     "learning_rate",
     "judge_steps",
@@ -205,20 +204,20 @@ def train(
     Returns:
       The trained model and its manifest, without what an assessor measures.
     """
-    precision.use_bfloat16(config.bfloat16)
     model = GENERATORS[generator].build_for(config, faces)
     epoch_steps = min(_EPOCH_STEPS, config.steps)
     epochs = -(-config.steps // epoch_steps)
-    model.compile_for(config, epochs * epoch_steps)
-    model.prepare(faces, config)
-    model.fit(
-        model.batches(faces, config).prefetch(4),
-        epochs=epochs,
-        steps_per_epoch=epoch_steps,
-        callbacks=[_Clock(), keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False)],
-    )
+    steps = epochs * epoch_steps  # The last epoch is completed.
+    model.compile_for(config, steps)
+    with precision.bfloat16(config.bfloat16):
+        model.prepare(faces, config)
+        model.fit(
+            model.batches(faces, config).prefetch(4),
+            epochs=epochs,
+            steps_per_epoch=epoch_steps,
+            callbacks=[_Clock(), keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False)],
+        )
     if judge and isinstance(model, AttributeEditor):
-        precision.use_bfloat16(False)  # As it will be used.
         intensity.calibrate(model, faces, judge)
     described = manifest.SimulatorManifest(
         name=generator,
@@ -227,14 +226,15 @@ def train(
         tools=model.TOOLS,
         tool_conditions=model.TOOL_CONDITIONS,
         image_size=config.image_size,
-        training_data=f"{len(faces.pixels)} pictures of the train split, {config.steps} steps",
+        training_data=f"{len(faces.pixels)} pictures of the train split, {steps} steps",
         licence="that of the training pictures",
         training=manifest.SimulatorRecord(
             generator=generator,
             settings=model.settings,
             pictures=len(faces.pixels),
             **{name: getattr(config, name) for name in _RECORDED},
-            seconds_a_step=float(model.seconds) / (epochs * epoch_steps),
+            steps=steps,
+            seconds_a_step=float(model.seconds) / steps,
             parameters=int(sum(tf.size(each) for network in model.networks for each in network.variables)),
         ),
     )

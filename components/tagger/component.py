@@ -3,8 +3,9 @@
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel, component_spec, standard_artifacts
 
-from faketagger.components.contract import files, pretrained
+from faketagger.components.contract import files
 from faketagger.components.simulator.artifact import GanSimulators
+from faketagger.components.tagger import start
 from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.executor import Executor
 
@@ -15,7 +16,7 @@ class TaggerSpec(component_spec.ComponentSpec):
     PARAMETERS = {
         "config": component_spec.ExecutionParameter(type=str),
         "checkpoints": component_spec.ExecutionParameter(type=str, optional=True),
-        "shipped_fingerprint": component_spec.ExecutionParameter(type=str, optional=True),
+        "start_fingerprint": component_spec.ExecutionParameter(type=str, optional=True),
         "vertex_job": component_spec.ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {
@@ -51,6 +52,7 @@ class TaggerStep(base_component.BaseComponent):
         checkpoints: str | None = None,
         vertex_job: str | None = None,
     ):
+        started_from = start.directory_of(config)
         spec = TaggerSpec(
             examples=examples,
             simulators=simulators,
@@ -58,9 +60,7 @@ class TaggerStep(base_component.BaseComponent):
             checkpoints=checkpoints,
             vertex_job=vertex_job,
             # Part of the cache key: a changed tagger is gone on from anew.
-            shipped_fingerprint=files.directory_fingerprint(pretrained.TAGGER)
-            if config.start_from == "shipped"
-            else None,
+            start_fingerprint=files.directory_fingerprint(started_from) if started_from else None,
             model=channel.Channel(type=standard_artifacts.Model),
             model_run=channel.Channel(type=standard_artifacts.ModelRun),
         )

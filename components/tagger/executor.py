@@ -11,7 +11,7 @@ from tfx.utils import name_utils, path_utils
 from faketagger.components.contract import files, manifest
 from faketagger.components.layers import distribution
 from faketagger.components.simulator import library
-from faketagger.components.tagger import export, training
+from faketagger.components.tagger import export, start, training
 from faketagger.components.tagger.config import TaggerConfig
 
 _JOB = "vertex_job"
@@ -36,26 +36,35 @@ class Executor(base_executor.BaseExecutor):
         logs = artifact_utils.get_single_instance(output_dict["model_run"])
         config = TaggerConfig.from_json(exec_properties["config"])
         root = exec_properties.get("checkpoints")
-        made_of = (exec_properties["config"], examples.uri, simulators.uri)
+        started_from = exec_properties.get("start_fingerprint") or ""
+        made_of = (exec_properties["config"], examples.uri, simulators.uri, started_from)
         checkpoints = files.checkpoint_directory(root, model.uri, *made_of)
+        before = start.record_before(config)
 
         with strategy.scope():
             in_loop = training.white_box(library.load_all(simulators.uri), config)
         trained, last = training.train(examples.uri, in_loop, config, checkpoints, logs.uri, strategy)
         if not distribution.is_chief():
             return
-        names = [simulator.manifest.name for simulator in in_loop]
-        record = manifest.TaggerRecord(
-            steps=config.steps,
-            level=config.level,
-            weights=manifest.LossWeights(message=config.message, residual=config.residual.scale),
-            black_box=config.black_box,
-            simulators=tuple(names),
-            last=last,
-        )
+        record = _record(config, [simulator.manifest.name for simulator in in_loop], last, before)
         export.save(trained.encoder, trained.decoder, config, record, path_utils.serving_model_dir(model.uri))
         files.remove_directory(checkpoints)
-        model.set_string_custom_property("white_box", ", ".join(names))
+        model.set_string_custom_property("white_box", ", ".join(record.simulators))
+
+
+def _record(
+    config: TaggerConfig, in_loop: list[str], last: dict[str, float], before: manifest.TaggerRecord | None
+) -> manifest.TaggerRecord:
+    """Of this training and of the one `before` that it went on from: what either saw is not black-box."""
+    earlier, steps = (before.simulators, before.steps) if before else ((), 0)
+    return manifest.TaggerRecord(
+        steps=steps + training.steps_of(config),
+        level=config.level,
+        weights=manifest.LossWeights(message=config.message, residual=config.residual.scale),
+        black_box=config.black_box,
+        simulators=tuple(dict.fromkeys([*earlier, *in_loop])),
+        last=last,
+    )
 
 
 def _train_in_job(

@@ -1,16 +1,32 @@
-"""The weights that a training begins with where it goes on from an exported tagger."""
+"""What a training begins with where it goes on from an exported tagger."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from faketagger.components.contract import manifest, pretrained
 from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.residual import LUMINANCE
 
 # What brings a free residual, which the bound scaled down whatever its size, to where tanh bends.
 _GAIN = 0.25
 _PARTING = 0.05  # Deviation of the noise that tells copies of a channel from each other, in deviations of the weights.
+
+
+def directory_of(config: TaggerConfig) -> str | None:
+    """The SavedModel that a training goes on from; None where it begins anew."""
+    return pretrained.TAGGER if config.start_from == "shipped" else config.start_from
+
+
+def record_before(config: TaggerConfig) -> manifest.TaggerRecord | None:
+    """How the tagger that a training goes on from was trained; None where that is not known, or it begins anew.
+
+    Raises:
+      ValueError: its manifest is missing or wrong.
+    """
+    directory = directory_of(config)
+    return manifest.read(manifest.TaggerManifest, directory).training if directory else None
 
 
 def load_networks(encoder: tf.keras.Model, decoder: tf.keras.Model, config: TaggerConfig, directory: str) -> None:
@@ -25,7 +41,7 @@ def load_networks(encoder: tf.keras.Model, decoder: tf.keras.Model, config: Tagg
       directory: of the SavedModel.
 
     Raises:
-      ValueError: it is no exported tagger, or its networks are of other sizes.
+      ValueError: it is no exported tagger, its networks are of other sizes, or it has masking and `config` has not.
     """
     try:
         exported = tf.saved_model.load(directory)
@@ -35,6 +51,8 @@ def load_networks(encoder: tf.keras.Model, decoder: tf.keras.Model, config: Tagg
         masked = exported.masked.numpy() if hasattr(exported, "masked") else False
     except (OSError, AttributeError, tf.errors.OpError) as error:
         raise ValueError(f"start_from: {directory}: not an exported tagger: {error}") from error
+    if masked and not config.masking:  # What it says of luminance and colours would be taken for RGB.
+        raise ValueError(f"start_from: {directory}: expected a tagger without masking, found one with it")
     if config.masking and not masked:
         of_encoder[-2:] = [_as_luminance_and_chroma(each) for each in of_encoder[-2:]]
     if config.space_to_depth > 1:

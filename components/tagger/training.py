@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 from tensorflow import keras
 
-from faketagger.components.contract import features, manifest, payload, pretrained
+from faketagger.components.contract import features, manifest, payload
 from faketagger.components.faces import alignment
 from faketagger.components.layers import distribution, precision
 from faketagger.components.perturbations import catalogue, draws
@@ -360,6 +360,18 @@ def white_box(simulators: list[library.Simulator], config: TaggerConfig) -> list
     ]
 
 
+def steps_of(config: TaggerConfig) -> int:
+    """How many steps a training takes: as many as are asked for, and those that complete its last epoch."""
+    epochs, epoch_steps = _epochs(config)
+    return epochs * epoch_steps
+
+
+def _epochs(config: TaggerConfig) -> tuple[int, int]:
+    """How many epochs a training has, and the steps of each."""
+    epoch_steps = min(_EPOCH_STEPS, config.steps)
+    return -(-config.steps // epoch_steps), epoch_steps
+
+
 def train(
     examples_uri: str,
     simulators: list[library.Simulator],
@@ -393,16 +405,13 @@ def train(
     if config.batch_size % replicas:
         raise ValueError(f"batch_size: expected a multiple of the {replicas} replicas, found {config.batch_size}")
     keras.utils.set_random_seed(config.seed)
-    precision.use_bfloat16(config.bfloat16)
     code_bits = payload.code_matrix(config.message_bits, config.code_length).shape[1]
-    epoch_steps = min(_EPOCH_STEPS, config.steps)
-    epochs = -(-config.steps // epoch_steps)
+    epochs, epoch_steps = _epochs(config)
     with strategy.scope():
         model = TaggerTraining(config, code_bits, simulators)
-        if config.start_from:
-            directory = pretrained.TAGGER if config.start_from == "shipped" else config.start_from
+        if directory := start.directory_of(config):
             start.load_networks(model.encoder, model.decoder, config, directory)
-        model.compile_for(epochs * epoch_steps)  # Now: the weights' average begins with what they are.
+        model.compile_for(steps_of(config))  # Now: the weights' average begins with what they are.
     tf.io.gfile.makedirs(checkpoints)
     callbacks = [
         keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False),
@@ -415,10 +424,10 @@ def train(
         photographs = strategy.distribute_datasets_from_function(
             lambda context: _photographs(examples_uri, config, context)
         )
-    history = model.fit(photographs, epochs=epochs, steps_per_epoch=epoch_steps, callbacks=callbacks)
+    with precision.bfloat16(config.bfloat16):
+        history = model.fit(photographs, epochs=epochs, steps_per_epoch=epoch_steps, callbacks=callbacks)
     if replicas > 1:
         model = _of_one_replica(model, config, code_bits)
-    precision.use_bfloat16(False)  # As it will be used.
     last = {name: values[-1] for name, values in history.history.items()}
     # One that reads a little goes on to the evaluator: whether it reads well enough is the gate's business.
     if not model.reads and last.get("plain", 0.0) < config.first_stage.stuck_below:

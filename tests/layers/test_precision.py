@@ -13,12 +13,6 @@ _CPU = pathlib.Path("/proc/cpuinfo")
 _HAS_BFLOAT16 = _CPU.exists() and "avx512_bf16" in _CPU.read_text()
 
 
-@pytest.fixture(autouse=True)
-def _as_before():
-    yield
-    precision.use_bfloat16(False)
-
-
 def _run(function, *inputs) -> np.ndarray:
     return tf.function(function)(*inputs).numpy()  # A new graph each time: the option holds for those built later.
 
@@ -27,8 +21,8 @@ def test_a_convolution_is_near_its_float32_values_and_no_longer_equal_where_the_
     layer = keras.layers.Conv2D(16, 3, padding="same")
     pictures = tf.random.stateless_uniform([2, 32, 32, 8], [1, 2])
     exact = _run(layer, pictures)
-    precision.use_bfloat16(True)
-    near = _run(layer, pictures)
+    with precision.bfloat16(True):
+        near = _run(layer, pictures)
     assert near.dtype == np.float32
     assert np.abs(near - exact).max() < 0.03
     assert not _HAS_BFLOAT16 or np.any(near != exact)
@@ -42,8 +36,8 @@ def test_arithmetic_beside_convolutions_keeps_float32():
     def with_places(pictures):
         return tf.reduce_mean(tf.nn.relu(layer(pictures))) * 0.0 + places * 2.0 - places
 
-    precision.use_bfloat16(True)
-    np.testing.assert_array_equal(_run(with_places, pictures), places.numpy())
+    with precision.bfloat16(True):
+        np.testing.assert_array_equal(_run(with_places, pictures), places.numpy())
 
 
 def test_similarity_keeps_float32_though_it_averages_by_convolutions():
@@ -54,5 +48,17 @@ def test_similarity_keeps_float32_though_it_averages_by_convolutions():
         return tf.image.ssim(pictures + layer(pictures), 0.5 + pictures / 2.0, 1.0)
 
     exact = _run(similarity, pictures)
-    precision.use_bfloat16(True)
-    np.testing.assert_allclose(_run(similarity, pictures), exact, atol=1e-3)
+    with precision.bfloat16(True):
+        np.testing.assert_allclose(_run(similarity, pictures), exact, atol=1e-3)
+
+
+def test_it_is_off_after_a_training_however_that_ends():
+    def is_on():
+        return tf.config.optimizer.get_experimental_options().get("auto_mixed_precision_onednn_bfloat16", False)
+
+    with precision.bfloat16(True):
+        assert is_on()
+    assert not is_on()
+    with pytest.raises(KeyboardInterrupt), precision.bfloat16(True):
+        raise KeyboardInterrupt
+    assert not is_on()

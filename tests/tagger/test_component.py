@@ -11,6 +11,7 @@ from tfx.orchestration.portable import cache_utils
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import channel, standard_artifacts
 
+from faketagger.components.contract import manifest
 from faketagger.components.simulator.artifact import GanSimulators
 from faketagger.components.tagger import executor
 from faketagger.components.tagger.component import TaggerStep
@@ -41,6 +42,13 @@ def _cache_key(properties):
     with metadata.Metadata(memory) as handle:
         node, info = pipeline_pb2.PipelineNode(), pipeline_pb2.PipelineInfo(id="faketagger")
         return cache_utils.get_cache_context(handle, node, info, parameters=properties).name
+
+
+def _earlier(directory, **recorded):
+    """Makes the manifest of an exported tagger; the config of a training that goes on from it."""
+    described = manifest.TaggerManifest(message_bits=1, code_bits=1, code_matrix=("80",), image_size=16)
+    manifest.write(described.replace(training=manifest.TaggerRecord(**recorded) if recorded else None), str(directory))
+    return CONFIG.replace(start_from=str(directory), steps=150)
 
 
 class _Reached(Exception):
@@ -89,12 +97,36 @@ def test_a_changed_setting_runs_the_step_again_from_its_beginning(tmp_path, monk
     assert _checkpoints(changed, tmp_path, monkeypatch) != _checkpoints(CONFIG, tmp_path, monkeypatch)
 
 
-def test_the_manifest_records_what_the_evaluation_tells_taggers_apart_by(tmp_path, monkeypatch):
+def test_a_changed_tagger_is_gone_on_from_anew(tmp_path, monkeypatch):
+    config = _earlier(tmp_path / "earlier")
+    key, kept = _cache_key(_properties(config)), _checkpoints(config, tmp_path, monkeypatch)
+    assert (_cache_key(_properties(config)), _checkpoints(config, tmp_path, monkeypatch)) == (key, kept)
+    (tmp_path / "earlier" / "variables").write_bytes(b"trained anew")
+    assert _cache_key(_properties(config)) != key
+    assert _checkpoints(config, tmp_path, monkeypatch) != kept
+
+
+def _recorded(config, tmp_path, monkeypatch):
     trained, saved = SimpleNamespace(encoder=None, decoder=None), []
     monkeypatch.setattr(executor.training, "train", lambda *given: (trained, {"psnr": 30.5}))
     monkeypatch.setattr(
         executor.export, "save", lambda encoder, decoder, config, record, directory: saved.append(record)
     )
-    _execute(CONFIG.replace(level="late", message=10.0, residual=Ramp(scale=0.1)), tmp_path, monkeypatch)
-    (record,) = saved
+    _execute(config, tmp_path, monkeypatch)
+    return saved[0]
+
+
+def test_the_manifest_records_what_a_tagger_was_trained_through_before_it_was_gone_on_from(tmp_path, monkeypatch):
+    in_loop = [SimpleNamespace(manifest=SimpleNamespace(name=name)) for name in ("stgan", "faceswap")]
+    monkeypatch.setattr(executor.training, "white_box", lambda simulators, config: in_loop)
+    known = _earlier(tmp_path / "earlier", steps=900, level="early", simulators=("stylegan", "faceswap"))
+    record = _recorded(known, tmp_path, monkeypatch)
+    assert record.simulators == ("stylegan", "faceswap", "stgan")
+    assert record.steps == 900 + 200  # Of 150 steps the last hundred is completed.
+    record = _recorded(_earlier(tmp_path / "unknown"), tmp_path, monkeypatch)
+    assert (record.simulators, record.steps) == (("stgan", "faceswap"), 200)
+
+
+def test_the_manifest_records_what_the_evaluation_tells_taggers_apart_by(tmp_path, monkeypatch):
+    record = _recorded(CONFIG.replace(level="late", message=10.0, residual=Ramp(scale=0.1)), tmp_path, monkeypatch)
     assert (record.level, record.weights.message, record.weights.residual) == ("late", 10.0, 0.1)

@@ -74,6 +74,13 @@ def test_a_masked_tagger_is_gone_on_from_as_it_is(tmp_path):
     assert not np.array_equal(_new(config, directory)[0].variables[-2], old[0].variables[-2])
 
 
+def test_a_masked_tagger_is_not_gone_on_from_without_masking(tmp_path):
+    old = networks.build_encoder(64, _BITS, "early", 8, 2), networks.build_decoder(64, _BITS, 8, 2)
+    export.save(*old, _NEW.replace(masking=Masking()), _RECORD, str(tmp_path / "tagger"))
+    with pytest.raises(ValueError, match="start_from: .*/tagger: expected a tagger without masking, found one with it"):
+        _new(_NEW, str(tmp_path / "tagger"))
+
+
 def test_a_decoder_of_twice_the_width_begins_by_reading_nearly_what_the_old_one_did(old):
     _, old_decoder, directory = old
     config = _NEW.replace(decoder_width=16)

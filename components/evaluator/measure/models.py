@@ -67,7 +67,7 @@ def read_simulators(simulators_dir: str, config: EvaluatorConfig) -> dict[str, m
 
 
 def trained_through(tagger: manifest.TaggerManifest) -> list[str]:
-    """The simulators in whose loop a tagger was trained last, by its record; none where it has no record."""
+    """The simulators in whose loop a tagger was trained, by its record; none where it has no record."""
     return list(tagger.training.simulators) if tagger.training else []
 
 

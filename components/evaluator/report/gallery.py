@@ -71,7 +71,7 @@ class Maker:
     """Makes galleries with a tagger and simulators, loaded once.
 
     Args:
-      evaluation: its record; says seed, repeats, picture size and slices.
+      evaluation: its record; says seed, strength, repeats, picture size and slices.
       model_dir: the SavedModel of the tagger that was evaluated.
       simulators_dir: the simulators that it was evaluated with.
 
@@ -80,7 +80,7 @@ class Maker:
     """
 
     def __init__(self, evaluation: Evaluation, model_dir: str, simulators_dir: str):
-        self._config = EvaluatorConfig(seed=evaluation.seed, sweeps={}, after=())
+        self._config = EvaluatorConfig(seed=evaluation.seed, strength=evaluation.tagger.strength, sweeps={}, after=())
         self._slices = slices_of(evaluation)
         found = models.read_inputs(model_dir, simulators_dir, self._config)
         _check(evaluation, found, self._slices)

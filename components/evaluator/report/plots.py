@@ -107,7 +107,7 @@ def qualities(evaluations: Sequence[Evaluation]) -> list[Chart]:
         for (family, box), style in zip(kinds, itertools.cycle(_STYLES)):
             if family == "identity_swap":
                 found = _over_psnr(evaluations, "bit_accuracy", (family, box))
-                curve = Curve(f"{family}, {box}-box", [(x, Known(*(1.0 - end for end in y))) for x, y in found])
+                curve = Curve(f"{family}, {box}-box", [(x, _of_errors(y)) for x, y in found])
                 _draw(right, curve, *style)
                 swaps.append(curve)
         for point in papers.QUALITIES:
@@ -116,8 +116,15 @@ def qualities(evaluations: Sequence[Evaluation]) -> list[Chart]:
         _finish(right, "PSNR, dB")
         right.set(ylabel="bits read wrongly after swaps", ylim=(-0.01, 0.3))
         figure.legend(loc="outside upper left", ncols=3, fontsize=7, frameon=False, borderaxespad=0)
-        said = f"{_description('by family', by_family, 'PSNR')} {_description('bit errors', swaps, 'PSNR')}"
+        said = (
+            f"{_description('by family', by_family, 'PSNR')} {_description('after swaps', swaps, 'PSNR', 'Bit errors')}"
+        )
         return [Chart("quality", _as_svg(figure, "quality"), said)]
+
+
+def _of_errors(accuracy: Known) -> Known:
+    """The share of errors: its lower end is the accuracy's upper one."""
+    return Known(1.0 - accuracy.mean, 1.0 - accuracy.high, 1.0 - accuracy.low)
 
 
 def _over_psnr(evaluations: Sequence[Evaluation], name: str, kind: tuple[str, str]) -> list[tuple[float, Known]]:
@@ -209,9 +216,9 @@ def _as_svg(figure: matplotlib_figure.Figure, title: str) -> str:
     return re.sub(r' (?:width|height)="[^"]*pt"', "", svg, count=2)  # The page sets its size.
 
 
-def _description(title: str, curves: Sequence[Curve], axis: str) -> str:
+def _description(title: str, curves: Sequence[Curve], axis: str, figure: str = "FMRR") -> str:
     said = []
     for curve in curves:
         points = ", ".join(f"{point.mean:.2f} at {x:g}" for x, point in curve.points)
         said.append(f"{curve.label}: {points}")
-    return f"FMRR over {axis}, {title}. {'; '.join(said)}."
+    return f"{figure} over {axis}, {title}. {'; '.join(said)}."

@@ -153,6 +153,14 @@ def test_another_tagger_than_the_evaluated_one_is_found_out(given, evaluation):
         maker.of_evaluation(str(given / "evaluation"), str(given / "examples"))
 
 
+def test_pictures_are_tagged_with_the_evaluations_strength(given, evaluation, monkeypatch):
+    asked = []
+    monkeypatch.setattr(gallery, "Measurer", lambda inputs, config: asked.append(inputs.tagger.strength))
+    louder = evaluation.replace(tagger=evaluation.tagger.replace(strength=1.5))
+    gallery.Maker(louder, str(given / "tagger"), str(given / "simulators"))
+    assert asked == [1.5]
+
+
 def test_pictures_that_are_missing_are_named(given, maker):
     with pytest.raises(ValueError, match=f"{given / 'others'}: lacks .* of the evaluated pictures, 'face-"):
         maker.of_evaluation(str(given / "evaluation"), str(given / "others"))

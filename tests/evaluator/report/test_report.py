@@ -181,11 +181,15 @@ def _at(psnr, fmrr):
     return made.evaluation(fmrr, {"quality": quality}, {"faceswap/to_group_a": swap})
 
 
-def test_the_quality_chart_goes_over_psnr_by_family_and_shows_the_bits_that_swaps_spoil():
+def test_the_quality_chart_goes_over_psnr_by_family_and_shows_the_bits_that_swaps_spoil(monkeypatch):
+    drawn, draw = [], plots._draw
+    monkeypatch.setattr(plots, "_draw", lambda axes, curve, *style: drawn.append(curve) or draw(axes, curve, *style))
     (chart,) = plots.qualities([_at(40.0, 0.5), _at(36.0, 0.9)])
     assert "attribute_editing, white-box: 0.90 at 36, 0.50 at 40" in chart.description
     assert "attribute_editing, black-box: 0.90 at 36, 0.50 at 40" in chart.description
-    assert "identity_swap, black-box: 0.10 at 36, 0.10 at 40" in chart.description  # 1 − bit accuracy.
+    # 1 − bit accuracy.
+    assert "Bit errors over PSNR, after swaps. identity_swap, black-box: 0.10 at 36, 0.10 at 40" in chart.description
+    assert all(figure.low < figure.mean < figure.high for curve in drawn for _, figure in curve.points)
     assert "perturbation" not in chart.description
     assert "SepMark" in chart.svg and "papers: 0.89" in chart.svg
 

@@ -88,8 +88,11 @@ def remove_directory(path: str) -> None:
 
 def replace_directory(temporary: str, path: str) -> None:
     """Renames the finished directory `temporary` to `path`, removing what was there; on an error that stays there."""
+    path = path.rstrip("/")
     # The old one is renamed before it is removed: a removal cut short would leave half of it under its name.
     retired = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.old")
+    if _gfile().isdir(retired) and not _gfile().isdir(path):  # A kill between two renames left it as the only one.
+        _gfile().rename(retired, path)
     remove_directory(retired)
     replaces = _gfile().isdir(path)
     if replaces:
@@ -105,6 +108,7 @@ def replace_directory(temporary: str, path: str) -> None:
 
 def copy_directory(source: str, target: str) -> None:
     """Copies a directory's files to `target`, replacing what is there in one step."""
+    target = target.rstrip("/")
     temporary = os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.part")
     remove_directory(temporary)
     for folder, _, names in _gfile().walk(source):

@@ -103,6 +103,21 @@ def test_a_removal_cut_short_leaves_the_new_directory_whole_and_the_next_replace
     assert os.listdir(tmp_path) == ["final"] and _contents(tmp_path / "final") == "newest"
 
 
+def test_what_a_kill_between_two_renames_left_outlives_a_replacement_that_fails(tmp_path):
+    _directory(tmp_path / ".final.old", "old")
+    with pytest.raises(tf.errors.NotFoundError):
+        files.replace_directory(str(tmp_path / "never made"), str(tmp_path / "final"))
+    assert os.listdir(tmp_path) == ["final"] and _contents(tmp_path / "final") == "old"
+
+
+def test_a_directory_may_be_named_with_a_slash_at_its_end(tmp_path):
+    source = _directory(tmp_path / "source", "new")
+    _directory(tmp_path / "target", "old")
+    files.copy_directory(f"{source}/", f"{tmp_path}/target/")
+    assert _contents(tmp_path / "target") == "new"
+    assert sorted(os.listdir(tmp_path)) == ["source", "target"]
+
+
 def test_a_directory_is_copied_with_its_folders_and_replaces_what_was_there(tmp_path):
     source = _directory(tmp_path / "source", "new")
     (tmp_path / "source" / "deep" / "deeper").mkdir(parents=True)

@@ -34,7 +34,7 @@ def evaluate_folder(
       config: how to measure, and the gate.
       simulators: a directory of SavedModels; the shipped ones by default.
       newest_blessed: the SavedModel directory of the tagger that this one must not be worse than.
-      image_size: the side of the pictures; the simulators', or by default the tagger's.
+      image_size: the side of the pictures; by default that of `simulators`, without them the tagger's.
       knows_black_box: whether an empty config.black_box means none; else it is what the tagger's record leaves out.
       beam_args: options for Beam's runner.
 
@@ -42,10 +42,13 @@ def evaluate_folder(
       As evaluate.
 
     Raises:
-      ValueError: a model or the folder cannot be read, or as evaluate.
+      ValueError: a model or the folder cannot be read, the simulators take pictures of another side, or as evaluate.
     """
     tagger = manifest.read(manifest.TaggerManifest, model)
-    size = image_size or folder.side_of(simulators) or tagger.image_size
+    side = folder.side_of(simulators)
+    if image_size and side and image_size != side:  # Pictures would be enlarged or shrunk before they are tagged.
+        raise ValueError(f"image_size: expected {side}, as the simulators in {simulators} take, found {image_size}")
+    size = image_size or side or tagger.image_size
     pipeline = functools.partial(folder.local_pipeline, *beam_args)
     with tempfile.TemporaryDirectory() as temporary:
         examples = os.path.join(temporary, "examples")

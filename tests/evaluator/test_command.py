@@ -12,7 +12,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from faketagger.components.contract import files, images
 from faketagger.components.evaluator.config import EvaluatorConfig, Gate
-from faketagger.components.evaluator.measure import rows
+from faketagger.components.evaluator.folder_evaluation import evaluate_folder
+from faketagger.components.evaluator.measure import folder, rows
 from faketagger.components.example_gen import face_drawing, preprocess, sources
 from faketagger.tests.stubs import SIZE, save_mixer, save_row_tagger
 
@@ -162,6 +163,21 @@ def test_a_folder_without_an_eval_picture_ends_with_status_1_and_its_name(given,
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.strip() == f"failed: {folder}: no readable picture of the eval split"
     assert not (tmp_path / "out").exists()
+
+
+def test_pictures_of_another_side_than_the_simulators_take_are_refused(given, tmp_path):
+    model, simulators = (os.path.join(given, each) for each in ("model/Format-Serving", "simulators"))
+    pictures = os.path.join(given, "pictures")
+    with pytest.raises(ValueError, match=f"image_size: expected {SIZE}, as the simulators in .* found {2 * SIZE}"):
+        evaluate_folder(pictures, model, str(tmp_path), CONFIG, simulators=simulators, image_size=2 * SIZE)
+
+
+def test_the_list_of_unreadable_pictures_of_an_earlier_run_does_not_stay(tmp_path):
+    _write_pictures(str(tmp_path / "pictures"))
+    stale = tmp_path / preprocess.REJECTED_FILE
+    stale.write_text("{}")
+    folder.write_examples(str(tmp_path / "pictures"), str(tmp_path / "examples"), SIZE, str(tmp_path))
+    assert not stale.exists()
 
 
 def test_a_missing_folder_ends_with_status_1_and_its_name(given, tmp_path):

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 import apache_beam as beam
+import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from faketagger.components.contract import features, files, manifest, pretrained
@@ -33,17 +34,20 @@ def write_examples(
       folder: of photographs.
       examples: the new Examples artifact's directory.
       image_size: the side of the pictures.
-      rejected_to: the directory for the list of those that cannot be read, which are told on standard error.
+      rejected_to: the directory for the list of those that cannot be read, which are told on standard error; a list of
+        an earlier run is removed from it.
       make_pipeline: makes an empty pipeline.
 
     Raises:
       ValueError: not one readable picture is in the eval split.
     """
+    listed = os.path.join(rejected_to, preprocess.REJECTED_FILE)
+    if files.exists(listed):
+        tf.io.gfile.remove(listed)
     with make_pipeline() as pipeline:
         preprocess.write_examples(pipeline, sources.ReadFolder(folder, None), examples, image_size, eval_percent=100)
     counts = preprocess.read_counts(examples)
     if counts[preprocess.REJECTED]:
-        listed = os.path.join(rejected_to, preprocess.REJECTED_FILE)
         with open(os.path.join(examples, preprocess.REJECTED_FILE), "rb") as file:
             files.write_bytes(listed, file.read())
         print(f"{counts[preprocess.REJECTED]} pictures could not be read and are left out: {listed}", file=sys.stderr)

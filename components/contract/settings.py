@@ -206,8 +206,9 @@ def _takes(field: fields.ModelField, value: Any) -> bool:
     if value is None:
         return field.allow_none
     if field.shape in _TUPLES:
-        counts = field.shape != fields.SHAPE_TUPLE or len(field.sub_fields or ()) == len(value)
-        return isinstance(value, (list, tuple)) and counts
+        if not isinstance(value, (list, tuple)):
+            return False
+        return field.shape != fields.SHAPE_TUPLE or len(field.sub_fields or ()) == len(value)
     if field.shape in fields.MAPPING_LIKE_SHAPES:
         return isinstance(value, dict)
     if field.sub_fields:
@@ -225,11 +226,18 @@ def _takes(field: fields.ModelField, value: Any) -> bool:
         return type(value) is int and _is_in_bounds(kind, value)
     if issubclass(kind, float):
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return number and math.isfinite(value) and _is_in_bounds(kind, value)
+        return number and _is_finite(value) and _is_in_bounds(kind, value)
     if issubclass(kind, str):
         form = getattr(kind, "regex", None)
         return isinstance(value, str) and (form is None or re.fullmatch(form, value) is not None)
     return True
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # A whole number that is larger than any float.
+        return False
 
 
 def _is_in_bounds(kind: Any, value: float) -> bool:

@@ -71,18 +71,24 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"faketagger simulators: {error}", file=sys.stderr)
         return startup.USAGE
+    import tensorflow as tf
+
     from faketagger.components.simulator.make_shipped import make_shipped
 
-    make_shipped(
-        config,
-        arguments.name or arguments.generator,
-        arguments.examples,
-        arguments.out,
-        data=arguments.data,
-        licence=arguments.licence,
-        shown=arguments.shown,
-        checkpoints=arguments.checkpoints,
-    )
+    try:
+        make_shipped(
+            config,
+            arguments.name or arguments.generator,
+            arguments.examples,
+            arguments.out,
+            data=arguments.data,
+            licence=arguments.licence,
+            shown=arguments.shown,
+            checkpoints=arguments.checkpoints,
+        )
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        print(f"faketagger simulators: {error}", file=sys.stderr)
+        return startup.FAILED
     return startup.OK
 
 

@@ -101,6 +101,8 @@ def test_lists_become_tuples_and_whole_numbers_floats():
         ({"rate": float("nan")}, "rate: expected a number over 0, found nan"),
         ({"rate": float("inf")}, "rate: expected a number over 0, found inf"),
         ({"rate": False}, "rate: expected a number over 0, found False"),
+        ({"rate": 10**400}, f"rate: expected a number over 0, found 1{58 * '0'}…"),
+        ({"range_": 5}, "range_: expected a list of 2, found 5"),
         ({"on": 1}, "on: expected true or false, found 1"),
         ({"level": "early"}, "level: expected one of raw, late, found 'early'"),
         ({"level": ["raw"]}, "level: expected one of raw, late, found ['raw']"),

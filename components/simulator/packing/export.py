@@ -8,7 +8,7 @@ import tensorflow as tf
 from faketagger.components.contract import files, manifest, signatures
 from faketagger.components.simulator import library
 from faketagger.components.simulator.packing import samples
-from faketagger.components.simulator.quality.assess import Assessor
+from faketagger.components.simulator.quality.assess import Assessor, IdleSimulator
 
 SimulateFunction = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 _SAMPLES = 6  # Pictures on a sheet.
@@ -64,7 +64,7 @@ def save(
       The manifest as written.
 
     Raises:
-      assess.IdleSimulator: it is no test of a tag; nothing is written.
+      assess.IdleSimulator: it is no test of a tag; nothing of it is left.
     """
     temporary = os.path.join(directory, f".{described.name}.part")
     files.remove_directory(temporary)
@@ -81,7 +81,11 @@ def finish(
     tf.io.gfile.makedirs(temporary)
     manifest.write(described, temporary)
     simulator = library.load(temporary)
-    described = assessor.assess(simulator)
+    try:
+        described = assessor.assess(simulator)
+    except IdleSimulator:
+        files.remove_directory(temporary)
+        raise
     manifest.write(described, temporary)
     files.write_bytes(os.path.join(temporary, samples.FILE), sheet(simulator, assessor))
     files.replace_directory(temporary, final)

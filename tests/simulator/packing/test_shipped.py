@@ -17,6 +17,7 @@ from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generators.faceswap import FaceSwap
 from faketagger.components.simulator.generators.stargan import StarGAN
 from faketagger.components.simulator.packing import card, export, shipped
+from faketagger.components.simulator.quality import assess
 from faketagger.tests import helpers
 
 pytestmark = pytest.mark.slow
@@ -225,6 +226,29 @@ def test_the_command_leaves_a_simulator_that_can_be_unpacked_with_its_card_and_s
     made = shipped.unpack(str(tmp_path / "out" / "swap_2")).simulate(_pictures(), tf.constant([2, 3]))
     assert made.shape == _pictures().shape
     assert len(os.listdir(tmp_path / "out.checkpoints")) == 1  # That of the other learning rate alone.
+
+
+def test_examples_that_are_not_there_end_the_command_in_one_line(tmp_path, capsys):
+    given = [
+        "--generator=faceswap",
+        f"--examples={tmp_path}",
+        "--data=noise",
+        "--licence=ours",
+        f"--out={tmp_path}/out",
+    ]
+    assert command.run(command.make_parser().parse(["simulators", *given])) == 1
+    assert capsys.readouterr().err == f"faketagger simulators: {tmp_path}: no Examples in its split 'train'\n"
+
+
+def test_one_that_is_no_test_of_a_tag_leaves_nothing_behind(tmp_path):
+    class Refusing:
+        def assess(self, simulator):
+            raise assess.IdleSimulator(simulator.manifest.name)
+
+    described = manifest.SimulatorManifest("idle", "identity_swap", ["one"], SIZE, "none", "ours")
+    with pytest.raises(assess.IdleSimulator, match="idle"):
+        export.save(str(tmp_path), lambda pictures, _: pictures, described, Refusing())
+    assert not os.listdir(tmp_path)
 
 
 def test_checkpoints_are_kept_apart_by_name_settings_and_examples(examples):

@@ -15,7 +15,7 @@ from tensorflow import keras
 
 from faketagger.components.layers.addons import dense_image_warp
 from faketagger.components.layers.normalisation import GroupNormalization
-from faketagger.components.simulator.generators.base import Faces, Generator, endless
+from faketagger.components.simulator.generators.base import Faces, Generator, endless, learnable
 from faketagger.components.simulator.generators.face_mask import soft_face_mask
 from faketagger.components.simulator.generators.settings import TrainingSettings
 
@@ -57,8 +57,8 @@ def build_decoder(image_size: int, width: int, name: str) -> keras.Model:
 class FaceSwap(Generator):
     """Trains on pairs of batches, one of each group.
 
-    The groups are women and men, where some of both are labelled; pictures without that label are then in neither.
-    Otherwise the groups are any two halves.
+    The groups are women and men, where base.MIN_LABELLED of both are labelled; pictures without that label are then in
+    neither. Otherwise the groups are any two halves.
 
     Args:
       image_size: the side of the pictures.
@@ -126,8 +126,8 @@ class FaceSwap(Generator):
 
 def _groups(faces: Faces) -> tuple[np.ndarray, np.ndarray]:
     """The pixels of the first group and of the second."""
-    labels = faces.labels(_GROUP_ATTRIBUTE)
-    if {0, 1} <= set(labels):
+    if _GROUP_ATTRIBUTE in learnable(faces):
+        labels = faces.labels(_GROUP_ATTRIBUTE)
         return faces.pixels[labels == 0], faces.pixels[labels == 1]
     return faces.pixels[::2], faces.pixels[1::2]
 

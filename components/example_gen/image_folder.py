@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from faketagger.components.contract import features
+from faketagger.components.contract.picture_encoding import READABLE_ENDINGS
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 ATTRIBUTES_FILE = "attributes.csv"
 MAX_CSV_BYTES = 256 * 1024 * 1024
 
@@ -58,7 +58,7 @@ def list_folder(folder: str, limit: int | None = None) -> list[Entry]:
     else:
         entries = _parse_csv(content, os.path.join(folder, ATTRIBUTES_FILE))
     if not entries:
-        where = "listed in its attributes.csv" if content is not None else f"in it ({' '.join(EXTENSIONS)})"
+        where = "listed in its attributes.csv" if content is not None else f"in it ({' '.join(READABLE_ENDINGS)})"
         raise ValueError(f"{folder}: no photographs {where}")
     entries.sort(key=lambda entry: hashlib.sha256(entry.name.encode()).digest())
     return entries[:limit]
@@ -94,7 +94,7 @@ def _walk(folder: str) -> Iterator[str]:
             seen.add(os.path.realpath(place))
             subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
             for name in names:
-                if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
+                if name.lower().endswith(READABLE_ENDINGS) and not name.startswith("."):
                     yield os.path.relpath(os.path.join(place, name), folder).replace(os.sep, "/")
     except UnicodeDecodeError as error:
         raise ValueError(f"{folder}: a file's name in it is not UTF-8 ({error.object!r}): rename it") from None

@@ -111,9 +111,14 @@ class ReadTfds(beam.PTransform):
 
 def _tfds_parts(builder: tfds.core.DatasetBuilder, limit: int | None) -> Iterable[Any]:
     sizes = {name: split.num_examples for name, split in builder.info.splits.items() if split.num_examples}
-    total = sum(sizes.values())
-    for name, size in sizes.items():
-        keep = size if limit is None else min(size, max(1, round(limit * size / total)))
+    left, total = limit, sum(sizes.values())
+    for later, (name, size) in zip(reversed(range(len(sizes))), sizes.items()):
+        keep = size
+        if left is not None:  # In proportion, but one of each split where there can be.
+            keep = min(size, left, max(1, min(round(left * size / total), left - later)))
+            left, total = left - keep, total - size
+        if not keep:
+            return
         role = None
         if len(sizes) > 1:
             role = features.TRAIN_SPLIT if name == "train" else features.EVAL_SPLIT

@@ -13,7 +13,7 @@ import pyarrow
 import tensorflow as tf
 
 from faketagger.components.contract import files
-from faketagger.components.contract.picture_encoding import ENDINGS
+from faketagger.components.contract.picture_encoding import READABLE_ENDINGS
 from faketagger.pipelines.archive import tables
 from faketagger.pipelines.archive.settings import ArchiveSettings
 from faketagger.serving.commands import inputs
@@ -21,8 +21,6 @@ from faketagger.serving.commands import inputs
 # Pictures of a part, which one worker does in a row: what is done twice at most where it is killed.
 PART = 32
 
-# Of what nobody has opened yet, and is a picture by its name.
-_ENDINGS = (*(ending for endings in ENDINGS.values() for ending in endings), ".gif", ".avif", ".heic", ".heif")
 _MOST_UID = 2**63 - 1  # Of a column of numbers.
 _SCHEMA = pyarrow.schema(
     # Names need not be UTF-8.
@@ -77,7 +75,7 @@ def _local(path: str, without: str) -> Iterator[Entry]:
     for each in found.inputs:
         yield Entry(each.path, each.below)
     for left_out in found.left_out:  # An archive's own pictures, though broken, belong to what is told of it.
-        if left_out.lower().endswith(_ENDINGS):
+        if left_out.lower().endswith(READABLE_ENDINGS):
             yield Entry(left_out, os.path.relpath(left_out, path))
 
 
@@ -92,7 +90,7 @@ def _remote(path: str, without: str) -> Iterator[Entry]:
         for place, folders, names in tf.io.gfile.walk(path):
             folders[:] = [each for each in folders if not each.startswith(".") and os.path.join(place, each) != without]
             for name in names:
-                if name.lower().endswith(_ENDINGS) and not name.startswith("."):
+                if name.lower().endswith(READABLE_ENDINGS) and not name.startswith("."):
                     full = os.path.join(place, name)
                     yield Entry(full, os.path.relpath(full, path))
     except tf.errors.OpError as error:

@@ -29,6 +29,12 @@ def test_a_folder_is_searched_recursively_by_extension_in_any_case(tmp_path):
     assert _names(tmp_path) == {"a.JPG", "b/c.Png", "b/d/é.webp"}
 
 
+def test_every_kind_of_picture_that_can_be_opened_is_found_by_its_extension(tmp_path):
+    kinds = {"a.heic", "a.HEIF", "a.avif", "a.gif", "a.jfif", "a.jpe", "a.dib", "a.tiff"}
+    _touch(tmp_path, *kinds, "a.psd")
+    assert _names(tmp_path) == kinds
+
+
 def test_a_folder_linked_into_itself_is_read_once(tmp_path):
     _touch(tmp_path, "a/x.jpg")
     os.symlink(tmp_path, tmp_path / "a" / "loop")

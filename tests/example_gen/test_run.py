@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import tarfile
+from types import SimpleNamespace
 
 import apache_beam as beam
 import numpy as np
@@ -245,6 +246,22 @@ def test_a_listed_config_is_found_by_name_and_again_after_pickling(tmp_path, dat
 def test_a_limit_holds_for_a_tfds_data_set(tmp_path):
     artifact = _run(tmp_path, dataset="procedural_faces/64-24", eval_percent=40, limit=10)
     assert sum(artifact.get_int_custom_property(split) for split in ("train", "eval")) == 10
+
+
+@pytest.mark.parametrize(
+    "sizes, limit, kept",
+    [
+        ((8, 8), 3, ["train[:2]", "test[:1]"]),
+        ((30_000, 10), 100, ["train[:99]", "test[:1]"]),
+        ((5, 5, 5), 2, ["train[:1]", "test[:1]"]),
+        ((8, 0, 3), None, ["train[:8]", "validation[:3]"]),
+    ],
+)
+def test_of_several_splits_no_more_are_kept_than_the_limit_says(sizes, limit, kept):
+    names = ("train", "test", "validation")
+    splits = {name: SimpleNamespace(num_examples=size) for name, size in zip(names, sizes)}
+    builder = SimpleNamespace(info=SimpleNamespace(splits=splits))
+    assert [part for _, part, _ in sources._tfds_parts(builder, limit)] == kept
 
 
 class NamelessPictures(tfds.core.GeneratorBasedBuilder):

@@ -7,8 +7,11 @@ imported where a file is touched.
 
 import errno
 import hashlib
+import io
 import json
 import os
+import zipfile
+import zlib
 from typing import Any
 
 MAX_JSON_BYTES = 64 * 1024 * 1024
@@ -78,6 +81,37 @@ def read_json(path: str, what: str) -> Any:
         raise ValueError(f"{path}: {what} is missing") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {what} is not valid JSON: {error}") from None
+
+
+def read_npz(path: str, most: int) -> dict[str, Any]:
+    """The arrays of an .npz by name, as NumPy's; nothing in it is executed.
+
+    Args:
+      path: of the file.
+      most: bytes that it may have, as it is and unpacked.
+
+    Raises:
+      ValueError: it cannot be read, is too large or holds other things than plain arrays; says why, not of which file.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    try:
+        size = _gfile().stat(path).length
+        if size > most:
+            raise ValueError(f"{size:,} bytes, over {most:,}")
+        packed = io.BytesIO(read_bytes(path))
+        with zipfile.ZipFile(packed) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > most:
+            raise ValueError(f"unpacks to {unpacked:,} bytes, over {most:,}")
+        packed.seek(0)
+        with np.load(packed, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except tf.errors.OpError as error:
+        raise ValueError(error.message) from error
+    except (OSError, RuntimeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(str(error) or type(error).__name__) from error
 
 
 def remove_directory(path: str) -> None:

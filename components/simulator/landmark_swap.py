@@ -7,7 +7,6 @@ shape, its colours are matched, and it is blended in; here by the face mesh's po
 
 import io
 import os
-import zipfile
 
 import cv2
 import numpy as np
@@ -82,11 +81,8 @@ def save_donors(pictures: np.ndarray, directory: str) -> None:
 def _read_donors(path: str) -> np.ndarray:
     """uint8 [DONORS, S, S, 3]."""
     try:
-        if tf.io.gfile.stat(path).length > _MAX_DONORS_BYTES:
-            raise ValueError(f"over {_MAX_DONORS_BYTES:,} bytes")
-        with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read()), allow_pickle=False) as archive:
-            donors = archive["donors"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, tf.errors.OpError) as error:
+        donors = files.read_npz(path, _MAX_DONORS_BYTES)["donors"]
+    except (ValueError, KeyError) as error:
         raise ValueError(f"{path}: not the donors of a {NAME}: {error}") from error
     if donors.dtype != np.uint8 or donors.ndim != 4 or donors.shape[0] != DONORS or donors.shape[3] != 3:
         raise ValueError(f"{path}: expected {DONORS} pictures uint8, found {donors.dtype} {donors.shape}")

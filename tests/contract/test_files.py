@@ -3,6 +3,7 @@
 import json
 import os
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -60,6 +61,35 @@ def test_a_full_disk_is_an_error_that_leaves_nothing_named():
     with pytest.raises(tf.errors.OpError):
         with tf.io.gfile.GFile("/dev/full", "wb") as file:  # What write_bytes relies on.
             file.write(b"x" * 100_000)
+
+
+def test_arrays_are_read_within_a_bound_on_what_they_unpack_to(tmp_path):
+    path = tmp_path / "arrays.npz"
+    np.savez_compressed(path, zeros=np.zeros(100_000, np.float32), ones=np.ones(3))
+    assert path.stat().st_size < 10_000
+    arrays = files.read_npz(str(path), 500_000)
+    assert set(arrays) == {"zeros", "ones"} and arrays["zeros"].shape == (100_000,)
+    with pytest.raises(ValueError, match="^unpacks to 400,.* bytes, over 10,000$"):
+        files.read_npz(str(path), 10_000)
+    with pytest.raises(ValueError, match="bytes, over 10$"):
+        files.read_npz(str(path), 10)
+
+
+@pytest.mark.parametrize("wrong", ["missing", "cut", "spoilt", "pickled", "no archive"])
+def test_what_is_no_archive_of_plain_arrays_is_refused(tmp_path, wrong):
+    path = tmp_path / "arrays.npz"
+    np.savez_compressed(path, array=np.array([{}], object) if wrong == "pickled" else np.arange(1000))
+    data = path.read_bytes()
+    spoilt = {
+        "cut": data[: len(data) // 2],
+        "spoilt": data[:100] + b"\xff" * 100 + data[200:],
+        "no archive": b"PK no archive",
+    }
+    path.write_bytes(spoilt.get(wrong, data))
+    if wrong == "missing":
+        path.unlink()
+    with pytest.raises(ValueError, match="."):
+        files.read_npz(str(path), 1_000_000)
 
 
 def _directory(path, content):

@@ -92,6 +92,13 @@ def test_a_picture_without_a_face_comes_back_as_it_was(made):
     np.testing.assert_allclose(simulator(grey, tf.constant([1])), grey, atol=1e-6)
 
 
+def test_donors_that_unpack_to_too_much_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(landmark_swap, "_MAX_DONORS_BYTES", 10_000)
+    np.savez_compressed(tmp_path / "donors.npz", donors=np.zeros([4, 64, 64, 3], np.uint8))
+    with pytest.raises(ValueError, match="donors.npz: not the donors of a landmark_swap: unpacks to 49,"):
+        landmark_swap.Model(str(tmp_path))
+
+
 def test_too_few_donors_and_damaged_ones_are_told(made, tmp_path):
     with pytest.raises(ValueError, match="0 of 2 pictures show one face"):
         landmark_swap.save_donors(np.full([2, 64, 64, 3], 99, np.uint8), str(tmp_path))

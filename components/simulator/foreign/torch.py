@@ -10,7 +10,6 @@ Labels are CelebA's kind, any of them may be set; the one-hot ones of RaFD and t
 import importlib
 import os
 import re
-import zipfile
 from collections.abc import Sequence
 from pickle import UnpicklingError  # What torch raises; nothing is unpickled here.
 
@@ -18,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from faketagger.components.contract import files
 from faketagger.components.simulator import library
 from faketagger.components.simulator.foreign import base
 from faketagger.components.simulator.generators import stargan
@@ -86,13 +86,8 @@ def read_tensors(path: str) -> Tensors:
 
 def _read_npz(path: str) -> Tensors:
     try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > library.MAX_SAVED_MODEL_BYTES:
-            raise ValueError(f"unpacks to {unpacked:,} bytes")
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, RuntimeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        return files.read_npz(path, library.MAX_SAVED_MODEL_BYTES)
+    except ValueError as error:
         raise ValueError(f"{path}: not a readable .npz of plain arrays: {error}") from error
 
 

@@ -4,7 +4,6 @@ A SavedModel of them would be ten times as large; the simulator step makes it fr
 """
 
 import os
-import zipfile
 
 import numpy as np
 import tensorflow as tf
@@ -58,14 +57,12 @@ def _key(index: int) -> str:
 
 def _read_weights(path: str, shapes: list[tuple]) -> list[np.ndarray]:
     try:
-        if os.path.getsize(path) > _MAX_WEIGHTS_BYTES:
-            raise ValueError(f"over {_MAX_WEIGHTS_BYTES:,} bytes")
-        with np.load(path, allow_pickle=False) as archive:
-            if sorted(archive.files) != [_key(index) for index in range(len(shapes))]:
-                raise ValueError(f"expected {len(shapes)} arrays, found {len(archive.files)}")
-            values = [archive[_key(index)] for index in range(len(shapes))]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        arrays = files.read_npz(path, _MAX_WEIGHTS_BYTES)
+        if sorted(arrays) != [_key(index) for index in range(len(shapes))]:
+            raise ValueError(f"expected {len(shapes)} arrays, found {len(arrays)}")
+    except ValueError as error:
         raise ValueError(f"{path}: not the weights of this simulator: {error}") from error
+    values = [arrays[_key(index)] for index in range(len(shapes))]
     for index, (each, shape) in enumerate(zip(values, shapes)):
         if each.shape != shape:
             raise ValueError(

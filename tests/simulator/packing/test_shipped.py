@@ -88,7 +88,8 @@ def test_at_another_size_a_simulator_works_at_its_own():
 
 
 @pytest.mark.parametrize(
-    "damage", ["missing", "cut", "pickled", "other architecture", "unknown generator", "too large"]
+    "damage",
+    ["missing", "cut", "pickled", "other architecture", "unknown generator", "too large", "too large unpacked"],
 )
 def test_damaged_ones_are_refused_by_file_and_reason(packed, damage, monkeypatch):
     model, directory = packed
@@ -104,6 +105,10 @@ def test_damaged_ones_are_refused_by_file_and_reason(packed, damage, monkeypatch
         np.savez(path, **{**arrays, "0000": np.array([{}], object)})
     elif damage == "too large":
         monkeypatch.setattr(shipped, "_MAX_WEIGHTS_BYTES", 10)
+    elif damage == "too large unpacked":
+        np.savez_compressed(path, **{name: np.zeros_like(each) for name, each in np.load(path).items()})
+        monkeypatch.setattr(shipped, "_MAX_WEIGHTS_BYTES", os.path.getsize(path))
+        expected = "weights.npz: not the weights of this simulator: unpacks to"
     else:
         described = manifest.read(manifest.SimulatorManifest, directory)
         if damage == "unknown generator":

@@ -1,5 +1,6 @@
 """Names and shapes of the SavedModels' signatures (docs/design.md), and the check that a loaded one has them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -21,7 +22,8 @@ class ContractError(ValueError):
     """A SavedModel does not keep the contract; the message says what was expected and what was found."""
 
 
-def _describe(specs: dict[str, tf.TensorSpec]) -> str:
+def describe(specs: Mapping[str, tf.TensorSpec]) -> str:
+    """What goes into a signature, or comes out, as errors say it: names, types and shapes."""
     return ", ".join(f"{name}: {spec.dtype.name} {spec.shape}" for name, spec in sorted(specs.items())) or "nothing"
 
 
@@ -52,11 +54,11 @@ def check_simulator(model: Any, image_size: int, conditions: int, where: str) ->
     }
     found = signature.structured_input_signature[1]
     if set(found) != set(expected) or not all(_takes(found[name], spec) for name, spec in expected.items()):
-        raise ContractError(f"{where}: expected inputs {_describe(expected)}; found {_describe(found)}")
+        raise ContractError(f"{where}: expected inputs {describe(expected)}; found {describe(found)}")
     outputs = signature.structured_outputs
     if IMAGES not in outputs or not expected[IMAGES].is_compatible_with(outputs[IMAGES]):
         raise ContractError(
-            f"{where}: expected output {_describe({IMAGES: expected[IMAGES]})}; found {_describe(outputs)}"
+            f"{where}: expected output {describe({IMAGES: expected[IMAGES]})}; found {describe(outputs)}"
         )
     images = tf.fill([conditions, image_size, image_size, 3], 0.5)
     try:

@@ -15,12 +15,11 @@ import numpy as np
 import tensorflow as tf
 
 from faketagger.components.simulator import library
-from faketagger.components.simulator.generators.attribute_editing import condition_name
+from faketagger.components.simulator.generators.attribute_editing import condition_name, exclusions, invert_labels
 
 Labeller = Callable[[tf.Tensor], tf.Tensor]  # Pictures [B, S, S, 3] in [0, 1] → float32 [B, A] of 0 and 1.
 
 _NAMES_SHOWN = 40
-_LETTERS_SHOWN = 80
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +53,6 @@ def listed(names: Iterable[str], limit: int | None = _NAMES_SHOWN) -> str:
     names = sorted(names)
     shown = names if limit is None else names[:limit]
     return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "") or "none"
-
-
-def shown(value: Any) -> str:
-    """A value out of a file for an error message, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= _LETTERS_SHOWN else text[:_LETTERS_SHOWN] + "…"
 
 
 def check_match(tensors: Mapping[str, Any], shapes: dict[str, tuple], what: str) -> None:
@@ -108,10 +101,7 @@ def classified_labels(logits: Callable[[tf.Tensor], tf.Tensor]) -> Labeller:
 
 def invert(labels: tf.Tensor, condition: tf.Tensor, attributes: Sequence[str]) -> tf.Tensor:
     """Labels float32 [B, A] of 0 and 1 with the attribute of `condition` [B] inverted; what it excludes is unset."""
-    chosen = tf.one_hot(condition, len(attributes), True, False, dtype=tf.bool)
-    inverted = tf.where(chosen, 1.0 - labels, labels)
-    was_set = tf.reduce_any(chosen & (inverted > 0.0), 1, keepdims=True)
-    return tf.where(was_set & tf.gather(exclusions(attributes), condition), 0.0, inverted)
+    return invert_labels(labels, condition, exclusions(attributes, _ONE_OF))
 
 
 # One of a group sets the others to 0, as the official STGAN's and AttGAN's tests do; StarGAN's knows the first alone.
@@ -121,10 +111,3 @@ _ONE_OF = (
     ("Bald", "Bangs"),
     ("Receding_Hairline", "Bangs"),
 )
-
-
-def exclusions(attributes: Sequence[str]) -> np.ndarray:
-    """Which attributes (columns) a set one (row) excludes, bool [A, A]."""
-    return np.array(
-        [[a != b and any(a in group and b in group for group in _ONE_OF) for b in attributes] for a in attributes], bool
-    )

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from faketagger.components.contract.signatures import describe
 from faketagger.components.simulator.foreign import base
 
 NHWC, NCHW = "NHWC", "NCHW"
@@ -87,17 +88,13 @@ def _signature(model, name: str | None, where: str):
     if name is None and len(found) == 1:
         return next(iter(found.values()))
     if name not in found:
-        shown = "; ".join(f"'{key}' takes {_described(_inputs(each))}" for key, each in sorted(found.items()))
+        shown = "; ".join(f"'{key}' takes {describe(_inputs(each))}" for key, each in sorted(found.items()))
         raise ValueError(f"{where}: give --signature, the one that makes pictures; found {shown or 'none'}")
     return found[name]
 
 
 def _inputs(signature) -> Specs:
     return signature.structured_input_signature[1]
-
-
-def _described(specs: Specs) -> str:
-    return ", ".join(f"{name}: {spec.dtype.name} {spec.shape}" for name, spec in sorted(specs.items())) or "nothing"
 
 
 class _Wrapping:
@@ -118,7 +115,7 @@ class _Wrapping:
         self._dtype = spec.dtype
         self._layout = _layout(spec) or said.layout
         if self._layout is None or (said.layout and said.layout != self._layout):
-            raise ValueError(f"{where}: --layout: {NHWC} or {NCHW}? found {_described({self._input: spec})}")
+            raise ValueError(f"{where}: --layout: {NHWC} or {NCHW}? found {describe({self._input: spec})}")
         self._output_layout = _layout(outputs[self._output]) or self._layout
         self._range, self._output_range = said.value_range, said.output_range or said.value_range
         self._side = self._find_side(spec)
@@ -135,7 +132,7 @@ class _Wrapping:
             if len(fitting) == 1:
                 return fitting[0]
         if name not in specs:
-            raise ValueError(f"{self._where}: give {flag}, the name of the pictures; found {_described(specs)}")
+            raise ValueError(f"{self._where}: give {flag}, the name of the pictures; found {describe(specs)}")
         return name
 
     def _find_condition(self, inputs: Specs, name: str | None) -> str | None:
@@ -143,10 +140,10 @@ class _Wrapping:
         if name is None and len(others) <= 1:
             return next(iter(others), None)
         if name not in others:
-            raise ValueError(f"{self._where}: give --condition_input; found beside the pictures {_described(others)}")
+            raise ValueError(f"{self._where}: give --condition_input; found beside the pictures {describe(others)}")
         if len(others) > 1:
             del others[name]
-            raise ValueError(f"{self._where}: nothing to feed its further inputs with: {_described(others)}")
+            raise ValueError(f"{self._where}: nothing to feed its further inputs with: {describe(others)}")
         return name
 
     def _find_side(self, spec: tf.TensorSpec) -> int | None:
@@ -161,7 +158,7 @@ class _Wrapping:
     def _find_table(self, inputs: Specs, said: Description) -> tuple[tuple[str, ...], np.ndarray | None]:
         """The conditions' names, and what the condition input gets for each: numbers [C], vectors [C, A], or None."""
         if (said.conditions is None) == (said.vectors is None):
-            takes = _described({self._condition: inputs[self._condition]}) if self._condition else "no condition"
+            takes = describe({self._condition: inputs[self._condition]}) if self._condition else "no condition"
             raise ValueError(f"{self._where}: give either --conditions or --condition_vector; it takes {takes}")
         names = tuple(said.vectors if said.conditions is None else said.conditions)
         if self._condition is None:
@@ -176,7 +173,7 @@ class _Wrapping:
         size = spec.shape[-1] if spec.shape.rank in (1, 2) else None
         if spec.shape.rank not in (1, 2) or len(lengths) != 1 or size not in (None, *lengths):
             raise ValueError(
-                f"{self._where}: condition input {_described({self._condition: spec})} does not take vectors of "
+                f"{self._where}: condition input {describe({self._condition: spec})} does not take vectors of "
                 f"{' or '.join(map(str, sorted(lengths)))} numbers: --conditions names all the places of a one-hot "
                 "vector; --condition_vector=NAME:NUMBER,NUMBER,… gives any other vector"
             )

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import manifest
+from faketagger.components.contract.settings import shown
 from faketagger.components.simulator.foreign import base, saved_model, tfjs_weights
 
 MODEL_FILE = "model.json"
@@ -93,7 +94,7 @@ def _load(path: str) -> dict:
         raise ValueError(f"{path}: not readable as JSON: {error}") from error
     topology = held.get("modelTopology") if isinstance(held, dict) else None
     if not isinstance(topology, dict):
-        found = ", ".join(held) if isinstance(held, dict) else base.shown(held)
+        found = ", ".join(held) if isinstance(held, dict) else shown(held)
         raise ValueError(
             f"{path}: expected the model.json of a TensorFlow.js layers model, with modelTopology and "
             f"{tfjs_weights.MANIFEST}; found {found}"
@@ -143,11 +144,11 @@ def _container(entry: Mapping, where: str, zeros: _Zeros) -> dict:
     """The configuration of a model, with nothing in it but what is known."""
     kind, config = entry.get("class_name"), entry.get("config")
     if kind not in _CONTAINERS:
-        raise ValueError(f"{where}.class_name: expected {', '.join(_CONTAINERS)}, found {base.shown(kind)}")
+        raise ValueError(f"{where}.class_name: expected {', '.join(_CONTAINERS)}, found {shown(kind)}")
     config = {"layers": config} if isinstance(config, list) else _snake_keys(config, f"{where}.config")
     layers = config.get("layers")
     if not isinstance(layers, list) or not layers:
-        raise ValueError(f"{where}.config.layers: expected a list of layers, found {base.shown(layers)}")
+        raise ValueError(f"{where}.config.layers: expected a list of layers, found {shown(layers)}")
     places = [f"{where}.config.layers[{index}]" for index in range(len(layers))]
     entries = [_layer(_snake_keys(each, place), place, zeros) for each, place in zip(layers, places)]
     kept = {key: _plain(config[key], f"{where}.config.{key}") for key in ("name",) if key in config}
@@ -166,12 +167,12 @@ def _layer(entry: Mapping, where: str, zeros: _Zeros) -> dict:
     else:
         raise ValueError(
             f"{where}.class_name: expected a layer of networks that make pictures of pictures "
-            f"({', '.join(sorted(_LAYERS))}), found {base.shown(kind)}: layers that hold code, and custom ones, are "
+            f"({', '.join(sorted(_LAYERS))}), found {shown(kind)}: layers that hold code, and custom ones, are "
             "not read"
         )
     name = entry.get("name", made["config"].get("name"))
     if not isinstance(name, str):
-        raise ValueError(f"{where}.name: expected a string, found {base.shown(name)}")
+        raise ValueError(f"{where}.name: expected a string, found {shown(name)}")
     made["config"]["name"] = name
     return {**made, "name": name, "inbound_nodes": _nodes(entry.get("inbound_nodes", []), f"{where}.inbound_nodes")}
 
@@ -217,7 +218,7 @@ def _activation(value: Any, where: str) -> str | None:
     name = _snake_keys(value, where).get("class_name") if isinstance(value, dict) else value
     name = _snake(name) if isinstance(name, str) else name
     if name is not None and not (isinstance(name, str) and name in _ACTIVATIONS):
-        raise ValueError(f"{where}: expected {', '.join(sorted(_ACTIVATIONS))}, found {base.shown(value)}")
+        raise ValueError(f"{where}: expected {', '.join(sorted(_ACTIVATIONS))}, found {shown(value)}")
     return name
 
 
@@ -225,7 +226,7 @@ def _dtype(value: Any, where: str) -> str | None:
     if isinstance(value, dict):  # A policy.
         value = _snake_keys(value.get("config"), where).get("name")
     if value is not None and value not in _DTYPES:
-        raise ValueError(f"{where}: expected {', '.join(_DTYPES)}, found {base.shown(value)}")
+        raise ValueError(f"{where}: expected {', '.join(_DTYPES)}, found {shown(value)}")
     return value
 
 
@@ -237,7 +238,7 @@ def _nodes(nodes: Any, where: str) -> list:
         if all(calls) and all(_is_tensor(each) for call in calls for each in call):
             return [[[*each[:3], {}] for each in call] for call in calls]
     raise ValueError(
-        f"{where}: expected lists of [layer, node, tensor, {{}}] without further arguments, found {base.shown(nodes)}"
+        f"{where}: expected lists of [layer, node, tensor, {{}}] without further arguments, found {shown(nodes)}"
     )
 
 
@@ -277,12 +278,12 @@ def _plain(value: Any, where: str) -> Any:
         return [_plain(each, where) for each in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise ValueError(f"{where}: expected a number, a word or a list, found {base.shown(value)}")
+    raise ValueError(f"{where}: expected a number, a word or a list, found {shown(value)}")
 
 
 def _snake_keys(entry: Any, where: str) -> dict:
     if not isinstance(entry, dict):
-        raise ValueError(f"{where}: expected an object, found {base.shown(entry)}")
+        raise ValueError(f"{where}: expected an object, found {shown(entry)}")
     return {_snake(key): value for key, value in entry.items()}
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from faketagger.components.contract.settings import shown
 from faketagger.components.simulator import library
-from faketagger.components.simulator.foreign import base
 
 MANIFEST = "weightsManifest"
 
@@ -116,7 +116,7 @@ def declared(manifest: Any, path: str) -> Weights:
 def _group(entry: Any, where: str) -> tuple[list[str], list[Tensor]]:
     """The names of a group's shards, and its tensors."""
     if not isinstance(entry, dict):
-        raise ValueError(f"{where}: expected an object with paths and weights, found {base.shown(entry)}")
+        raise ValueError(f"{where}: expected an object with paths and weights, found {shown(entry)}")
     names = _list(entry.get("paths"), f"{where}.paths")
     tensors = _list(entry.get("weights"), f"{where}.weights")
     return names, [_tensor(each, f"{where}.weights[{index}]") for index, each in enumerate(tensors)]
@@ -124,7 +124,7 @@ def _group(entry: Any, where: str) -> tuple[list[str], list[Tensor]]:
 
 def _list(value: Any, where: str) -> list:
     if not isinstance(value, list):
-        raise ValueError(f"{where}: expected a list, found {base.shown(value)}")
+        raise ValueError(f"{where}: expected a list, found {shown(value)}")
     return value
 
 
@@ -132,15 +132,15 @@ def _tensor(entry: Any, where: str) -> Tensor:
     entry = entry if isinstance(entry, dict) else {}
     name, shape, dtype = entry.get("name"), entry.get("shape"), entry.get("dtype")
     if not isinstance(name, str):
-        raise ValueError(f"{where}.name: expected a string, found {base.shown(name)}")
-    where = f"{where}, {base.shown(name)}"
+        raise ValueError(f"{where}.name: expected a string, found {shown(name)}")
+    where = f"{where}, {shown(name)}"
     if not isinstance(shape, list) or len(shape) > _MAX_RANK or not all(type(n) is int and n >= 0 for n in shape):
-        raise ValueError(f"{where}: shape: expected at most {_MAX_RANK} whole numbers, found {base.shown(shape)}")
+        raise ValueError(f"{where}: shape: expected at most {_MAX_RANK} whole numbers, found {shown(shape)}")
     quantised = entry.get("quantization")
     if quantised is None:
         return Tensor(name, tuple(shape), _stored(_PLAIN, dtype, f"{where}: dtype"), 1.0, 0.0)
     if not isinstance(quantised, dict):
-        raise ValueError(f"{where}: quantization: expected an object, found {base.shown(quantised)}")
+        raise ValueError(f"{where}: quantization: expected an object, found {shown(quantised)}")
     stored = _stored(_QUANTISED, quantised.get("dtype"), f"{where}: quantization.dtype")
     if stored.kind == "f":
         return Tensor(name, tuple(shape), stored, 1.0, 0.0)
@@ -150,13 +150,13 @@ def _tensor(entry: Any, where: str) -> Tensor:
 
 def _stored(known: Mapping[str, str], dtype: Any, where: str) -> np.dtype:
     if not isinstance(dtype, str) or dtype not in known:
-        raise ValueError(f"{where}: expected {', '.join(known)}, found {base.shown(dtype)}")
+        raise ValueError(f"{where}: expected {', '.join(known)}, found {shown(dtype)}")
     return np.dtype(known[dtype])
 
 
 def _number(value: Any, where: str) -> float:
     if type(value) not in (int, float) or not abs(value) <= np.finfo(np.float32).max:  # Written so that NaN fails too.
-        raise ValueError(f"{where}: expected a finite number, found {base.shown(value)}")
+        raise ValueError(f"{where}: expected a finite number, found {shown(value)}")
     return float(value)
 
 
@@ -165,7 +165,7 @@ def _shard(name: Any, path: str) -> str:
     folder = os.path.dirname(path) or "."
     parts = name.split("/") if isinstance(name, str) else []
     if not parts or ".." in parts or os.path.isabs(name) or set(name) & set("\\:\0"):
-        raise ValueError(f"{path}: paths: expected names of files in its folder, found {base.shown(name)}")
+        raise ValueError(f"{path}: paths: expected names of files in its folder, found {shown(name)}")
     shard = os.path.join(folder, *parts)
     if not os.path.isfile(shard):
         raise ValueError(f"{path}: paths: no file {shard}")

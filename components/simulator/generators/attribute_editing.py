@@ -114,7 +114,7 @@ class AttributeEditor(Generator):
         else:
             self.critic = build_seeing_critic(side, _SEEING_WIDENING * width, len(attributes))
         self.patch_critic = build_patch_critic(max(8, width // 2))
-        self._excludes = exclusions(attributes)
+        self._excludes = exclusions(attributes, [_HAIR_COLOURS])
 
     def offer(self, attributes: Sequence[str]) -> None:
         """Makes some of the attributes the conditions, in their own order; the generator stays as it is."""
@@ -248,10 +248,7 @@ class AttributeEditor(Generator):
 
         A picture has one hair colour: setting one sets the others to 0 (STGAN's test does the same).
         """
-        chosen = tf.one_hot(condition, len(self.attributes), True, False, dtype=tf.bool)
-        inverted = tf.where(chosen & (labels >= 0), 1.0 - labels, labels)
-        was_set = tf.reduce_any(chosen & (inverted > 0), 1, keepdims=True)
-        return tf.where(was_set & tf.gather(self._excludes, condition), 0.0, inverted)
+        return invert_labels(labels, condition, self._excludes)
 
     def estimate_labels(self, images: tf.Tensor) -> tf.Tensor:
         """The attributes of pictures [B, S, S, 3] in [0, 1], as the guides see them: float32 [B, A] of 0 and 1."""
@@ -334,10 +331,22 @@ def _rarer_share(labels: np.ndarray) -> float:
     return float(min(having, 1.0 - having))
 
 
-def exclusions(attributes: Sequence[str]) -> np.ndarray:
-    """Which attributes (columns) a set one (row) excludes, bool [A, A]: the other hair colours."""
-    hair = np.array([each in _HAIR_COLOURS for each in attributes], bool)
-    return np.outer(hair, hair) & ~np.eye(len(hair), dtype=bool)
+def exclusions(attributes: Sequence[str], groups: Sequence[Sequence[str]]) -> np.ndarray:
+    """Which attributes (columns) a set one (row) excludes, bool [A, A]: the others of its groups."""
+    return np.array(
+        [[a != b and any(a in group and b in group for group in groups) for b in attributes] for a in attributes], bool
+    )
+
+
+def invert_labels(labels: tf.Tensor, condition: tf.Tensor, excludes: np.ndarray) -> tf.Tensor:
+    """Labels float32 [B, A] with the attribute that `condition` [B] names inverted; unknown ones stay unknown.
+
+    One that is set by it sets those to 0 that it `excludes`, as `exclusions` says.
+    """
+    chosen = tf.one_hot(condition, len(excludes), True, False, dtype=tf.bool)
+    changed = tf.where(chosen & (labels >= 0), 1.0 - labels, labels)
+    was_set = tf.reduce_any(chosen & (changed > 0), 1, keepdims=True)
+    return tf.where(was_set & tf.gather(excludes, condition), 0.0, changed)
 
 
 def sampling_weights(labels: np.ndarray) -> np.ndarray:

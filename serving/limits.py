@@ -1,5 +1,6 @@
 """What picture files may ask of a server, told from their headers before anything is unpacked."""
 
+import re
 from collections.abc import Sequence
 
 from faketagger.components.contract import containers, picture_decoding
@@ -14,11 +15,14 @@ MAX_SCANNED_PIXELS = 500_000_000  # Scans times pixels, of one call: 5 s of a co
 _QUICK_BYTES, _QUICK_PIXELS = 8 * 2**20, 20_000_000
 # Segments, bytes of filling and chunks are walked through in Python; usual are dozens, of chunks thousands.
 _MOST_SEGMENTS, _MOST_CHUNKS = 1000, 20_000
+_MOST_WALKED_BYTES = 64 * 2**20  # More than a JPEG of MAX_PIXELS usually has.
 
 # T.81, table B.1: markers that state a size, those that stand alone, and all that are met before a scan.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_WITHOUT_CONTENT, _START_OF_SCAN = frozenset(range(0xD0, 0xD9)), 0xDA
+_WITHOUT_CONTENT, _START_OF_SCAN, _END_OF_IMAGE = frozenset(range(0xD0, 0xD9)), 0xDA, 0xD9
 _USUAL = _FRAMES | {0xC4, 0xDB, 0xDD, 0xFE} | frozenset(range(0xE0, 0xF0))
+# The next one that has content or ends the image, over coded pixels and what decoders pass by among them.
+_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _BROKEN = _JPEG_MAGIC + bytes(40)
 
@@ -127,4 +131,20 @@ def too_many_scans(data: bytes, pixels: int) -> str:
 
 
 def _scans(data: bytes) -> int:
-    return data.count(b"\xff\xda") if data.startswith(_JPEG_MAGIC) else 1
+    """Of a JPEG those of its first image: behind its end phones put clips, and within segments there are thumbnails.
+
+    Of one with segments or bytes without end, what looks like a scan in the rest counts as one.
+    """
+    if not data.startswith(_JPEG_MAGIC):
+        return 1
+    at, scans = 2, 0
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(data, at, _MOST_WALKED_BYTES)
+        if found is None:
+            break
+        marker, at = found[1][0], found.end()
+        if marker == _END_OF_IMAGE:
+            return scans
+        scans += marker == _START_OF_SCAN
+        at += max(2, int.from_bytes(data[at : at + 2], "big"))
+    return scans + data.count(b"\xff\xda", at)

@@ -147,6 +147,39 @@ def test_pixels_are_found_behind_segments_of_all_kinds():
     assert limits.pixels_of(data[:2] + b"\xff" * 2_000_000 + data[2:]) is None
 
 
+def _segment(marker, content):
+    return b"\xff" + bytes([marker]) + struct.pack(">H", 2 + len(content)) + content
+
+
+def test_a_motion_photo_is_taken_as_the_picture_that_stands_before_its_clip():
+    clip = b"\xff\xda" * 200 + bytes(5000)
+    thumbnail = _segment(0xE1, b"\xff\xda" * 200 + b"\xff\xd9")
+    plain = _jpeg()
+    for photo in (plain + clip, plain[:2] + thumbnail + plain[2:], plain[:2] + thumbnail + plain[2:] + clip):
+        assert limits.too_many_scans(photo, 64 * 64) == "" and limits.is_quick(photo)
+        assert limits.checked([photo]) == [photo]
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        b"",
+        _segment(0xFE, b"\xff\xd9"),
+        _segment(0xFE, b"") * 5000,
+        b"\xff\x01\xff\xff",  # As if it had content.
+        b"\xff\xbf\xff\xff",
+        b"\xff\xd3\xff\xff",
+        b"\xff\x00\xff\xff",
+    ],
+    ids=["none", "a comment of an end", "segments", "01", "BF", "a restart", "stuffing"],
+)
+def test_scans_that_decoders_come_upon_are_counted_whatever_is_before_them(disguise):
+    data = _jpeg(progressive=True)
+    last = data.rindex(b"\xff\xda")
+    many = data[:last] + disguise + data[last:-2] * 200 + data[-2:]
+    assert "more than are decoded" in limits.too_many_scans(many, 64 * 64)
+
+
 @pytest.mark.slow
 def test_a_model_is_not_called_for_who_has_gone(tmp_path, nobody_waits):
     save_stub_tagger(str(tmp_path / "stub"))

@@ -10,6 +10,8 @@ MAX_PIXELS = 50_000_000
 # Of a progressive JPEG each scan goes over all of the picture: twelve are usual, thousands fit into a small file.
 MAX_SCANS = 100
 MAX_SCANNED_PIXELS = 500_000_000  # Scans times pixels, of one call: 5 s of a core (docs/serving.md).
+# Of images as numbers, in a call of more than signatures.MAX_FILES: each takes a network's memory.
+MAX_IMAGES_BYTES = 64 * 2**20
 
 # Up to these a file takes a fraction of a second (docs/serving.md).
 _QUICK_BYTES, _QUICK_PIXELS = 8 * 2**20, 20_000_000

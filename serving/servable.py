@@ -139,6 +139,7 @@ class Servable:
     def _checked_pictures(self, signature: str, files: np.ndarray) -> np.ndarray:
         if files.dtype != object or signature not in self.signature_defs:
             return files
+        _check_count(files.size)  # Before any is decoded.
         each_is_told = signatures.STATUS in self.signature_defs[signature].outputs
         try:
             pictures = limits.checked(files.ravel().tolist(), self._most_pixels, each_is_told)
@@ -206,8 +207,14 @@ def _check_inputs(specs: Mapping[str, tf.TensorSpec], inputs: Mapping[str, np.nd
     batch = max(rows.values(), default=1)
     if batch == 0:
         raise invalid_argument("The batch is empty: send at least one row")
-    if batch > signatures.MAX_FILES and any(spec.dtype == tf.string for spec in specs.values()):
-        raise invalid_argument(f"A call takes {signatures.MAX_FILES} pictures at most, got {batch}: send more calls")
+    images = sum(inputs[name].nbytes for name, spec in specs.items() if spec.shape.rank == 4)
+    if any(spec.dtype == tf.string for spec in specs.values()) or images > limits.MAX_IMAGES_BYTES:
+        _check_count(batch)
+
+
+def _check_count(pictures: int) -> None:
+    if pictures > signatures.MAX_FILES:
+        raise invalid_argument(f"A call takes {signatures.MAX_FILES} pictures at most, got {pictures}: send more calls")
 
 
 def _check_outputs(known: Mapping[str, tf.TensorSpec], outputs: Sequence[str]) -> None:

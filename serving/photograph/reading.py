@@ -20,7 +20,7 @@ _LEAST = 1.5e-45  # A float32 may round to 0, which would promise more than it c
 
 _KNOWN_DEPTH = 2  # As it is, mirrored, and both with jitter: a tag that is hardly there needs many views.
 
-_CALL_BYTES = 16 * 2**20  # Of pictures in one call of the decoder, a quarter of what servers take.
+_CALL_BYTES = 16 * 2**20  # Of pictures in one call of the decoder: a quarter of what the embedded server takes.
 
 # float32 [B, S, S, 3] in [0, 1] → the decoder's logits, float32 [B, n].
 Decode = Callable[[np.ndarray], np.ndarray]

@@ -45,6 +45,15 @@ def channel(server):
         assert _health(channel) == health_pb2.HealthCheckResponse.SERVING
 
 
+@pytest.fixture
+def encoder(tmp_path):
+    """A model that takes images as numbers."""
+    module = tf.Module()
+    module.encode = tf.function(lambda images: {"images": images}, [tf.TensorSpec([None, 32, 32, 3], name="images")])
+    tf.saved_model.save(module, str(tmp_path / "encoder"), {"encode": module.encode})
+    return servable.Servable(str(tmp_path / "encoder"))
+
+
 def _predict(channel, request):
     return prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=60)
 
@@ -122,6 +131,24 @@ def test_batches_are_of_one_size_not_empty_and_not_over_64_pictures(channel):
     expected = ("INVALID_ARGUMENT", "A call takes 64 pictures at most, got 65: send more calls")
     assert _refusal(channel, _pictures(*[picture()] * 65)) == expected
     assert len(_predict(channel, _pictures(*[picture()] * 64)).outputs["tagged"].bool_val) == 64
+
+
+def test_pictures_that_are_too_many_are_refused_before_one_is_decoded(channel, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(limits, "checked", None)
+        code, message = _refusal(channel, _pictures(*[picture()] * 65))
+    assert code == "INVALID_ARGUMENT" and "64 pictures at most, got 65" in message
+
+
+@pytest.mark.parametrize("count, most", [(65, 65 * 12 * 32**2), (64, 0)])
+def test_images_as_numbers_are_64_or_within_a_bound_of_memory(encoder, monkeypatch, count, most):
+    monkeypatch.setattr(limits, "MAX_IMAGES_BYTES", most)
+    images = np.zeros([count, 32, 32, 3], np.float32)
+    assert encoder.run("encode", {"images": images})["images"].shape == images.shape
+    if count > 64:
+        monkeypatch.setattr(limits, "MAX_IMAGES_BYTES", most - 1)
+        with pytest.raises(servable.ServingError, match="64 pictures at most, got 65"):
+            encoder.run("encode", {"images": images})
 
 
 # Pictures that ask for more than they look

@@ -2,8 +2,8 @@
 
 import contextlib
 import io
-import itertools
 import os
+import secrets
 import stat
 import sys
 from collections.abc import Callable
@@ -15,7 +15,6 @@ from faketagger.serving.video import kinds
 
 STANDARD = "-"
 _MARK = ".tagged"  # Before the ending of a name, where nothing else is said.
-_counter = itertools.count()
 
 
 def beside(path: str, ending: str) -> str:
@@ -71,10 +70,11 @@ def _write_stream(path: str, encode: Callable[[BinaryIO], None]) -> int:
 def _write_file(path: str, encode: Callable[[BinaryIO], None]) -> int:
     folder = os.path.dirname(path) or os.curdir
     os.makedirs(folder, exist_ok=True)
-    # Short: a name may be as long as the file system allows.
-    temporary = os.path.join(folder, f".faketagger-{os.getpid()}-{next(_counter)}.part")
+    # Short: a name may be as long as the file system allows. Drawn: in containers processes have the same numbers.
+    temporary = os.path.join(folder, f".faketagger-{secrets.token_hex(8)}.part")
+    file = open(temporary, "x+b")  # Where this fails, the part is another's.
     try:
-        with open(temporary, "x+b") as file:
+        with file:
             encode(file)
             size = file.seek(0, io.SEEK_END)
         os.replace(temporary, path)

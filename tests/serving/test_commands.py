@@ -5,6 +5,7 @@ import functools
 import io
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from PIL import Image, JpegImagePlugin
 from faketagger.components.contract import images, payload, picture_decoding, picture_encoding, startup
 from faketagger.components.example_gen import face_drawing
 from faketagger.serving import client
-from faketagger.serving.commands import common, inputs, read
+from faketagger.serving.commands import common, inputs, outputs, read
 from faketagger.serving.outcomes import Outcome
 from faketagger.serving.server import start_server
 from faketagger.tests import helpers
@@ -501,6 +502,18 @@ def test_a_write_that_fails_leaves_nothing_and_what_was_there(faketagger, model,
     assert _listed() == ["a.jpg", "out.png"]
     with open("out.png", "rb") as file:
         assert file.read() == b"old"
+
+
+def test_a_part_that_another_worker_writes_is_left_to_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(secrets, "token_hex", lambda count: count * "ab")
+
+    def encode(file):
+        with pytest.raises(FileExistsError):
+            outputs.write(str(tmp_path / "other.png"), lambda file: file.write(b"other"))
+        file.write(b"first")
+
+    assert outputs.write(str(tmp_path / "first.png"), encode) == 5
+    assert os.listdir(tmp_path) == ["first.png"]
 
 
 def test_devices_are_written_to_and_not_replaced(faketagger, model):

@@ -54,7 +54,8 @@ def find(paths: Sequence[str], table: str | None, without: str) -> list[Entry]:
       without: the folder of outputs, which is not searched.
 
     Raises:
-      ValueError: there is none, a table cannot be read, or two pictures would have one name among the outputs.
+      ValueError: there is none, a table cannot be read or says two things of a picture, or two pictures would have one
+        name among the outputs.
     """
     found = list(_of_table(table)) if table else []
     for path in paths:
@@ -67,7 +68,14 @@ def find(paths: Sequence[str], table: str | None, without: str) -> list[Entry]:
     for one, other in zip(found, found[1:]):
         if one.below == other.below and one.path != other.path:
             raise ValueError(f"{one.path} and {other.path}: both would be {one.below}: name a folder above both")
+        if one.below == other.below and one != other:
+            raise ValueError(f"{one.path}: one row says {_said(one)}, another {_said(other)}")
     return [each for each, before in zip(found, [None, *found]) if before is None or each.below != before.below]
+
+
+def _said(entry: Entry) -> str:
+    """What a table says of a picture."""
+    return f"UID {'-' if entry.uid is None else entry.uid}, owner {entry.owner or '-'}"
 
 
 def _local(path: str, without: str) -> Iterator[Entry]:
@@ -83,12 +91,13 @@ def _remote(path: str, without: str) -> Iterator[Entry]:
     scheme = path.partition("://")[0]
     if scheme not in tf.io.gfile.get_registered_schemes():
         raise ValueError(f"{path}: TensorFlow, which reads there, knows no {scheme}:// (tensorflow-io brings s3://)")
+    outputs = without.rstrip("/")
     try:
         if not tf.io.gfile.isdir(path):
             yield from (Entry(each, os.path.basename(each)) for each in tf.io.gfile.glob(path))
             return
         for place, folders, names in tf.io.gfile.walk(path):
-            folders[:] = [each for each in folders if not each.startswith(".") and os.path.join(place, each) != without]
+            folders[:] = [each for each in folders if not each.startswith(".") and os.path.join(place, each) != outputs]
             for name in names:
                 if name.lower().endswith(READABLE_ENDINGS) and not name.startswith("."):
                     full = os.path.join(place, name)
@@ -103,19 +112,24 @@ def _of_table(table: str) -> Iterator[Entry]:
     except OSError as error:
         raise ValueError(f"{table}: {error.strerror}") from error
     reader = csv.reader(io.StringIO(text, newline=""))
-    columns = [each.strip().lower() for each in next(reader, [])]
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise ValueError(f"{table}, line {reader.line_num}: {error}") from error
+    columns = [each.strip().lower() for each in rows[0][1]] if rows else []
     if "path" not in columns or set(columns) - {"path", "uid", "owner"}:
         raise ValueError(f"{table}: the first line names the columns path, uid and owner, found {','.join(columns)!r}")
-    for row in reader:
+    for line, row in rows[1:]:
         cells = dict(zip(columns, (each.strip() for each in row)))
         if not any(cells.values()):
             continue
         uid = cells.get("uid") or None
-        if not cells["path"] or len(row) != len(columns) or (uid and not (uid.isdecimal() and int(uid) <= _MOST_UID)):
+        name = cells.get("path")
+        if not name or len(row) != len(columns) or (uid and not (uid.isdecimal() and int(uid) <= _MOST_UID)):
             expected = ", ".join(columns)
-            raise ValueError(f"{table}, line {reader.line_num}: expected {expected}, found {','.join(row)!r}")
-        path = os.path.join(os.path.dirname(table), cells["path"])
-        yield Entry(path, _mirrored(cells["path"]), int(uid) if uid else None, cells.get("owner") or None)
+            raise ValueError(f"{table}, line {line}: expected {expected}, found {','.join(row)!r}")
+        path = name if "://" in name else os.path.join(os.path.dirname(table), name)
+        yield Entry(path, _mirrored(name), int(uid) if uid else None, cells.get("owner") or None)
 
 
 def _mirrored(name: str) -> str:
@@ -132,9 +146,16 @@ def update(
       settings: of the work.
       entries: the archive's pictures, without UIDs where the plan is to give them.
       number: gives UIDs to those that are new.
+
+    Raises:
+      ValueError: a table says otherwise of a picture than the plan has it.
     """
     parts = count(settings)
-    known = {each.below for part in range(parts) for each in read_part(settings, part)}
+    known = {each.below: each for part in range(parts) for each in read_part(settings, part)}
+    for each in entries:
+        planned = known.get(each.below, each)
+        if each.uid not in (None, planned.uid) or each.owner not in (None, planned.owner):
+            raise ValueError(f"{each.path}: planned with {_said(planned)}, and the table now says {_said(each)}")
     new = number([each for each in entries if each.below not in known])
     for start in range(0, len(new), PART):
         rows = [

@@ -255,6 +255,58 @@ def test_an_archive_in_a_storage_that_is_no_local_one(archive):
     assert code == common.OK and "ram://tagged/deep/b.jpg" in out and "UID 2" in out
 
 
+def test_a_table_here_names_pictures_in_another_storage(here):
+    _write("in/table.csv", b"path,uid\nram://far/a.jpg,5\nb.jpg,6\n")
+    found = plan.find([], f"{here}/in/table.csv", f"{here}/out")
+    assert [(each.path, each.below) for each in found] == [
+        (f"{here}/in/b.jpg", "b.jpg"),
+        ("ram://far/a.jpg", "far/a.jpg"),
+    ]
+
+
+@pytest.mark.parametrize("out", ["ram://outputs/tagged", "ram://outputs/tagged/"])
+def test_outputs_within_another_storage_are_no_inputs(out):
+    for name in ("a.jpg", "tagged/a.jpg"):
+        tf.io.gfile.makedirs(os.path.dirname(f"ram://outputs/{name}"))
+        with tf.io.gfile.GFile(f"ram://outputs/{name}", "wb") as file:
+            file.write(b"a picture")
+    assert [each.below for each in plan.find(["ram://outputs"], None, out)] == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    "table, said",
+    [
+        (b"path,uid\na.jpg,3\nb.jpg,4\na.jpg,5\n", "a.jpg: one row says UID 3, owner -, another UID 5, owner -"),
+        (b"path,owner\na.jpg,ann\na.jpg,bob\n", "a.jpg: one row says UID -, owner ann, another UID -, owner bob"),
+        (b"uid,path\n5\n", "line 2: expected uid, path, found '5'"),
+        (b"path,uid\n" + b"a" * 200_000 + b",5\n", "line 2: field larger than field limit"),
+    ],
+    ids=["uids", "owners", "short", "long"],
+)
+def test_a_table_that_says_two_things_or_none_of_a_picture_is_refused_with_its_place(here, table, said):
+    _write("bad.csv", table)
+    with pytest.raises(ValueError, match="bad.csv|a.jpg") as raised:
+        plan.find([], f"{here}/bad.csv", f"{here}/out")
+    assert said in str(raised.value)
+
+
+def test_rows_that_say_the_same_of_a_picture_are_one(here):
+    _write("twice.csv", b"path,uid\na.jpg,3\na.jpg,3\n")
+    assert [each.uid for each in plan.find([], f"{here}/twice.csv", f"{here}/out")] == [3]
+
+
+def test_a_table_that_says_otherwise_of_a_planned_picture_is_refused(archive):
+    _write("in/a.jpg", _picture(1))
+    _write("in/table.csv", b"path,uid,owner\na.jpg,3,ann\n")
+    assert archive("--csv=in/table.csv", "--out=out")[0] == common.OK
+    for row in (b"a.jpg,4,ann", b"a.jpg,3,bob"):
+        _write("in/table.csv", b"path,uid,owner\n" + row + b"\n")
+        code, _, err = archive("--csv=in/table.csv", "--out=out")
+        assert code == common.FAILED and "planned with UID 3, owner ann, and the table now says" in err
+    _write("in/table.csv", b"path\na.jpg\n")
+    assert archive("--csv=in/table.csv", "--out=out")[0] == common.OK
+
+
 def test_the_rest_is_told_in_a_sentence(archive):
     _fill("in", 2)
     code, out, err = archive("in", "--out=out", "--server=localhost:1", "--timeout=20")

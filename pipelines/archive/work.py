@@ -28,6 +28,7 @@ from faketagger.pipelines.archive.settings import ArchiveSettings
 from faketagger.serving.commands import common, outputs, read, results, tag
 from faketagger.serving.photograph.tagging import FaceTag
 from faketagger.serving.platform.registrar import Registrar, TakenError
+from faketagger.serving.platform.tables import DatabaseError
 
 _COMMON = [
     ("path", pyarrow.string()),
@@ -178,6 +179,8 @@ class Worker:
             return self._registrar.register(entry.owner, entry.uid, self._settings.key_fingerprint, pixels, boxes)
         except TakenError as error:
             raise common.RefusedError(f"{entry.path}: tagged, but not registered: {error}") from error
+        except DatabaseError as error:
+            raise common.CommandError(str(error)) from error
 
 
 def path_of(settings: ArchiveSettings, part: int) -> str:

@@ -1,7 +1,8 @@
 """Registers pictures that were tagged elsewhere (archives), under UIDs that were drawn before; safe to call twice."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import sqlalchemy as sa
@@ -19,7 +20,10 @@ class TakenError(Exception):
 
 
 class Registrar:
-    """The registry of a platform; safe to call from several threads."""
+    """The registry of a platform; safe to call from several threads.
+
+    Its methods may raise tables.DatabaseError: the database fails.
+    """
 
     def __init__(self, engine: sa.Engine):
         self._engine = engine
@@ -34,14 +38,14 @@ class Registrar:
 
     def check_owners(self, names: Sequence[str]) -> None:
         """AccountError where somebody has no account."""
-        with orm.Session(self._engine) as session:
+        with self._session() as session:
             for name in names:
                 _account(session, name)
 
     def free_uids(self, key_fingerprint: str, bits: int, count: int) -> list[int]:
         """UIDs of `bits` bits that no picture of the key has, each once; registry.FullError where few are left."""
         found: dict[int, None] = {}
-        with orm.Session(self._engine) as session:
+        with self._session() as session:
             for _ in range(4 * count + 1000):
                 if len(found) == count:
                     return list(found)
@@ -64,7 +68,7 @@ class Registrar:
           AccountError: there is no such account.
         """
         try:
-            with orm.Session(self._engine) as session, session.begin():
+            with self._session() as session:
                 caller = _account(session, owner)
                 known = registry.by_uid(session, key_fingerprint, uid)
                 if known is not None:
@@ -79,6 +83,16 @@ class Registrar:
                 return made.id
         except exc.IntegrityError as error:
             raise TakenError("another picture has got its UID meanwhile") from error
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[orm.Session]:
+        try:
+            with orm.Session(self._engine) as session, session.begin():
+                yield session
+        except exc.IntegrityError:  # Of a picture, not of the database.
+            raise
+        except exc.SQLAlchemyError as error:
+            raise tables.DatabaseError(f"the platform's database: {tables.first_line(error)}") from error
 
 
 def _account(session: orm.Session, name: str) -> Caller:

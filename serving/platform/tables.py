@@ -180,19 +180,26 @@ def open_database(url: str) -> sa.Engine:
       DatabaseError: it cannot be opened, or belongs to a newer version.
     """
     try:
-        address = sa.make_url(url)
+        address = _address(url)
         if address.drivername == "postgresql":
             address = address.set(drivername="postgresql+psycopg")
         if address.get_backend_name() == "sqlite" and address.database in (None, "", ":memory:"):
             raise DatabaseError("a database in memory is each thread's own: name a file, sqlite:///PATH")
-        engine = sa.create_engine(address, pool_pre_ping=True, pool_size=_CONNECTIONS)
+        engine = sa.create_engine(address, pool_pre_ping=True, pool_size=_CONNECTIONS, hide_parameters=True)
         if address.get_backend_name() == "sqlite":
             _prepare_sqlite(engine, address.database or "")
         upgrade(engine)
     except (sa.exc.SQLAlchemyError, OSError, ImportError) as error:
         # Of the URL no more than this: it may hold a password.
-        raise DatabaseError(f"the database cannot be opened: {_first_line(error)}") from error
+        raise DatabaseError(f"the database cannot be opened: {first_line(error)}") from error
     return engine
+
+
+def _address(url: str) -> sa.URL:
+    try:
+        return sa.make_url(url)
+    except ValueError as error:  # It cites what it took for the port, which may be a part of the password.
+        raise DatabaseError("the database cannot be opened: the port in its URL is no number") from error
 
 
 def _prepare_sqlite(engine: sa.Engine, path: str) -> None:
@@ -227,6 +234,7 @@ def upgrade(
         connection.execute(sa.update(_Schema).values(version=version))
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What a database said, without the statement that it was asked for."""
     cause = getattr(error, "orig", None) or error
     return (str(cause).splitlines() or [type(cause).__name__])[0]

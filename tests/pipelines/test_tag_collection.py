@@ -20,7 +20,7 @@ from faketagger.pipelines import tag_collection
 from faketagger.pipelines.archive import plan
 from faketagger.serving import client
 from faketagger.serving.commands import common, read, tag
-from faketagger.serving.platform import tables
+from faketagger.serving.platform import registry, tables
 from faketagger.serving.platform.accounts import Accounts
 from faketagger.serving.platform.registrar import DATABASE_VARIABLE
 from faketagger.tests import helpers, stubs
@@ -239,6 +239,25 @@ def test_pictures_are_registered_once_though_a_part_is_done_twice(archive, here,
         found = connection.execute(tables.sa.select(tables.Picture.id, tables.Picture.uid)).all()
     assert {(row.id, int(row.uid)) for row in found} == {(it["registered"], it["uid"]) for it in after.values()}
     assert len({it["uid"] for it in after.values()}) == 3
+
+
+def test_a_database_that_fails_midway_stops_it_and_the_same_call_goes_on(archive, here, monkeypatch):
+    database = f"sqlite:///{here}/platform.db"
+    Accounts(tables.open_database(database)).add("ann")
+    _fill("in", 2)
+    _write("in/owners.csv", b"path,owner\n0/000.jpg,ann\n1/001.jpg,ann\n")
+    given = ("--csv=in/owners.csv", "--out=out", "--register", f"--database={database}")
+
+    def fails(*_):
+        raise tables.sa.exc.OperationalError("INSERT", {}, Exception("the connection is closed\nunexpectedly"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "add", fails)
+        code, _, err = archive(*given)
+    assert code == common.FAILED and "the platform's database: the connection is closed" in err
+    assert "INSERT" not in err.splitlines()[-1] and not os.path.exists("out/manifest.parquet")
+    assert archive(*given)[0] == common.OK
+    assert all(row["registered"] for row in _rows().values())
 
 
 def test_an_archive_in_a_storage_that_is_no_local_one(archive):

@@ -52,9 +52,23 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "url", ["nonsense", "sqlite://", "sqlite:////no/such/folder/x.db", "postgresql://u:hidden@127.0.0.1:1/x"]
+    "url",
+    [
+        "nonsense",
+        "sqlite://",
+        "sqlite:////no/such/folder/x.db",
+        "postgresql://u:hidden@127.0.0.1:1/x",
+        "postgresql://u:hidden@127.0.0.1:54a/x",
+        "postgresql://u:half@other:hidden@127.0.0.1/x",
+    ],
 )
 def test_a_database_that_cannot_be_opened_is_told_in_a_line_without_its_password(url):
     with pytest.raises(tables.DatabaseError) as failed:
         tables.open_database(url)
     assert "\n" not in str(failed.value) and "hidden" not in str(failed.value)
+
+
+def test_what_a_failing_statement_was_about_is_not_told(engine):
+    with engine.connect() as connection, pytest.raises(sa.exc.OperationalError) as failed:
+        connection.execute(sa.text("SELECT :value FROM nowhere"), {"value": "hidden"})
+    assert "nowhere" in str(failed.value) and "hidden" not in str(failed.value)

@@ -6,6 +6,7 @@ fifth of a second, so that files that cannot take long are decoded without (limi
 
 import contextlib
 import contextvars
+import io
 import math
 import pickle
 import resource
@@ -13,8 +14,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 SECONDS = 5  # Of processor time: a progressive JPEG of 50 megapixels of noise takes half of that.
 _MOST_BYTES = 4 * 2**30
@@ -42,21 +43,44 @@ def apart(function: Callable[..., _Answer], *arguments: object, seconds: int = S
     Raises:
       EndedError: there is no answer.
     """
-    task = pickle.dumps((function, arguments, seconds))
+    found = each_apart(function, [arguments], seconds)
+    if not found:
+        raise EndedError("it takes too long or too much memory to decode")
+    return found[0]
+
+
+def each_apart(
+    function: Callable[..., _Answer], calls: Sequence[tuple[object, ...]], seconds: int = SECONDS
+) -> list[_Answer]:
+    """As `apart`, of several calls in one process: what they return, up to the one in which it was ended.
+
+    Args:
+      function: what to call.
+      calls: the arguments of each.
+      seconds: of processor time that all may take together.
+    """
+    task = pickle.dumps((function, calls, seconds))
     over = threading.Event()
     with subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         threading.Thread(target=_watch, args=(process, is_given_up.get(), over), daemon=True).start()
         try:
-            answer, _ = process.communicate(task)
+            answers, _ = process.communicate(task)
         finally:
             over.set()
             process.kill()
-    if process.returncode or not answer:
-        raise EndedError("it takes too long or too much memory to decode")
-    returned, value = pickle.loads(answer)
-    if not returned:
-        raise value
-    return value
+    return list(_returned(io.BytesIO(answers)))
+
+
+def _returned(answers: io.BytesIO) -> Iterator[Any]:
+    """What calls returned, of the pickles that a process has left; raises what one of them raised."""
+    while True:
+        try:
+            returned, value = pickle.load(answers)
+        except (EOFError, pickle.UnpicklingError):  # The last one may be cut off.
+            return
+        if not returned:
+            raise value
+        yield value
 
 
 def _watch(process: subprocess.Popen, is_gone: Callable[[], bool], over: threading.Event) -> None:
@@ -68,19 +92,21 @@ def _watch(process: subprocess.Popen, is_gone: Callable[[], bool], over: threadi
 
 
 def _main() -> None:
-    function, arguments, seconds = pickle.load(sys.stdin.buffer)
+    function, calls, seconds = pickle.load(sys.stdin.buffer)
     until = math.ceil(time.process_time()) + seconds
     resource.setrlimit(resource.RLIMIT_CPU, (until, until))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError, ValueError):  # Not every system bounds it.
         resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
-    try:
-        answer = True, function(*arguments)
-    except MemoryError:
-        sys.exit(1)
-    except Exception as error:
-        answer = False, error
-    pickle.dump(answer, sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
+    for arguments in calls:
+        try:
+            answer = True, function(*arguments)
+        except MemoryError:
+            sys.exit(1)
+        except Exception as error:
+            answer = False, error
+        pickle.dump(answer, sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
+        sys.stdout.buffer.flush()  # It may be ended in the next call.
 
 
 if __name__ == "__main__":

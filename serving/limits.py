@@ -19,6 +19,8 @@ _QUICK_BYTES, _QUICK_PIXELS = 8 * 2**20, 20_000_000
 _MOST_SEGMENTS, _MOST_CHUNKS = 1000, 20_000
 _MOST_WALKED_BYTES = 64 * 2**20  # More than a JPEG of MAX_PIXELS usually has.
 
+_MOST_PROCESSES = 4  # Of a call: each may take decoding.SECONDS.
+
 # T.81, table B.1: markers that state a size, those that stand alone, and all that are met before a scan.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_CONTENT, _START_OF_SCAN, _END_OF_IMAGE = frozenset(range(0xD0, 0xD9)), 0xDA, 0xD9
@@ -103,16 +105,26 @@ def checked(files: Sequence[bytes], most_pixels: int = MAX_PIXELS, each_is_told:
 
 
 def _whole(files: Sequence[bytes]) -> set[bytes]:
-    """Those that decode to their ends; what may take long is decoded apart, all of a call together."""
+    """Those that decode to their ends; what may take long is decoded apart."""
     quick = {data for data in files if is_quick(data)}
     slow = [data for data in files if data not in quick]
-    try:
-        found = decoding.apart(picture_decoding.are_whole, slow) if slow else []
-    except decoding.EndedError:
-        found = [False] * len(slow)
     return {data for data in quick if picture_decoding.is_whole(data)} | {
-        data for data, is_whole in zip(slow, found) if is_whole
+        data for data, is_whole in zip(slow, _are_whole_apart(slow)) if is_whole
     }
+
+
+def _are_whole_apart(files: Sequence[bytes]) -> list[bool]:
+    """Whether each decodes to its end; not where it takes all of a process, or none is left for it.
+
+    What is behind one in which a process was ended goes on in another, so that it does not fail its neighbours.
+    """
+    found: list[bool] = []
+    for _ in range(_MOST_PROCESSES):
+        if len(found) < len(files):
+            rest = [(data,) for data in files[len(found) :]]
+            # Where there is no answer at all, the first has had the process to itself.
+            found += decoding.each_apart(picture_decoding.is_whole, rest) or [False]
+    return found + [False] * (len(files) - len(found))
 
 
 def _wrong_by_header(data: bytes) -> str:

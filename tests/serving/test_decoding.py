@@ -34,6 +34,14 @@ def test_what_never_ends_breaks_down_or_takes_all_memory_is_an_error(function, a
         decoding.apart(function, *([] if argument is None else [argument]), seconds=1)
 
 
+def test_of_several_calls_those_before_the_endless_one_are_answered():
+    calls = [(1, 2), (3, 4), (itertools.count(),), (5, 6)]
+    assert decoding.each_apart(max, calls[:2]) == [2, 4]
+    assert decoding.each_apart(max, calls, seconds=1) == [2, 4]
+    with pytest.raises(TypeError):
+        decoding.each_apart(max, [(1, 2), (None, 3)])
+
+
 @pytest.fixture
 def nobody_waits():
     token = decoding.is_given_up.set(lambda: True)
@@ -130,14 +138,26 @@ def test_odd_files_that_decode_are_taken_as_they_are_and_broken_ones_not(data):
 
 
 def test_of_a_call_what_takes_too_long_is_broken_and_what_is_quick_is_not(monkeypatch):
-    def ended(*_):
-        raise decoding.EndedError("it takes too long")
-
-    monkeypatch.setattr(decoding, "apart", ended)
+    monkeypatch.setattr(decoding, "each_apart", lambda function, calls: [])
     taken = limits.checked([_with_many_fillings(), picture()], each_is_told=True)
     assert len(taken[0]) < 100 and taken[1] == picture()
     with pytest.raises(ValueError, match="cannot be decoded"):
         limits.checked([_with_many_fillings(), picture()])
+
+
+def test_a_file_that_takes_too_long_does_not_fail_its_neighbours(monkeypatch):
+    slow = [_with_many_fillings() + bytes(number) for number in range(8)]
+    endless, processes = {slow[1], slow[2]}, []
+
+    def until_endless(function, calls):
+        processes.append(calls)
+        return [function(*call) for call in itertools.takewhile(lambda call: call[0] not in endless, calls)]
+
+    monkeypatch.setattr(decoding, "each_apart", until_endless)
+    taken = limits.checked([picture(), *slow], each_is_told=True)
+    assert [one == other for one, other in zip(taken, [picture(), *slow])] == [True, True, False, False, *[True] * 5]
+    endless, processes = set(slow), []
+    assert set(limits.checked(slow, each_is_told=True)).isdisjoint(slow) and len(processes) == 4
 
 
 def test_pixels_are_found_behind_segments_of_all_kinds():

@@ -70,5 +70,5 @@ def test_a_database_that_cannot_be_opened_is_told_in_a_line_without_its_password
 
 def test_what_a_failing_statement_was_about_is_not_told(engine):
     with engine.connect() as connection, pytest.raises(sa.exc.OperationalError) as failed:
-        connection.execute(sa.text("SELECT :value FROM nowhere"), {"value": "hidden"})
-    assert "nowhere" in str(failed.value) and "hidden" not in str(failed.value)
+        connection.execute(sa.text("SELECT :value FROM nowhere"), {"value": "swordfish"})
+    assert "nowhere" in str(failed.value) and "swordfish" not in str(failed.value)

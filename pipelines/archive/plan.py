@@ -54,8 +54,8 @@ def find(paths: Sequence[str], table: str | None, without: str) -> list[Entry]:
       without: the folder of outputs, which is not searched.
 
     Raises:
-      ValueError: there is none, a table cannot be read or says two things of a picture, or two pictures would have one
-        name among the outputs.
+      ValueError: there is none, a folder cannot be listed, a table cannot be read or says two things of a picture, or
+        two pictures would have one name among the outputs.
     """
     found = list(_of_table(table)) if table else []
     for path in paths:
@@ -81,6 +81,8 @@ def _said(entry: Entry) -> str:
 def _local(path: str, without: str) -> Iterator[Entry]:
     found = inputs.find([path], None, without)
     for each in found.inputs:
+        if os.path.isdir(each.path):  # What it holds would be missing without a word.
+            raise ValueError(f"{each.path}: cannot be listed")
         yield Entry(each.path, each.below)
     for left_out in found.left_out:  # An archive's own pictures, though broken, belong to what is told of it.
         if left_out.lower().endswith(READABLE_ENDINGS):

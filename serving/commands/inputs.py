@@ -77,7 +77,7 @@ def find(paths: list[str], table: str | None, without: str | None = None) -> Fou
 
     Args:
       paths: files, folders (searched to their bottom), patterns such as `holiday/*.jpg`, or STANDARD. A file is taken
-        whatever it is; of a folder, what begins as a picture or a clip does.
+        whatever it is; of a folder, what begins as a picture or a clip does, and folders that cannot be listed.
       table: a CSV of paths and UIDs.
       without: a folder that is not searched: where outputs go.
 
@@ -107,7 +107,10 @@ def _matching(path: str) -> list[str]:
 
 
 def _search(folder: str, found: Found, without: str | None) -> None:
-    for place, folders, names in os.walk(folder):
+    def unlisted(error: OSError) -> None:  # As a picture, so that it is told why it cannot be read.
+        found.inputs.append(Input(error.filename, os.path.relpath(error.filename, folder)))
+
+    for place, folders, names in os.walk(folder, onerror=unlisted):
         folders[:] = sorted(
             it for it in folders if not it.startswith(".") and not _same(os.path.join(place, it), without)
         )

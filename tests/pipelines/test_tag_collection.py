@@ -283,6 +283,18 @@ def test_a_table_here_names_pictures_in_another_storage(here):
     ]
 
 
+def test_a_folder_that_cannot_be_listed_stops_it_before_anything_is_planned(here, monkeypatch):
+    _write("in/closed/a.jpg", _picture(1))
+
+    def walk(folder, onerror):
+        yield folder, ["closed"], []
+        onerror(PermissionError(13, "Permission denied", f"{folder}/closed"))
+
+    monkeypatch.setattr(os, "walk", walk)
+    with pytest.raises(ValueError, match="in/closed: cannot be listed"):
+        plan.find([f"{here}/in"], None, f"{here}/out")
+
+
 @pytest.mark.parametrize("out", ["ram://outputs/tagged", "ram://outputs/tagged/"])
 def test_outputs_within_another_storage_are_no_inputs(out):
     for name in ("a.jpg", "tagged/a.jpg"):

@@ -348,6 +348,22 @@ def test_a_folder_goes_to_a_folder_by_content_and_what_is_no_picture_is_counted(
     assert [(it["outcome"], it["uid"]) for it in findings] == [("tagged", 6)] * 3
 
 
+def test_a_folder_within_that_cannot_be_listed_is_told(faketagger, model, monkeypatch):
+    for name in ("in/a.jpg", "in/closed/b.jpg"):
+        _write(name, helpers.smooth_file("JPEG"))
+    scandir = os.scandir
+
+    def refusing(path):
+        if os.path.basename(path) == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert [each.below for each in inputs.find(["in"], None).inputs] == ["a.jpg", "closed"]
+    code, _, err = faketagger("tag", "in", "--out=out", "--uid=5", model)
+    assert code == 1 and "in/closed: " in err and _listed("out") == ["a.jpg"]
+
+
 def test_one_bad_file_does_not_stop_the_rest(faketagger, model):
     for name in ("a.jpg", "c.jpg"):
         _write(name, helpers.smooth_file("JPEG"))

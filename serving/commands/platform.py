@@ -104,6 +104,7 @@ def _serve(arguments: argparse.Namespace, engine: Any, key: bytes) -> int:
     from faketagger.serving.platform.tagger import ClientTagger
     from faketagger.serving.web import listener
 
+    common.read_pem(None, arguments.ssl_key_file, arguments.ssl_cert_file)
     limits = service.Limits(
         max_bytes=arguments.max_mib * 2**20,
         max_pixels=int(arguments.max_megapixels * 1e6),

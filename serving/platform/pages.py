@@ -166,10 +166,16 @@ def _check_form(visit: Visit, form: Any) -> None:
 
 def _check_origin(request: Request) -> None:
     """HTTPException 403 for what another site's page sends; programs, which say no origin, hold no session."""
-    origin = request.headers.get("origin")
-    elsewhere = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    if elsewhere or request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+    if _is_elsewhere(request) or request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise HTTPException(403, "the form was sent by another site")
+
+
+def _is_elsewhere(request: Request) -> bool:
+    origin = request.headers.get("origin")
+    try:
+        return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    except ValueError:  # It is no address at all.
+        return True
 
 
 def error_page(error: HTTPException) -> Response:

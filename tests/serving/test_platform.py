@@ -1,5 +1,6 @@
 """`faketagger platform`: accounts and tokens by command, and what it says when it cannot serve."""
 
+import os
 import re
 import socket
 
@@ -46,6 +47,18 @@ def test_the_database_may_stand_in_the_environment(faketagger, monkeypatch):
 def test_a_database_that_cannot_be_opened_is_told_in_a_line(faketagger):
     code, out, said = faketagger("platform", "account", "ann", "--database=postgresql://u:hidden@127.0.0.1:1/x")
     assert (code, out, said.count("\n")) == (1, "", 1) and "hidden" not in said
+
+
+@pytest.mark.parametrize(
+    "key_file, said", [("nowhere.key", "nowhere.key: No such file"), ("no.pem", "both in PEM form")]
+)
+def test_files_of_tls_that_cannot_be_used_are_told_before_anything_is_served(faketagger, key_file, said):
+    with open("no.pem", "wb") as file:
+        file.write(b"this is no certificate")
+    os.chmod("no.pem", 0o600)
+    files = f"--ssl_key_file={key_file}", "--ssl_cert_file=no.pem"
+    code, out, told = faketagger("platform", *files, DATABASE)
+    assert (code, out) == (1, "") and said in told and "8600" not in told
 
 
 @pytest.mark.slow

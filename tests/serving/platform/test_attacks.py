@@ -300,6 +300,11 @@ def test_what_another_site_sends_is_refused_even_with_the_token(client, log_in, 
     assert client.post("/logout", data=form, headers=same).status_code == 303
 
 
+def test_an_origin_that_is_no_address_is_another_site(client, tokens):
+    answer = client.post("/login", data={"token": tokens["ann"]}, headers={"Origin": "http://["})
+    assert answer.status_code == 403
+
+
 def test_forms_are_no_json(client, log_in):  # noqa: F811
     form = log_in("ann")
     assert client.post("/logout", json=form).status_code == 415

@@ -42,7 +42,7 @@ def make_parser() -> startup.Parser:
     add("--port", type=int, default=8600, help="0 for any free one")
     add("--ssl_key_file", help="PEM file of the platform's private key; with --ssl_cert_file for TLS")
     add("--ssl_cert_file", help="PEM file of the platform's certificate chain")
-    add("--workers", type=int, default=2, help="pictures that are worked on at a time")
+    add("--workers", type=int, default=2, help="pictures that are worked on at a time; of one account, one fewer")
     add("--max_mib", type=int, default=20, help="largest file")
     add("--max_megapixels", type=float, default=40.0, help="largest picture")
     add("--uploads", type=int, default=60, help="of an account in an hour")
@@ -110,6 +110,7 @@ def _serve(arguments: argparse.Namespace, engine: Any, key: bytes) -> int:
         max_pixels=int(arguments.max_megapixels * 1e6),
         uploads=arguments.uploads,
         verifications=arguments.verifications,
+        at_once=max(1, arguments.workers - 1),
     )
     tagger = ClientTagger(common.backend(arguments), key)
     try:

@@ -66,7 +66,7 @@ class Limits:
       min_side: of a picture, in pixels: smaller ones lose their tags.
       uploads, verifications, queries: in an hour.
       waiting: files in the moderators' queue.
-      at_once: pictures that are worked on at a time.
+      at_once: pictures that are worked on at a time; fewer than there are workers.
       keep_seconds: how long a tagged file can be fetched.
     """
 
@@ -77,7 +77,7 @@ class Limits:
     verifications: int = 120
     queries: int = 600
     waiting: int = 20
-    at_once: int = 2
+    at_once: int = 1
     keep_seconds: int = 24 * 3600
 
 

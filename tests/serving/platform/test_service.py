@@ -316,7 +316,7 @@ def test_one_account_does_not_take_all_workers(engine, callers):
             go_on.wait(30)
             return super().read(pixels)
 
-    platform = service.Service(engine, Slow(), Limits(at_once=1))
+    platform = service.Service(engine, Slow())
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         first = pool.submit(platform.verify, callers["ann"], png(scene(1)))
         begun.acquire(timeout=30)
@@ -338,7 +338,7 @@ def test_of_the_same_picture_uploaded_twice_at_once_the_first_is_registered(engi
             both.wait(30)  # Both have been read by now, and neither is registered.
             super().tag(picture, uid, replace)
 
-    platform = service.Service(engine, Slow())
+    platform = service.Service(engine, Slow(), Limits(at_once=2))
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         made = list(pool.map(lambda name: platform.upload(callers[name], png(scene(1)), "a.png"), names))
     assert sorted(each.outcome for each in made) == outcomes

@@ -142,6 +142,7 @@ class Service:
         self._engine, self._tagger = engine, tagger
         self._at_work: collections.Counter[int] = collections.Counter()
         self._lock, self._registering = threading.Lock(), threading.Lock()
+        self._delete_old_files()
 
     # Uploads
 
@@ -153,6 +154,7 @@ class Service:
           TooOftenError: the account has had its share.
         """
         self.accounts.count(caller, "upload", self.limits.uploads)
+        self._delete_old_files()
         with self._working(caller):
             picture = self._decode(data)
             trace = self._trace(picture.rgb())
@@ -170,9 +172,14 @@ class Service:
             upload = session.get(Upload, upload_id, options=[orm.undefer(Upload.file), orm.joinedload(Upload.picture)])
             if upload is None or upload.account_id != caller.id:
                 raise MissingError("there is no such upload")
-            if upload.outcome in (HELD, REJECTED):
+            is_old = self._is_old(session, upload)
+            if is_old:
+                upload.residual = None
+            if is_old or upload.outcome in (HELD, REJECTED):
                 upload.file = None
-            return upload
+        if is_old:
+            self._delete_old_files()
+        return upload
 
     def uploads(self, caller: Caller, most: int = 50) -> list[Upload]:
         """One's own, the newest first."""
@@ -254,12 +261,6 @@ class Service:
         registered: tables.Picture | None,
         data: bytes | None,
     ) -> Upload:
-        old = accounts.now() - self.limits.keep_seconds
-        session.execute(
-            sa.update(Upload)
-            .where(Upload.created < old, Upload.outcome != HELD, Upload.file.is_not(None))
-            .values(file=None, residual=None)
-        )
         upload = Upload(
             id=str(uuid.uuid4()),
             account_id=caller.id,
@@ -274,6 +275,22 @@ class Service:
         session.add(upload)
         session.flush()
         return upload
+
+    def _is_old(self, session: orm.Session, upload: Upload) -> bool:
+        """Whether its file was there for as long as it can be fetched; what was held, from the decision on."""
+        decided = session.scalar(sa.select(Case.decided).where(Case.upload_id == upload.id))
+        return upload.outcome != HELD and (decided or upload.created) < accounts.now() - self.limits.keep_seconds
+
+    def _delete_old_files(self) -> None:
+        old = accounts.now() - self.limits.keep_seconds
+        lately = sa.select(Case.upload_id).where(Case.decided >= old)
+        with self._writing() as session:
+            session.execute(
+                sa.update(Upload)
+                .where(Upload.created < old, Upload.outcome != HELD, Upload.file.is_not(None))
+                .where(Upload.id.not_in(lately))
+                .values(file=None, residual=None)
+            )
 
     # Verifying
 
@@ -374,7 +391,7 @@ class Service:
         """Releases or rejects a held upload.
 
         What was released is given back to its uploader: as it is where it carries the tag of its owner, otherwise
-        tagged and registered as the uploader's. What was rejected is deleted.
+        tagged and registered as the uploader's. What was rejected is deleted, its preview too.
 
         Raises:
           ConflictError: it is decided already, or is the moderator's own.
@@ -390,7 +407,7 @@ class Service:
             with self._writing() as session:
                 upload = decision.close(session, RELEASED if release else REJECTED)
                 if not release:
-                    upload.file = None
+                    upload.file, upload.preview = None, b""
         return self.case(caller, case_id)
 
     def audit(self, caller: Caller, most: int = 200) -> list[Entry]:
@@ -505,7 +522,7 @@ class _Decision:
         if not tables.changed(session, done):
             raise ConflictError("it has been decided already")
         upload = session.get_one(Upload, self.upload_id)
-        upload.outcome, upload.created = outcome, accounts.now()  # From now on it can be fetched for a while.
+        upload.outcome = outcome
         session.add(_entry(self.moderator, f"upload {outcome}", self.upload_id))
         return upload
 

@@ -120,7 +120,7 @@ class Upload(Base):
       picture_id: the registered picture that it became, or is.
       file: what the uploader may fetch, or what waits for a moderator; None when it is gone.
       format: the file's.
-      preview, residual: small JPEGs.
+      preview, residual: small JPEGs; of what was rejected the preview is empty.
     """
 
     __tablename__ = "uploads"

@@ -80,8 +80,9 @@ def test_a_copy_goes_through_the_queue_with_both_pictures(client, log_in):
     assert client.post("/queue/1", data={**form, "decision": "maybe"}).status_code == 400
     assert client.post("/queue/1", data={**form, "decision": "reject"}).headers["location"] == "/queue"
     assert "Nothing waits" in client.get("/queue").text and "rejected" in client.get("/queue/1").text
+    assert client.get("/queue/1").text.count("data:image/jpeg;base64,") == 1
     log_in("bob")
-    assert "A moderator has rejected it" in client.get("/mine").text
+    assert "A moderator has rejected it" in client.get("/mine").text and "<img" not in client.get("/mine").text
 
 
 def test_verify_shows_the_registered_picture_to_its_owner(client, log_in):

@@ -240,7 +240,10 @@ def test_what_a_moderator_rejects_is_deleted(platform, callers, tagged, engine):
     platform.decide(callers["mod"], platform.queue(callers["mod"])[0].id, release=False)
     assert platform.fetch(callers["bob"], held.id).outcome == service.REJECTED
     with orm.Session(engine) as session:
-        assert session.scalar(sa.select(tables.Upload.file).where(tables.Upload.id == held.id)) is None
+        kept = session.execute(
+            sa.select(tables.Upload.file, tables.Upload.preview).where(tables.Upload.id == held.id)
+        ).one()
+        assert tuple(kept) == (None, b"")
 
 
 def test_a_case_is_decided_once_and_not_by_its_uploader(platform, callers, tagged):
@@ -273,6 +276,47 @@ def test_tagged_files_are_kept_for_a_while(platform, callers, monkeypatch):
     platform.upload(callers["ann"], png(scene(2)), "b.png")
     found = platform.fetch(callers["ann"], upload.id)
     assert (found.file, found.residual, found.picture is not None) == (None, None, True)
+
+
+def _file_in(engine, upload):
+    with orm.Session(engine) as session:
+        return session.scalar(sa.select(tables.Upload.file).where(tables.Upload.id == upload.id))
+
+
+def test_a_file_that_had_its_time_is_not_fetched_and_deleted_though_nobody_uploads(
+    platform, callers, tagger, engine, monkeypatch
+):
+    uploads = [platform.upload(callers["ann"], png(scene(seed)), "a.png") for seed in (1, 2)]
+    later = accounts.now() + platform.limits.keep_seconds + 1
+    monkeypatch.setattr(accounts, "now", lambda: later)
+    found = platform.fetch(callers["ann"], uploads[0].id)
+    assert (found.file, found.residual) == (None, None)
+    assert [_file_in(engine, upload) for upload in uploads] == [None, None]
+
+
+def test_what_is_old_is_deleted_when_the_platform_starts(platform, callers, tagger, engine, monkeypatch):
+    upload = platform.upload(callers["ann"], png(scene(1)), "a.png")
+    service.Service(engine, tagger)
+    assert _file_in(engine, upload)
+    later = accounts.now() + platform.limits.keep_seconds + 1
+    monkeypatch.setattr(accounts, "now", lambda: later)
+    service.Service(engine, tagger)
+    assert _file_in(engine, upload) is None
+
+
+def test_what_was_held_is_kept_until_the_decision_and_as_long_from_then_on(
+    platform, callers, tagger, tagged, engine, monkeypatch
+):
+    file, _ = tagged(scene(1))
+    held = platform.upload(callers["bob"], file, "x.png")
+    begun, keep = accounts.now(), platform.limits.keep_seconds
+    for passed, expected in ((2 * keep, file), (3 * keep - 10, file), (3 * keep + 10, None)):
+        monkeypatch.setattr(accounts, "now", lambda time=begun + passed: time)
+        if passed == 2 * keep:
+            platform.decide(callers["mod"], platform.queue(callers["mod"])[0].id, release=True)
+        service.Service(engine, tagger)
+        found = platform.fetch(callers["bob"], held.id)
+        assert (found.file, found.created) == (expected, held.created)
 
 
 @pytest.mark.parametrize(

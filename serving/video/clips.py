@@ -20,6 +20,7 @@ _FFMPEGS_NAMES = {"MP4": "mov", "MKV": "matroska", "AVI": "avi"}
 # Bilinear, rounded, colours at full resolution between the steps: without these flags of libswscale each conversion
 # darkens a picture by a grey level.
 EXACT = 0x2 | 0x40000 | 0x2000 | 0x4000
+_LEFT_OUT = {"video": "further videos", "subtitle": "subtitles"}  # What else there is are data; sound is kept.
 _WITH_HIGH_RANGE = (16, 18)  # Transfers: PQ and HLG.
 _UNSPECIFIED = 2
 
@@ -253,6 +254,8 @@ class Clip:
         deep = any(part.bits > 8 for part in frame.format.components)
         if deep:
             self.changes.append("more than 8 bits a colour become 8")
+        others = {each.type for each in container.streams if each.index != stream.index} - {"audio"}
+        self.changes += sorted(f"{_LEFT_OUT.get(kind, 'data')} are left out" for kind in others)
 
     def _too_large(self, width: int, height: int) -> str:
         return f"frames of {width}×{height} pixels are larger than {self.limits.pixels / 1e6:g} megapixels"

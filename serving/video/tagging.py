@@ -3,17 +3,21 @@
 Were it made anew for each frame, it would flicker: the residual follows the picture's noise.
 """
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
+from faketagger.components.contract.picture import ImageError
 from faketagger.serving.photograph import views
 from faketagger.serving.photograph.reading import PhotographReading
 from faketagger.serving.photograph.tagging import SMALLEST_EYES, Encode, FaceTag, Layer, Overlay, TaggedFace, weakening
 from faketagger.serving.photograph.views import Photograph
 from faketagger.serving.video.clips import Clip, Frame
 from faketagger.serving.video.tracking import Track, Tracks
+
+_MOST_SHOTS = 1000  # Of a clip: each takes a view and a residual in memory.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,21 +70,25 @@ def tag(clip: Clip, tracks: Tracks, encode: Encode, side: int) -> ClipTag:
       side: S, of the model's views.
 
     Raises:
-      DamagedError, ImageError: as Clip.frames.
+      DamagedError, ImageError: as Clip.frames; ImageError also where it has too many shots.
     """
+    if len(tracks.shots) > _MOST_SHOTS:
+        raise ImageError(f"{clip.name}: more than {_MOST_SHOTS:,} shots: cut it into parts")
     large = [place for place, track in enumerate(tracks.faces) if track.eye_distance >= SMALLEST_EYES]
     ends = [*tracks.shots[1:], tracks.frames]
     # The number of the frame of each face, then of each shot, that its residual is made from.
     shown = [_best_frame(tracks.faces[place]) for place in large]
     shown += [(first + last) // 2 for first, last in zip(tracks.shots, ends)]
+    places: dict[int, list[int]] = collections.defaultdict(list)
+    for place, number in enumerate(shown):
+        places[number].append(place)
     seen = np.empty([len(shown), side, side, 3], np.float32)
     for frame in clip.frames(until=max(shown) + 1):
         photograph = Photograph(frame.pixels, ())
-        for place, number in enumerate(shown):
-            if number == frame.number:
-                of_face = place < len(large)
-                view = tracks.faces[large[place]].transform(number) if of_face else views.whole(photograph)
-                seen[place] = photograph.view(view, side)
+        for place in places.get(frame.number, ()):
+            of_face = place < len(large)
+            view = tracks.faces[large[place]].transform(frame.number) if of_face else views.whole(photograph)
+            seen[place] = photograph.view(view, side)
     residuals = [encoded - each for each, encoded in zip(seen, _in_calls(encode, seen))]
     of_faces = dict(zip(large, residuals))
     made = ClipTag(

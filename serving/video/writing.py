@@ -13,7 +13,6 @@ from faketagger.serving.video.clips import EXACT, Clip, Frame
 
 CRF = 18.0  # x264's constant rate factor: what it loses is hardly seen.
 _UNSPECIFIED = 2  # A matrix; FFmpeg converts with that of standard definition then, to and fro.
-_LARGEST_BASE = 2**31 - 1
 
 
 def write(clip: Clip, change: Callable[[Frame], np.ndarray], file: BinaryIO, format: str, crf: float = CRF) -> None:
@@ -75,7 +74,7 @@ def _video(target: Any, stream: Any, clip: Clip, crf: float) -> Any:
     made.thread_count = 1  # With more, what is written would depend on the machine's cores.
     base = stream.time_base
     coded, colours = made.codec_context, clip.colours
-    coded.time_base = base if base and base.denominator <= _LARGEST_BASE else 1 / rate
+    coded.time_base = base or 1 / rate
     coded.colorspace, coded.color_range = colours.matrix, colours.range
     coded.color_primaries, coded.color_trc = colours.primaries, colours.transfer
     if clip.aspect:

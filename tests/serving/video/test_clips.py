@@ -2,6 +2,7 @@
 
 import io
 
+import av
 import numpy as np
 import pytest
 
@@ -76,6 +77,18 @@ def test_an_odd_row_and_column_are_left_out_and_that_is_told():
     clip = helpers.clip([np.pad(_corners(), ((0, 1), (0, 1), (0, 0)))] * 2, format="avi", codec="mpeg4")
     assert clip.size == (96, 64) and next(clip.frames()).pixels.shape == (64, 96, 3)
     assert clip.changes == ["an odd row or column of pixels is left out, as H.264 takes none"]
+
+
+def test_further_videos_are_left_out_and_that_is_told():
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        videos = [container.add_stream("libx264", rate=25) for _ in range(2)]
+        for video in videos:
+            video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        for video in videos:
+            container.mux(video.encode(av.VideoFrame.from_ndarray(_corners(), format="rgb24")))
+            container.mux(video.encode(None))
+    assert Clip(file).changes == ["further videos are left out"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from faketagger.components.contract.picture import ImageError
 from faketagger.serving.photograph import tagging as photograph_tagging
 from faketagger.serving.photograph import views
 from faketagger.serving.photograph.tagging import FaceTag
@@ -90,6 +91,12 @@ def test_each_shot_has_a_residual_of_its_own_and_small_faces_none(follows):
     assert [each.tag for each in made.faces] == [FaceTag.TAGGED, FaceTag.TOO_SMALL]
     assert [len(made.layers(number, SIZE)) for number in (0, 5, 6, 11)] == [2, 2, 1, 1]
     assert made.layers(11, SIZE)[-1].residual is made.of_shots[1]
+
+
+def test_a_clip_of_more_shots_than_memory_is_kept_for_is_refused(follows):
+    tracks = follows(shots=tuple(range(1001)), frames=1001)
+    with pytest.raises(ImageError, match="more than 1,000 shots: cut it into parts"):
+        tagging.tag(_clip(), tracks, of_photographs.encode, stubs.SIZE)
 
 
 def test_soft_bits_of_many_frames_say_more_than_those_of_one(follows):

@@ -10,13 +10,15 @@ already are left as they are.
 simulators are black-box to them. `uncoded` reads 30 bits as they come, as StegaStamp does with its own decoder in place
 of a code.
 
-`--of=training`: what the shipped tagger's training has besides, taken out one by one, and what it has not, added; each
-in as much time. All go on at 128×128, through the simulators that are not --black_box, from one tagger of 64×64 that is
-trained first, as `start`, under perturbations alone.
+`--of=training`: the shipped tagger's training, of which one thing is left out or done otherwise, each in as much time.
+All go on from the tagger --start_from, through the simulators that are not --black_box. What a short training shows
+depends on where it begins: from a tagger that is to learn something yet.
 """
 
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from faketagger.components.contract import startup
 
@@ -32,21 +34,24 @@ from faketagger.components.evaluator.measure import folder, models
 from faketagger.components.evaluator.verdict import record
 from faketagger.components.simulator import library
 from faketagger.components.tagger import export, training
-from faketagger.components.tagger.config import Geometry, HardDrawing, Masking, TaggerConfig
+from faketagger.components.tagger.config import Geometry, HardDrawing, TaggerConfig
 from faketagger.components.tagger.schedules import Ramp
+from faketagger.pipelines import presets
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("of", "messages", ["messages", "training"], "which variants")
 flags.DEFINE_string("examples", None, "an Examples artifact with both splits", required=True)
 flags.DEFINE_string("simulators", None, "a directory of simulators", required=True)
 flags.DEFINE_list("black_box", [], "with --of=training, those of them that are kept out of it")
+flags.DEFINE_string(
+    "start_from", "shipped", "with --of=training, the SavedModel of a tagger with the shipped one's sizes"
+)
 flags.DEFINE_string("out", None, "where the taggers and their evaluations go", required=True)
 flags.DEFINE_integer("steps", 3000, "optimiser steps of each variant; from nothing, after 1,000 luck still decides")
 flags.DEFINE_integer("limit", None, "at most this many pictures are evaluated")
 flags.DEFINE_integer("repeats", 1, "how many UIDs each picture is tagged with")
 
 _MODEL = "tagger"
-_START_STEPS = 2000
 _UNBOUND = {"min_psnr": 20.0, "start_psnr": 20.0}  # So that the weights decide what is seen.
 
 MESSAGES = {
@@ -63,18 +68,20 @@ MESSAGES = {
     "weights_10_0.1": {"message": 10.0, "residual": Ramp(scale=0.1, ramp=1000), **_UNBOUND},
     "weights_1_0.5": {"message": 1.0, "residual": Ramp(scale=0.5, ramp=1000), **_UNBOUND},
 }
-TRAINING = {
-    "all": {},
-    "one_version": {"versions": 1},
-    "drawn_evenly": {"hard_drawing": HardDrawing(floor=1000.0)},
-    "aligned": {"geometry": Geometry()},
-    "one_strength": {"strengths": (1.0, 1.0)},
-    "not_averaged": {"averaging": 0.0},
-    "steered": {"steered": Ramp(scale=0.1)},  # More, not less: DeepTag §3.2's masks.
-    "straight_through": {},  # Of every simulator it is trained through.
+TRAINING: dict[str, Callable[[TaggerConfig], dict[str, Any]]] = {
+    "as_shipped": lambda shipped: {},
+    "one_version": lambda shipped: {"versions": 1},
+    "drawn_evenly": lambda shipped: {"hard_drawing": HardDrawing(floor=1000.0)},
+    "aligned": lambda shipped: {"geometry": Geometry()},
+    "moved_alike": lambda shipped: {"geometry": shipped.geometry.replace(deepfakes=1.0)},
+    "finer": lambda shipped: {"masking": shipped.masking.replace(softness=2, headroom=shipped.masking.headroom / 2)},
+    "one_strength": lambda shipped: {"strengths": (1.0, 1.0)},
+    "not_averaged": lambda shipped: {"averaging": 0.0},
+    "straight_through": lambda shipped: {"straight_through": tuple(_white_box())},
+    "steered": lambda shipped: {"steered": Ramp(scale=0.1)},  # DeepTag §3.2's masks.
 }
-# How many more steps are made in the time of as many of `all`, as measured.
-_MORE_STEPS = {"one_version": 1.6, "straight_through": 1.6}
+# How many more steps are made in the time of as many of `as_shipped`, as measured.
+_MORE_STEPS = {"one_version": 1.9, "straight_through": 1.6}
 
 
 def main(_) -> None:
@@ -84,6 +91,7 @@ def main(_) -> None:
         if not os.path.exists(os.path.join(directory, "evaluation", record.EVALUATION_FILE)):
             print(name)
             _make(config, directory)
+            keras.backend.clear_session()  # Else the memory of each is kept.
 
 
 def _messages() -> dict[str, TaggerConfig]:
@@ -101,43 +109,25 @@ def _messages() -> dict[str, TaggerConfig]:
 
 
 def _training() -> dict[str, TaggerConfig]:
-    start = TaggerConfig(
-        code_length=127,
-        min_psnr=33.0,
-        psnr_ramp=_START_STEPS // 2,
-        batch_size=8,
-        steps=_START_STEPS,
-        stuck_after=_START_STEPS,
-        critic=Ramp(0.0),
-        black_box=tuple(_seen()),
-    )
-    base = start.replace(
-        start_from=os.path.join(FLAGS.out, "start", _MODEL),
-        image_size=128,
-        space_to_depth=2,
-        start_psnr=33.0,
-        masking=Masking(headroom=3.0, softness=3),
-        residual=Ramp(0.0),
-        perceptual=Ramp(0.0),
-        steps=FLAGS.steps,
-        strengths=(0.7, 1.0),
-        versions=2,
-        geometry=Geometry(share=0.5, shift=0.04, scale=0.07, rotation=4.0, deepfakes=0.3),
-        averaging=0.99,
-        perturbed_simulated=0.3,
-        hard_drawing=HardDrawing(spares_hopeless=True),
+    shipped = presets.shipped().tagger
+    shipped = shipped.replace(
+        start_from=FLAGS.start_from,
         black_box=tuple(FLAGS.black_box),
+        geometry=shipped.geometry.replace(ramp=0),
+        averaging=0.99,  # Of a short training.
     )
-    variants = {name: base.replace(**changes) for name, changes in TRAINING.items()}
-    through = tuple(name for name in _seen() if name not in FLAGS.black_box)
-    variants["straight_through"] = base.replace(straight_through=through)
-    for name, times in _MORE_STEPS.items():
-        variants[name] = variants[name].replace(steps=int(times * FLAGS.steps))
-    return {"start": start, **variants}
+    return {
+        name: shipped.replace(steps=int(_MORE_STEPS.get(name, 1.0) * FLAGS.steps), **changes(shipped))
+        for name, changes in TRAINING.items()
+    }
 
 
 def _seen() -> list[str]:
     return sorted(name for name in library.names(FLAGS.simulators) if not name.startswith("perturbation"))
+
+
+def _white_box() -> list[str]:
+    return [name for name in _seen() if name not in FLAGS.black_box]
 
 
 def _make(config: TaggerConfig, directory: str) -> None:

@@ -78,7 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
         except common.CommandError:
             raise
         except Exception as error:  # Beam's runners raise what its workers raised in forms of their own.
-            raise common.CommandError(f"{_reason(error)}; the same call goes on from here") from error
+            goes_on = "; the same call goes on from here" if arguments.out else ""
+            raise common.CommandError(f"{_reason(error)}{goes_on}") from error
 
 
 def _settings(arguments: argparse.Namespace, key_fingerprint: str, folder: str) -> Any:

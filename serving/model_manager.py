@@ -16,10 +16,10 @@ from faketagger.serving import limits
 from faketagger.serving.servable import SAVED_MODEL_FILE, Servable, ServingError, invalid_argument
 
 PLATFORM = "tensorflow"
+MAX_VERSION = 2**63 - 1
 
 _State = get_model_status_pb2.ModelVersionStatus
 _VersionPolicy = file_system_storage_path_source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
-_MAX_VERSION = 2**63 - 1
 
 
 @dataclasses.dataclass
@@ -41,7 +41,7 @@ def complete_versions(base_path: str) -> dict[int, str]:
       tf.errors.OpError: the base path cannot be listed.
     """
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(base_path)]
-    numbers = {int(name): name for name in names if name.isascii() and name.isdigit() and int(name) <= _MAX_VERSION}
+    numbers = {int(name): name for name in names if name.isascii() and name.isdigit() and int(name) <= MAX_VERSION}
     paths = {number: os.path.join(base_path, name) for number, name in numbers.items()}
     return {n: path for n, path in paths.items() if tf.io.gfile.exists(os.path.join(path, SAVED_MODEL_FILE))}
 

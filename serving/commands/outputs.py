@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 from faketagger.components.contract import picture_encoding
 from faketagger.components.contract.picture import Picture
+from faketagger.serving.commands import inputs
 from faketagger.serving.video import kinds
 
-STANDARD = "-"
 _MARK = ".tagged"  # Before the ending of a name, where nothing else is said.
 
 
@@ -48,11 +48,11 @@ def write(path: str, encode: Callable[[BinaryIO], None]) -> int:
     """Writes a file in one step and returns its size; makes its folder. OSError where it cannot be written.
 
     Args:
-      path: the file; STANDARD, a pipe or a device is written to, not replaced.
+      path: the file; inputs.STANDARD, a pipe or a device is written to, not replaced.
       encode: writes to a file that can seek and be read; where it raises, nothing is written.
     """
     try:
-        stream = path == STANDARD or os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode)
+        stream = path == inputs.STANDARD or os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode)
         return _write_stream(path, encode) if stream else _write_file(path, encode)
     except OSError as error:  # Of the folder, of the part, or of no file at all: people know but the output.
         raise OSError(error.errno, error.strerror or str(error), path) from error
@@ -61,7 +61,7 @@ def write(path: str, encode: Callable[[BinaryIO], None]) -> int:
 def _write_stream(path: str, encode: Callable[[BinaryIO], None]) -> int:
     data = io.BytesIO()
     encode(data)
-    with contextlib.nullcontext(sys.stdout.buffer) if path == STANDARD else open(path, "wb") as stream:
+    with contextlib.nullcontext(sys.stdout.buffer) if path == inputs.STANDARD else open(path, "wb") as stream:
         stream.write(data.getbuffer())
         stream.flush()
     return len(data.getbuffer())

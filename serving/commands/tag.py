@@ -118,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"{arguments.inputs[0]}: several pictures: --out DIR says where they go", common.USAGE
         )
     taken = {os.path.realpath(it.path) for it in found.inputs}
-    out = sys.stderr if single and arguments.inputs[1] == outputs.STANDARD else None
+    out = sys.stderr if single and arguments.inputs[1] == inputs.STANDARD else None
     with (
         common.LazyClient(arguments, lambda: common.read_key(arguments, make_default=True)) as client,
         results.Results(arguments.json, _sentence, one=single, out=out) as told,
@@ -133,7 +133,7 @@ def _sentence(finding: dict[str, Any]) -> str:
 
 
 def _check_output(input_path: str, output_path: str, overwrite: bool) -> None:
-    if output_path == outputs.STANDARD:
+    if output_path == inputs.STANDARD:
         return
     known = picture_encoding.format_by_name(output_path) or kinds.format_by_name(output_path)
     if known is None and not _is_stream(output_path):
@@ -164,7 +164,7 @@ def _tag_one(
             raise common.RefusedError(f"{path}: {name} is a picture, not a clip")
         format = picture_encoding.format_by_name(path) or picture_encoding.own_format(picture)
         picture_encoding.check(picture, format)
-        if path != outputs.STANDARD:
+        if path != inputs.STANDARD:
             _check_place(path, taken, arguments.overwrite)
         return path, format
 
@@ -229,10 +229,10 @@ def _tag_clip(
         raise common.RefusedError(f"{inputs.named(one.path)}: is a clip, which takes no --whole")
     clip = Clip(file, inputs.named(one.path))
     path = _output(one, arguments, outputs.clips_ending, taken)
-    format = kinds.format_by_name(path) or ("mp4" if _is_stream(path) or path == outputs.STANDARD else None)
+    format = kinds.format_by_name(path) or ("mp4" if _is_stream(path) or path == inputs.STANDARD else None)
     if format is None:
         raise common.RefusedError(f"{path}: {clip.name} is a clip, not a picture")
-    if path != outputs.STANDARD:
+    if path != inputs.STANDARD:
         _check_place(path, taken, arguments.overwrite)
     tag = client.call(lambda it: it.clip_tag(clip, uid, arguments.strength, arguments.replace))
     if clip.damage:

@@ -74,7 +74,7 @@ class Accounts:
     def add(self, name: str, role: str = USER, public: bool = False) -> str:
         """Makes an account and returns its first token, which nobody can tell again; AccountError where it cannot."""
         if not _NAME.fullmatch(name):
-            raise AccountError(f"{name}: a name is of letters, digits, '.', '_' and '-', at most 40, a letter first")
+            raise AccountError(f"{name}: a name is at most 40 letters, digits, '.', '_' and '-', no sign first")
         if role not in ROLES:
             raise AccountError(f"{role}: there is no such role; there are {', '.join(ROLES)}")
         try:

@@ -27,7 +27,6 @@ from faketagger.serving.platform.service import Verdict
 from faketagger.serving.platform.tables import Case, Upload
 
 Handler = Callable[[Request, Caller], Awaitable[Response]]
-_CASE_NUMBERS = 2**31 - 1
 
 
 def authorised(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -106,12 +105,12 @@ async def _queue(request: Request, caller: Caller) -> Response:
 
 
 async def _case(request: Request, caller: Caller) -> Response:
-    number = web.number(request.path_params["number"], 1, _CASE_NUMBERS, "a case")
+    number = web.number(request.path_params["number"], 1, web.CASE_NUMBERS, "a case")
     return JSONResponse(_of_case(await web.look(request, lambda service: service.case(caller, number))))
 
 
 async def _decide(request: Request, caller: Caller) -> Response:
-    number = web.number(request.path_params["number"], 1, _CASE_NUMBERS, "a case")
+    number = web.number(request.path_params["number"], 1, web.CASE_NUMBERS, "a case")
     release = (await json_body(request)).get("release")
     if not isinstance(release, bool):
         raise HTTPException(400, '"release" is true or false')

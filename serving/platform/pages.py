@@ -28,7 +28,6 @@ from faketagger.serving.platform.accounts import Caller
 COOKIE = "__Host-faketagger"
 _STATIC = {"platform.css": "text/css", "platform.js": "text/javascript"}
 _MAX_FIELD_BYTES = 1000
-_CASE_NUMBERS = 2**31 - 1
 
 
 async def _login_form(request: Request) -> Response:
@@ -115,12 +114,12 @@ async def _queue(request: Request, visit: Visit) -> Response:
 
 
 async def _case(request: Request, visit: Visit) -> Response:
-    number = web.number(request.path_params["number"], 1, _CASE_NUMBERS, "a case")
+    number = web.number(request.path_params["number"], 1, web.CASE_NUMBERS, "a case")
     return _page("case.jinja", visit, case=await web.look(request, lambda service: service.case(visit.caller, number)))
 
 
 async def _decide(request: Request, visit: Visit) -> Response:
-    number = web.number(request.path_params["number"], 1, _CASE_NUMBERS, "a case")
+    number = web.number(request.path_params["number"], 1, web.CASE_NUMBERS, "a case")
     async with _form(request) as form:
         _check_form(visit, form)
         decision = form.get("decision")

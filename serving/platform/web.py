@@ -17,6 +17,8 @@ from faketagger.serving.platform.accounts import Caller, TooOftenError
 from faketagger.serving.platform.service import Service
 from faketagger.serving.platform.tables import Upload
 
+CASE_NUMBERS = 2**31 - 1  # The highest that is asked for in the database.
+
 _Answer = TypeVar("_Answer")
 
 _MEDIA_TYPES = {

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
 from faketagger.serving.calls import SIGNATURE_DEF, Calls
+from faketagger.serving.model_manager import MAX_VERSION
 from faketagger.serving.rest import tensors
 from faketagger.serving.servable import ServingError, invalid_argument
 from faketagger.serving.web import bodies
@@ -26,7 +27,6 @@ from faketagger.serving.workers import Workers
 _MODEL = r"/v1/models(?:/(?P<name>[^/:]+))?(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _CALL = re.compile(_MODEL + r":(?P<method>classify|regress|predict)", re.IGNORECASE)
 _LOOK = re.compile(_MODEL + r"(?P<metadata>/metadata)?", re.IGNORECASE)
-_MAX_VERSION = 2**63 - 1
 _CODES = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
     grpc.StatusCode.FAILED_PRECONDITION: 400,
@@ -127,7 +127,7 @@ def _spec(asked: re.Match) -> model_pb2.ModelSpec:
         raise invalid_argument("Missing model name in request.")
     spec = model_pb2.ModelSpec(name=asked["name"])
     if asked["version"]:
-        if len(asked["version"]) > 19 or int(asked["version"]) > _MAX_VERSION:
+        if len(asked["version"]) > 19 or int(asked["version"]) > MAX_VERSION:
             raise invalid_argument(f"Failed to convert version: {asked['version'][:30]} to numeric.")
         spec.version.value = int(asked["version"])
     elif asked["label"]:

@@ -362,6 +362,16 @@ def test_the_rest_is_told_in_a_sentence(archive):
     assert code == common.FAILED and "both would be in/0/000.jpg" in err
 
 
+def test_the_same_call_is_said_to_go_on_only_where_it_does(archive, monkeypatch):
+    def breaks(*_):
+        raise RuntimeError("broken")
+
+    _fill("in", 1)
+    monkeypatch.setattr(plan, "update", breaks)
+    assert archive("in", "--out=out")[2].endswith("faketagger: broken; the same call goes on from here\n")
+    assert archive("in", "--read")[2].endswith("faketagger: broken\n")
+
+
 def test_the_command_reads_with_the_read_command_s_own_eyes(archive, model, capsys):
     _write("in/a.jpg", _picture(1))
     archive("in", "--out=out", "--first_uid=21")

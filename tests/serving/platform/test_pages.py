@@ -99,6 +99,11 @@ def test_errors_are_pages_that_the_script_can_show(client, log_in):
     assert page.status_code == 422 and 'id="result"' in page.text and "not a picture" in page.text
 
 
+def test_an_error_keeps_its_capitals(client):
+    odd = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-16"}
+    assert "Forms are in UTF-8." in client.post("/login", content=b"token=x", headers=odd).text
+
+
 def test_every_page_is_labelled_and_takes_nothing_from_outside(client, log_in):
     log_in("mod")
     for path in ("/", "/verify", "/mine", "/queue", "/login", "/nothing"):

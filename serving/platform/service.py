@@ -465,7 +465,7 @@ class Service:
         """Keeps one account from taking all workers."""
         with self._lock:
             if self._at_work[caller.id] >= self.limits.at_once:
-                raise TooOftenError(f"{self.limits.at_once} of your pictures are being worked on", 5)
+                raise TooOftenError("other pictures of yours are being worked on", 5)
             self._at_work[caller.id] += 1
         try:
             yield

@@ -61,7 +61,7 @@ def receiving(request: Request, caller: Caller) -> Iterator[None]:
     """While a picture of somebody's comes in: HTTPException 429 where as many come as an account may send at a time."""
     coming, most = request.app.state.coming, request.app.state.service.limits.at_once
     if coming[caller.id] >= most:
-        raise HTTPException(429, f"no more than {most} pictures are taken at a time", {"Retry-After": "5"})
+        raise HTTPException(429, "other pictures of yours are coming in", {"Retry-After": "5"})
     coming[caller.id] += 1
     try:
         yield

@@ -201,7 +201,7 @@ def test_one_account_sends_only_so_many_pictures_at_a_time(platform, callers):
 
     from faketagger.serving.platform import web
 
-    with web.receiving(Request, callers["ann"]), web.receiving(Request, callers["ann"]):
+    with web.receiving(Request, callers["ann"]):
         with pytest.raises(Exception) as refused, web.receiving(Request, callers["ann"]):
             pass
         with web.receiving(Request, callers["bob"]):

@@ -113,7 +113,6 @@ def _training() -> dict[str, TaggerConfig]:
     shipped = shipped.replace(
         start_from=FLAGS.start_from,
         black_box=tuple(FLAGS.black_box),
-        geometry=shipped.geometry.replace(ramp=0),
         averaging=0.99,  # Of a short training.
     )
     return {
@@ -136,7 +135,7 @@ def _make(config: TaggerConfig, directory: str) -> None:
     through = training.white_box(library.load_all(FLAGS.simulators), config)
     trained, last = training.train(FLAGS.examples, through, config, checkpoints)
     told = manifest.TaggerRecord(
-        steps=config.steps,
+        steps=training.steps_of(config),
         level=config.level,
         weights=manifest.LossWeights(message=config.message, residual=config.residual.scale),
         black_box=config.black_box,

@@ -51,7 +51,7 @@ MAY_IMPORT = {
         "serving.web",
     ),
     "serving": ("components.contract", "components.faces", "components.tagger.channel_decoder"),
-    "benchmarks": ("components", "serving"),
+    "benchmarks": ("components", "serving", "pipelines.presets"),
 }
 # The rooms within a part, in tiers: one imports from itself and from earlier tiers. What is not named is in the last.
 TIERS = {

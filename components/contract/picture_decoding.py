@@ -7,7 +7,7 @@ import functools
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 import cv2
@@ -131,11 +131,6 @@ def is_whole(data: bytes, most: int = MAX_PIXELS) -> bool:
             return True
     except Exception:  # As in _decode.
         return False
-
-
-def are_whole(files: Sequence[bytes]) -> list[bool]:
-    """`is_whole` of each."""
-    return [is_whole(data) for data in files]
 
 
 class _BrokenError(Exception):

@@ -39,6 +39,17 @@ def test_what_flat_places_hide_is_set_apart_from_what_texture_does():
     assert flat == pytest.approx(1.0, abs=0.1) and textured > 1.5 * _jnd(_textured())
 
 
+def test_an_edge_between_plain_surfaces_hides_less_than_texture_of_its_contrast():
+    edge = tf.concat([_flat(0.4)[:, :, :16], _flat(0.6)[:, :, :16]], 2)
+    checks = 0.5 + 0.1 * tf.cast(np.indices((32, 32)).sum(0) % 2 * 2 - 1, tf.float32)[None, :, :, None] * tf.ones([3])
+    of_edge, of_checks, plain = (
+        255.0 * residual.just_noticeable_difference(each, Masking(dark=0.0, light=0.0)).numpy()[0, 16, :, 0]
+        for each in (edge, checks, _flat(0.5))
+    )
+    assert (of_edge - plain).max() < 0.6 * (of_checks[16] - plain[16])
+    assert (of_edge > plain + 0.5).sum() <= 6
+
+
 def test_a_masked_residual_is_largest_in_texture():
     picture = tf.concat([_flat(0.5), _textured()], 2)
     made = residual.masked_residual(

@@ -1,6 +1,7 @@
 """Trains encoder and decoder jointly through the simulators."""
 
 import dataclasses
+import os
 
 import tensorflow as tf
 from tensorflow import keras
@@ -286,18 +287,20 @@ class _StopWhenStuck(keras.callbacks.Callback):
 
 
 def _photographs(
-    examples_uri: str, config: TaggerConfig, context: tf.distribute.InputContext | None = None
+    examples_uri: str, config: TaggerConfig, taken: int = 0, context: tf.distribute.InputContext | None = None
 ) -> tf.data.Dataset:
     """Endless shuffled batches of the train split, mirrored and cropped at random: float32 [B, S, S, 3], and landmarks
     float32 [B, 5, 2] as shares of the side, NaN where no face was found.
 
     What is drawn for a photograph depends on its number alone, so that workers, whose `context` it is, have their
-    parts of the very batches that one would have.
+    parts of the very batches that one would have, and a training that goes on after steps that were `taken` has those
+    that it would have had.
     """
     size = config.image_size
     photographs = features.read_dataset(examples_uri, features.TRAIN_SPLIT, size).cache()
     numbered = photographs.shuffle(4096, seed=config.seed).repeat().enumerate()
     batch_size = config.batch_size
+    numbered = numbered.skip(taken * batch_size)
     if context and context.num_input_pipelines > 1:
         part = batch_size // context.num_input_pipelines
         numbered = numbered.filter(lambda number, _: number % batch_size // part == context.input_pipeline_id)
@@ -360,6 +363,12 @@ def white_box(simulators: list[library.Simulator], config: TaggerConfig) -> list
     ]
 
 
+def _steps_taken(checkpoints: str, epoch_steps: int) -> int:
+    """Those of the last checkpoint of a training that was killed; 0 of a new one."""
+    latest = tf.train.latest_checkpoint(os.path.join(checkpoints, "chief"))  # Where Keras keeps it, one an epoch.
+    return epoch_steps * int(latest.rpartition("-")[2]) if latest else 0
+
+
 def steps_of(config: TaggerConfig) -> int:
     """How many steps a training takes: as many as are asked for, and those that complete its last epoch."""
     epochs, epoch_steps = _epochs(config)
@@ -419,11 +428,14 @@ def train(
     ]
     if logs and distribution.is_chief():
         callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
-    photographs = _photographs(examples_uri, config)
+    taken = _steps_taken(checkpoints, epoch_steps)
+    photographs = _photographs(examples_uri, config, taken)
     if replicas > 1:
         photographs = strategy.distribute_datasets_from_function(
-            lambda context: _photographs(examples_uri, config, context)
+            lambda context: _photographs(examples_uri, config, taken, context)
         )
+    if taken:
+        tf.random.set_seed(config.seed + taken)  # Else it would draw what it drew first once more.
     with precision.bfloat16(config.bfloat16):
         history = model.fit(photographs, epochs=epochs, steps_per_epoch=epoch_steps, callbacks=callbacks)
     if replicas > 1:

@@ -104,7 +104,13 @@ def test_a_killed_training_goes_on_where_it_stopped_and_learns_to_read(examples,
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
 
     monkeypatch.setattr(training, "_EPOCH_STEPS", EPOCH)
-    started_at, fit = [], keras.Model.fit
+    started_at, fit, skipped, photographs = [], keras.Model.fit, [], training._photographs
+
+    def noting_photographs(uri, config, taken):
+        skipped.append(taken)
+        return photographs(uri, config, taken)
+
+    monkeypatch.setattr(training, "_photographs", noting_photographs)
 
     def noting_fit(self, *args, callbacks, **kwargs):
         note = lambda *_: started_at.append(int(self.optimizer.iterations))  # noqa: E731
@@ -115,6 +121,7 @@ def test_a_killed_training_goes_on_where_it_stopped_and_learns_to_read(examples,
     model, last = training.train(examples, [], CONFIG, checkpoints)
     assert started_at == list(range(EPOCH, CONFIG.steps, EPOCH))  # Of 13 steps the last checkpoint has 10.
     assert int(model.optimizer.iterations) == CONFIG.steps
+    assert skipped == [EPOCH]
     assert model.reads and last["plain"] > 0.95 and last["psnr"] > CONFIG.start_psnr - 0.1
 
     # A process that is killed after the training, in the export, finds the trained model again.
@@ -123,6 +130,16 @@ def test_a_killed_training_goes_on_where_it_stopped_and_learns_to_read(examples,
     for kept, restored in zip(model.get_weights(), again.get_weights()):
         np.testing.assert_array_equal(kept, restored)
     assert again.reads
+
+
+def test_a_training_that_goes_on_has_the_batches_that_it_would_have_had(examples):
+    def batches(taken):
+        tf.random.set_seed(1)
+        return [each.numpy() for each, _ in training._photographs(examples, CONFIG, taken).take(5 - taken)]
+
+    for expected, found in zip(batches(0)[3:], batches(3), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert np.abs(batches(0)[0] - batches(3)[0]).max() > 0.01
 
 
 def test_a_training_goes_on_from_an_exported_tagger_without_a_first_stage(examples, tmp_path, eagerly):

@@ -27,13 +27,13 @@ startup.quiet()  # Before TensorFlow is imported.
 from absl import flags
 from tensorflow import keras
 
-from faketagger.components.contract import files, manifest
+from faketagger.components.contract import files
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.evaluate import evaluate
 from faketagger.components.evaluator.measure import folder, models
 from faketagger.components.evaluator.verdict import record
 from faketagger.components.simulator import library
-from faketagger.components.tagger import export, training
+from faketagger.components.tagger import export, start, training
 from faketagger.components.tagger.config import Geometry, HardDrawing, TaggerConfig
 from faketagger.components.tagger.schedules import Ramp
 from faketagger.pipelines import presets
@@ -134,14 +134,7 @@ def _make(config: TaggerConfig, directory: str) -> None:
     checkpoints, model = os.path.join(directory, "checkpoints"), os.path.join(directory, _MODEL)
     through = training.white_box(library.load_all(FLAGS.simulators), config)
     trained, last = training.train(FLAGS.examples, through, config, checkpoints)
-    told = manifest.TaggerRecord(
-        steps=training.steps_of(config),
-        level=config.level,
-        weights=manifest.LossWeights(message=config.message, residual=config.residual.scale),
-        black_box=config.black_box,
-        simulators=tuple(each.manifest.name for each in through),
-        last=last,
-    )
+    told = training.record_of(config, through, last, start.record_before(config))
     export.save(trained.encoder, trained.decoder, config, told, model)
     files.remove_directory(checkpoints)
     measured = EvaluatorConfig(

@@ -46,25 +46,10 @@ class Executor(base_executor.BaseExecutor):
         trained, last = training.train(examples.uri, in_loop, config, checkpoints, logs.uri, strategy)
         if not distribution.is_chief():
             return
-        record = _record(config, [simulator.manifest.name for simulator in in_loop], last, before)
+        record = training.record_of(config, in_loop, last, before)
         export.save(trained.encoder, trained.decoder, config, record, path_utils.serving_model_dir(model.uri))
         files.remove_directory(checkpoints)
         model.set_string_custom_property("white_box", ", ".join(record.simulators))
-
-
-def _record(
-    config: TaggerConfig, in_loop: list[str], last: dict[str, float], before: manifest.TaggerRecord | None
-) -> manifest.TaggerRecord:
-    """Of this training and of the one `before` that it went on from: what either saw is not black-box."""
-    earlier, steps = (before.simulators, before.steps) if before else ((), 0)
-    return manifest.TaggerRecord(
-        steps=steps + training.steps_of(config),
-        level=config.level,
-        weights=manifest.LossWeights(message=config.message, residual=config.residual.scale),
-        black_box=config.black_box,
-        simulators=tuple(dict.fromkeys([*earlier, *in_loop])),
-        last=last,
-    )
 
 
 def _train_in_job(

@@ -375,6 +375,24 @@ def steps_of(config: TaggerConfig) -> int:
     return epochs * epoch_steps
 
 
+def record_of(
+    config: TaggerConfig,
+    in_loop: list[library.Simulator],
+    last: dict[str, float],
+    before: manifest.TaggerRecord | None,
+) -> manifest.TaggerRecord:
+    """Of this training and of the one `before` that it went on from: what either saw is not black-box."""
+    earlier, steps = (before.simulators, before.steps) if before else ((), 0)
+    return manifest.TaggerRecord(
+        steps=steps + steps_of(config),
+        level=config.level,
+        weights=manifest.LossWeights(message=config.message, residual=config.residual.scale),
+        black_box=config.black_box,
+        simulators=tuple(dict.fromkeys([*earlier, *(simulator.manifest.name for simulator in in_loop)])),
+        last=last,
+    )
+
+
 def _epochs(config: TaggerConfig) -> tuple[int, int]:
     """How many epochs a training has, and the steps of each."""
     epoch_steps = min(_EPOCH_STEPS, config.steps)

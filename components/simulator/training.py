@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features, files, manifest, pretrained, signatures
-from faketagger.components.layers import precision
+from faketagger.components.layers import checkpoint, precision
 from faketagger.components.perturbations import catalogue, unseen
 from faketagger.components.simulator import landmark_swap, library
 from faketagger.components.simulator.config import SimulatorConfig
@@ -209,10 +209,14 @@ def train(
     epochs = -(-config.steps // epoch_steps)
     steps = epochs * epoch_steps  # The last epoch is completed.
     model.compile_for(config, steps)
+    drawing = config
+    if taken := checkpoint.steps_taken(checkpoints, epoch_steps):  # Else it would draw what it drew first once more.
+        drawing = config.replace(seed=config.seed + taken)
+        tf.random.set_seed(drawing.seed)
     with precision.bfloat16(config.bfloat16):
         model.prepare(faces, config)
         model.fit(
-            model.batches(faces, config).prefetch(4),
+            model.batches(faces, drawing).prefetch(4),
             epochs=epochs,
             steps_per_epoch=epoch_steps,
             callbacks=[_Clock(), keras.callbacks.BackupAndRestore(checkpoints, delete_checkpoint=False)],

@@ -1,14 +1,13 @@
 """Trains encoder and decoder jointly through the simulators."""
 
 import dataclasses
-import os
 
 import tensorflow as tf
 from tensorflow import keras
 
 from faketagger.components.contract import features, manifest, payload
 from faketagger.components.faces import alignment
-from faketagger.components.layers import distribution, precision
+from faketagger.components.layers import checkpoint, distribution, precision
 from faketagger.components.perturbations import catalogue, draws
 from faketagger.components.perturbations.geometry import Misalignment
 from faketagger.components.simulator import library
@@ -363,12 +362,6 @@ def white_box(simulators: list[library.Simulator], config: TaggerConfig) -> list
     ]
 
 
-def _steps_taken(checkpoints: str, epoch_steps: int) -> int:
-    """Those of the last checkpoint of a training that was killed; 0 of a new one."""
-    latest = tf.train.latest_checkpoint(os.path.join(checkpoints, "chief"))  # Where Keras keeps it, one an epoch.
-    return epoch_steps * int(latest.rpartition("-")[2]) if latest else 0
-
-
 def steps_of(config: TaggerConfig) -> int:
     """How many steps a training takes: as many as are asked for, and those that complete its last epoch."""
     epochs, epoch_steps = _epochs(config)
@@ -446,7 +439,7 @@ def train(
     ]
     if logs and distribution.is_chief():
         callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
-    taken = _steps_taken(checkpoints, epoch_steps)
+    taken = checkpoint.steps_taken(checkpoints, epoch_steps)
     photographs = _photographs(examples_uri, config, taken)
     if replicas > 1:
         photographs = strategy.distribute_datasets_from_function(

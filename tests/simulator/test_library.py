@@ -318,6 +318,26 @@ def test_seconds_a_step_are_of_the_whole_training_where_it_was_killed_or_had_end
 
 
 @pytest.mark.slow
+def test_a_training_that_goes_on_does_not_begin_with_the_pictures_it_began_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "_EPOCH_STEPS", 1)
+    generator, begun = training.GENERATORS["faceswap"], []
+
+    class Watched(generator):
+        def batches(self, faces, settings):
+            begun.append(next(iter(super().batches(faces, settings)))[0].numpy())
+            return super().batches(faces, settings)
+
+    monkeypatch.setitem(training.GENERATORS, "faceswap", Watched)
+    faces = faces_of(_pictures(8))
+    for kept in ("one", "other"):
+        training.train("faceswap", faces, TINY, str(tmp_path / kept))
+    described = training.train("faceswap", faces, TINY, str(tmp_path / "one"))[1]
+    np.testing.assert_array_equal(begun[0], begun[1])
+    assert np.abs(begun[2] - begun[0]).mean() > 0.01
+    assert described.training.seed == TINY.seed
+
+
+@pytest.mark.slow
 def test_a_trained_simulators_manifest_keeps_the_settings_it_was_trained_with(tmp_path):
     config = TINY.replace(seed=9, judge_steps=5)
     _, described = training.train("faceswap", faces_of(_pictures(4)), config, str(tmp_path))

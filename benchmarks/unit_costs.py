@@ -139,7 +139,9 @@ def _registry(path: str, rows: int) -> None:
     with orm.Session(engine) as session:
         by_uid, _ = _seconds(lambda uid: registry.by_uid(session, "00000000", uid), list(range(0, rows, rows // 100)))
         wanted = [random.bytes(16).hex() for _ in range(21)]
-        by_look, found = _seconds(lambda each: registry.by_look(session, each[:16], each[16:], 4), wanted)
+        by_look, found = _seconds(
+            lambda each: registry.by_look(session, each[:16], each[16:], 4, registry.FAR_BITS), wanted
+        )
     print(f"| {rows:,} registered pictures, SQLite | | |\n| --- | ---: | --- |")
     _told("a picture's row, bands and preview", size / rows / 1e3, "kB")
     _told("of it the preview", len(preview) / 1e3, "kB")

@@ -92,19 +92,27 @@ def by_look(
       most: how many pictures.
       within: how many bits may differ; over NEAR_BITS some of those pictures are missed.
     """
-    found: dict[str, tuple[Picture, int]] = {}
+    found: dict[str, tuple[int, float]] = {}  # By ID, bits that differ and when it was registered.
     least_bytes = max(1, 8 - within)
-    for kind, wanted, column in ((_WHOLE, hash_whole, "hash_whole"), (_OUTSIDE, hash_outside, "hash_outside")):
+    for kind, wanted, column in (
+        (_WHOLE, hash_whole, Picture.hash_whole),
+        (_OUTSIDE, hash_outside, Picture.hash_outside),
+    ):
         if wanted is None:
             continue
         shared = sa.select(Band.picture_id).where(Band.value.in_(list(_bands(kind, wanted)))).group_by(Band.picture_id)
         nearest = shared.having(sa.func.count() >= least_bytes).order_by(sa.func.count().desc())
         ids = list(session.scalars(nearest.limit(_MOST_BYTES_ALIKE)))
-        for picture in session.scalars(sa.select(Picture).where(Picture.id.in_(ids))):
-            apart = fingerprints.bits_apart(getattr(picture, column), wanted)
-            if apart <= within and apart < found.get(picture.id, (picture, within + 1))[1]:
-                found[picture.id] = picture, apart
-    return sorted(found.values(), key=lambda each: (each[1], each[0].created))[:most]
+        # Without their previews, which are most of a row.
+        for name, known, created in session.execute(
+            sa.select(Picture.id, column, Picture.created).where(Picture.id.in_(ids))
+        ):
+            apart = fingerprints.bits_apart(known, wanted)
+            if apart <= within:
+                found[name] = min(found.get(name, (apart, created)), (apart, created))
+    wanted_ids = sorted(found, key=found.__getitem__)[:most]
+    pictures = {each.id: each for each in session.scalars(sa.select(Picture).where(Picture.id.in_(wanted_ids)))}
+    return [(pictures[name], found[name][0]) for name in wanted_ids if name in pictures]
 
 
 def may_know(caller: Caller, picture: Picture) -> bool:

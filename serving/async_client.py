@@ -1,8 +1,8 @@
 """The asyncio client: as client.py's through a server, for programs that do other things while a picture is worked on.
 
 async with AsyncTaggerClient("localhost:8500", key) as client:
-png = await client.tag(jpeg, uid=12345)
-readings = await asyncio.gather(*(client.read(each) for each in files))
+    png = await client.tag(jpeg, uid=12345)
+    readings = await asyncio.gather(*(client.read(each) for each in files))
 """
 
 import asyncio
@@ -46,6 +46,7 @@ class AsyncTaggerClient:
             self._channel = grpc.aio.secure_channel(address, credentials, options)
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._described: exchange.Described | None = None
+        self._described_until = 0.0
 
     async def __aenter__(self) -> "AsyncTaggerClient":
         return self
@@ -94,7 +95,10 @@ class AsyncTaggerClient:
             return await self._hold(make)
 
     async def _hold(self, make: Callable[[exchange.Described], exchange.Dialogue[_Answer]]) -> _Answer:
-        model = self._described = self._described or await self._describe()
+        model = self._described
+        if model is None or time.monotonic() > self._described_until:
+            self._described_until = time.monotonic() + exchange.FOLLOWED_SECONDS
+            model = self._described = await self._describe()
         dialogue = make(model)
         try:
             question = next(dialogue)

@@ -166,7 +166,8 @@ class TaggerClient:
         """`key` is payload.read_key's; nothing is asked of the back-end yet."""
         self._backend = backend
         self._key = key
-        self._described: tuple[int, TaggerManifest, list[Payload]] | None = None
+        self._described: exchange.Described | None = None
+        self._described_until = 0.0
 
     @functools.cached_property
     def key_fingerprint(self) -> str:
@@ -396,7 +397,10 @@ class TaggerClient:
             return self._ask_once(ask, name)
 
     def _ask_once(self, ask: Callable[[int, TaggerManifest, list[Payload]], _Answer], name: str) -> _Answer:
-        described = self._described = self._described or self._describe()
+        described = self._described  # Other threads may forget it.
+        if described is None or time.monotonic() > self._described_until:
+            self._described_until = time.monotonic() + exchange.FOLLOWED_SECONDS
+            described = self._described = self._describe()
         try:
             return ask(*described)
         except RefusedError as error:

@@ -19,6 +19,8 @@ from faketagger.serving.errors import PictureError, RefusedError, TaggerError
 
 # What one call takes of a batch: far below what servers refuse.
 CALL_PICTURES, CALL_BYTES, CALL_PIXELS = 8, 16 * 2**20, 24_000_000
+# Then a client asks again which version it is to work with: the server may have a newer one, or its label moved.
+FOLLOWED_SECONDS = 60.0
 
 _T = TypeVar("_T")
 

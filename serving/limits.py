@@ -28,12 +28,13 @@ _USUAL = _FRAMES | {0xC4, 0xDB, 0xDD, 0xFE} | frozenset(range(0xE0, 0xF0))
 # The next one that has content or ends the image, over coded pixels and what decoders pass by among them.
 _MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")
 _JPEG_MAGIC = b"\xff\xd8\xff"
+_SCAN = bytes([0xFF, _START_OF_SCAN])
 _BROKEN = _JPEG_MAGIC + bytes(40)
 
 
 def pixels_of(data: bytes) -> int | None:
     """How many pixels a PNG's or JPEG's header states; None where it states none, or is of another kind."""
-    if data.startswith(containers.PNG_MAGIC) and len(data) >= 24:
+    if data.startswith(containers.PNG_MAGIC) and data[12:16] == b"IHDR" and len(data) >= 24:
         return int.from_bytes(data[16:20], "big") * int.from_bytes(data[20:24], "big")
     return _jpeg_header(data)[0] if data.startswith(_JPEG_MAGIC) else None
 
@@ -96,12 +97,18 @@ def checked(files: Sequence[bytes], most_pixels: int = MAX_PIXELS, each_is_told:
     scanned = sum(_scans(data) * each for data, each, said in zip(files, pixels, wrong) if not said)
     if scanned > MAX_SCANNED_PIXELS:
         raise ValueError(f"{scanned:,} pixels in all scans of one call are over {MAX_SCANNED_PIXELS:,}: send fewer")
-    # What is wrong by its header the model tells itself, before it decodes.
     whole = _whole([data for data, said in zip(files, wrong) if not said])
-    taken = [data if said or data in whole else _BROKEN for data, said in zip(files, wrong)]
+    taken = [_refused(data) if said else data if data in whole else _BROKEN for data, said in zip(files, wrong)]
     if not each_is_told and _BROKEN in taken:
         raise ValueError("image is broken: it cannot be decoded")
     return taken
+
+
+def _refused(data: bytes) -> bytes:
+    """A file of which the model says what is wrong before it decodes, though it sees less wrong with `data`."""
+    if not data.startswith((_JPEG_MAGIC, containers.PNG_MAGIC)):
+        return data
+    return data + _SCAN * (MAX_SCANS + 1) if _scans(data) > 1 else _BROKEN
 
 
 def _whole(files: Sequence[bytes]) -> set[bytes]:
@@ -161,4 +168,4 @@ def _scans(data: bytes) -> int:
             return scans
         scans += marker == _START_OF_SCAN
         at += max(2, int.from_bytes(data[at : at + 2], "big"))
-    return scans + data.count(b"\xff\xda", at)
+    return scans + data.count(_SCAN, at)

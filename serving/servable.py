@@ -101,6 +101,7 @@ class Servable:
         """A signature's function without what the outputs wanted do not need, where they are but a few."""
         if not outputs or 2 * len(outputs) > len(function.structured_outputs):
             return function
+        outputs = tuple(outputs)  # A field of a request keeps all of the request in memory.
         key = signature, tuple(sorted(outputs))
         if key not in self._functions:
             specs = function.structured_input_signature[1]

@@ -350,14 +350,16 @@ def _upright_segment(marker: int, content: bytes, orientation: int) -> bytes:
 
 
 def _keep_png(picture: Picture, file: BinaryIO, image: PngImagePlugin.PngImageFile, orientation: int) -> None:
-    kept, whole, ended = [], True, False
+    kept, whole, ended, profiles = [], True, False, 0
     for kind, content, right in containers.png_chunks(file):
         ended = ended or kind == b"IEND"
         whole = whole and right
         if kind == b"caBX":
             picture.changes.append(_C2PA)
-        if kind == b"iCCP" and picture.icc is None and right:
-            picture.icc = containers.png_profile(content)
+        if kind == b"iCCP" and right:
+            profiles += 1
+            if profiles == 1 and picture.icc is None:  # There may be one, and each takes time.
+                picture.icc = containers.png_profile(content)
         # The fourth letter is small where a chunk may be copied by who does not know it (section 5.4).
         if not right or not (kind in _PNG_COLOURS or kind[0:1].islower() and kind[3:4].islower()):
             continue

@@ -36,8 +36,9 @@ NO_BITS = "codeword or key_mask is not of numbers from 0 to 1"
 
 
 def _png_size(data: tf.Tensor) -> tf.Tensor:
+    """Of its header, where that comes first as it must; else 0, as the decoder would look for it further on."""
     size = tf.io.decode_raw(tf.strings.substr(data, 16, 8), tf.int32, little_endian=False)
-    return tf.cast(size, tf.int64)
+    return tf.where(tf.equal(tf.strings.substr(data, 12, 4), "IHDR"), tf.cast(size, tf.int64), 0)
 
 
 def _jpeg_size(data: tf.Tensor) -> tf.Tensor:

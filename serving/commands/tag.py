@@ -100,6 +100,8 @@ def _check_flags(parser: startup.Parser, arguments: argparse.Namespace) -> None:
         parser.error(f"argument --uid: a number from 0 on, got {arguments.uid}")
     if arguments.out and arguments.beside:
         parser.error("--out and --beside are two places")
+    if arguments.beside and inputs.STANDARD in arguments.inputs:
+        parser.error(f"{inputs.STANDARD} has no place for anything --beside it")
     if not (arguments.out or arguments.beside) and (arguments.csv or len(arguments.inputs) != 2):
         parser.error("name an input and an output, or say --out DIR or --beside")
 

@@ -103,7 +103,7 @@ class Photograph:
         What lies beyond the photograph is its rim, drawn out and blurred.
         """
         step = math.sqrt(abs(np.linalg.det(transform[:, :2]))) / side  # Photograph's pixels a view's pixel.
-        level = int(min(max(0.0, math.log2(max(step, 1e-9) / _FINER) + 0.5), math.log2(min(self.size))))
+        level = int(min(max(0.0, math.log2(max(step, 1e-9) / _FINER) + 0.5), math.log2(max(self.size))))
         reduced, scale = self._level(level)
         fine = side * _FINER
         back = transform / [[scale[0]], [scale[1]]]

@@ -7,7 +7,7 @@ import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from faketagger.serving.platform import api, c2pa, guards, pages
@@ -38,7 +38,7 @@ def make_app(service: Service, workers: int = 2, body_seconds: float = 60.0) -> 
     app = Starlette(
         routes=[*pages.ROUTES, api.ROUTES, c2pa.ROUTES],
         middleware=[Middleware(guards.SecureHeaders), limited],
-        exception_handlers={HTTPException: _failed, Exception: _broke},
+        exception_handlers={HTTPException: _failed, ClientDisconnect: bodies.gone, Exception: _broke},
     )
     app.state.service = service
     app.state.workers, app.state.lookers = anyio.CapacityLimiter(workers), anyio.CapacityLimiter(_LOOKERS)

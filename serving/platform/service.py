@@ -153,9 +153,9 @@ class Service:
           RefusedError: it is no picture that can be tagged.
           TooOftenError: the account has had its share.
         """
-        self.accounts.count(caller, "upload", self.limits.uploads)
         self._delete_old_files()
         with self._working(caller):
+            self.accounts.count(caller, "upload", self.limits.uploads)
             picture = self._decode(data)
             trace = self._trace(picture.rgb())
             reason = _reason_to_hold(caller, trace)
@@ -183,9 +183,11 @@ class Service:
 
     def uploads(self, caller: Caller, most: int = 50) -> list[Upload]:
         """One's own, the newest first."""
+        self._delete_old_files()
         with self._reading() as session:
             wanted = sa.select(Upload).where(Upload.account_id == caller.id).order_by(Upload.created.desc())
-            return list(session.scalars(wanted.limit(most)))
+            told = orm.with_expression(Upload.has_file, Upload.file.is_not(None))
+            return list(session.scalars(wanted.limit(most).options(told)))
 
     def _hold(self, caller: Caller, data: bytes, name: str, picture: Picture, trace: Trace, reason: str) -> Upload:
         with self._writing() as session:
@@ -296,8 +298,8 @@ class Service:
 
     def verify(self, caller: Caller, data: bytes) -> Verdict:
         """What is known of a picture, as far as the asker may know it; errors are those of `upload`."""
-        self.accounts.count(caller, "verify", self.limits.verifications)
         with self._working(caller):
+            self.accounts.count(caller, "verify", self.limits.verifications)
             pixels = self._decode(data, lenient=True).rgb()
             trace = self._trace(pixels)
             with self._writing() as session:
@@ -306,8 +308,8 @@ class Service:
 
     def matches(self, caller: Caller, data: bytes) -> list[tuple[tables.Picture, int]]:
         """The registered pictures that a picture may come from, of those the asker may know; how sure it is, 0…100."""
-        self.accounts.count(caller, "verify", self.limits.verifications)
         with self._working(caller):
+            self.accounts.count(caller, "verify", self.limits.verifications)
             pixels = self._decode(data, lenient=True).rgb()
             trace = self._trace(pixels)
             found = {}
@@ -536,7 +538,8 @@ def plain_name(name: str) -> str:
 
 def file_name(upload: Upload) -> str:
     """What the tagged file of an upload is called."""
-    ending = picture_encoding.ENDINGS.get(upload.format, ("",))[0]
+    own = os.path.splitext(upload.name)[1]  # What is not written, as HEIC, is given back as it came.
+    ending = picture_encoding.ENDINGS.get(upload.format, (own,))[0]
     return f"{os.path.splitext(upload.name)[0]}.tagged{ending}"
 
 

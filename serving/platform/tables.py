@@ -119,6 +119,7 @@ class Upload(Base):
       name: what the uploader called the file: shown, never a path.
       picture_id: the registered picture that it became, or is.
       file: what the uploader may fetch, or what waits for a moderator; None when it is gone.
+      has_file: whether it is there, where `Service.uploads` has asked.
       format: the file's.
       preview, residual: small JPEGs; of what was rejected the preview is empty.
     """
@@ -131,6 +132,7 @@ class Upload(Base):
     outcome: orm.Mapped[str] = orm.mapped_column(sa.String(16))
     picture_id: orm.Mapped[str | None] = orm.mapped_column(sa.ForeignKey("pictures.id"))
     file: orm.Mapped[bytes | None] = orm.mapped_column(deferred=True)
+    has_file: orm.Mapped[bool | None] = orm.query_expression()
     format: orm.Mapped[str] = orm.mapped_column(sa.String(8))
     preview: orm.Mapped[bytes]
     residual: orm.Mapped[bytes | None]
@@ -222,11 +224,12 @@ def upgrade(
 ) -> None:
     """Makes the tables, or brings those of an earlier version up to `version`; DatabaseError where they are newer."""
     with engine.begin() as connection:
-        if not sa.inspect(connection).has_table(_Schema.__tablename__):
+        there = sa.inspect(connection).has_table(_Schema.__tablename__)
+        found = connection.execute(sa.select(_Schema.version)).scalar_one_or_none() if there else None
+        if found is None:  # Or its making was cut off: SQLite keeps each table that was made.
             Base.metadata.create_all(connection)
             connection.execute(sa.insert(_Schema).values(version=version))
             return
-        found = connection.execute(sa.select(_Schema.version)).scalar_one()
         if found > version:
             raise DatabaseError(f"the database is of version {found}, this program of {version}: use a newer one")
         for step in range(found + 1, version + 1):

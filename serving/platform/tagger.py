@@ -69,12 +69,9 @@ class ClientTagger:
         self._describe = lambda: client.describe(backend)
         self._client = client.TaggerClient(backend, key)
         self._carries_one, self._does_not_hold = client.AlreadyTaggedError, client.NotReadError
-        self._bits: int | None = None
 
     def uid_bits(self) -> int:
-        if self._bits is None:
-            self._bits = self._ask(self._describe)[1].message_bits
-        return self._bits
+        return self._ask(self._describe)[1].message_bits
 
     def read(self, pixels: np.ndarray) -> Found:
         reading = self._ask(lambda: self._client.read_photograph(pixels))

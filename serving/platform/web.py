@@ -25,6 +25,8 @@ _MEDIA_TYPES = {
     "PNG": "image/png",
     "JPEG": "image/jpeg",
     "WEBP": "image/webp",
+    "AVIF": "image/avif",
+    "HEIF": "image/heic",
 }
 _ANY_MEDIA_TYPE = "application/octet-stream"
 _log = logging.getLogger("faketagger.platform")

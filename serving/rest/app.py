@@ -12,7 +12,7 @@ from google.protobuf import json_format, message
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
@@ -74,7 +74,12 @@ def make_app(calls: Calls, predicting: Workers, asking: Workers, limits: Limits,
     return Starlette(
         routes=[*routes, Route("/v1/{path:path}", api.model, methods=["GET", "POST"])],
         middleware=[limited],
-        exception_handlers={ServingError: _refused, HTTPException: _failed, Exception: _broke},
+        exception_handlers={
+            ServingError: _refused,
+            HTTPException: _failed,
+            ClientDisconnect: bodies.gone,
+            Exception: _broke,
+        },
     )
 
 

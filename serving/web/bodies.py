@@ -5,9 +5,16 @@ from typing import Any
 
 import anyio
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
 Message = MutableMapping[str, Any]
 App = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+async def gone(request: Request, error: Exception) -> Response:
+    """What is answered, to nobody, where a client has gone while it sent: no failure of the server's."""
+    return Response(status_code=400)
 
 
 class LimitedBodies:

@@ -112,6 +112,8 @@ def make_server(
 
 def bound(host: str, port: int) -> socket.socket:
     """A socket that listens already, so that who is told of it can connect; OSError where there is none."""
+    if not 0 <= port < 2**16:  # getaddrinfo would take what is left of it after division.
+        raise OSError(f"{port} is no port: these go from 0 to 65535")
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     listening = socket.socket(family)
     try:

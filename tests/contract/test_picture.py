@@ -402,6 +402,14 @@ def test_large_texts_and_profiles_of_a_png_are_kept_and_a_bomb_among_them_is_not
         assert found.icc == profile and found.native == kept and not found.damage
 
 
+def test_of_many_profiles_of_a_png_one_is_unpacked(monkeypatch):
+    unpacked = []
+    monkeypatch.setattr(containers, "png_profile", lambda content: unpacked.append(content))
+    chunks = [(b"iCCP", b"%d\0\0" % number + zlib.compress(bytes(2**23))) for number in range(5)]
+    picture_decoding.decode(_with_chunks(helpers.file_of(_noise()), *chunks))
+    assert len(unpacked) <= 1
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 def test_exif_data_that_are_none_do_no_harm(format):
     before = picture_decoding.decode(helpers.file_of(_smooth(), format, exif=b"Exif\0\0no data at all"))

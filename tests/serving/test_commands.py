@@ -377,6 +377,12 @@ def test_one_bad_file_does_not_stop_the_rest(faketagger, model):
     assert err.endswith("faketagger: 4 pictures: 2 tagged, 1 damaged file, 1 failed\n")
 
 
+def test_nothing_is_written_beside_standard_input(faketagger, model):
+    before = _listed(".")
+    code, _, said = faketagger("tag", "-", "--beside", "--uid=5", model)
+    assert code and "- has no place for anything --beside it" in said and _listed(".") == before
+
+
 def test_beside_marks_names_and_does_not_take_what_it_made_for_an_input(faketagger, model):
     for name in ("a.jpg", "a.png"):
         _write(f"in/{name}", helpers.smooth_file("JPEG" if name == "a.jpg" else "PNG"))

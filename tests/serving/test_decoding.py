@@ -167,6 +167,25 @@ def test_pixels_are_found_behind_segments_of_all_kinds():
     assert limits.pixels_of(data[:2] + b"\xff" * 2_000_000 + data[2:]) is None
 
 
+def test_a_picture_whose_header_states_no_size_does_not_reach_the_model():
+    data, png = _jpeg(progressive=True), picture()
+    commented = data[:2] + b"\xff\xfe\x00\x02" * 1001 + data[2:]
+    sizes = _chunk(b"aaAa", struct.pack(">II", 8, 8))
+    behind = png[:8] + sizes + png[8:]
+    text = b"no picture"
+    taken = limits.checked([data, commented, behind, text], each_is_told=True)
+    assert taken[0] == data and taken[3] == text and {commented, behind}.isdisjoint(taken)
+    # The model is shown more scans than it decodes, or a file that breaks at once.
+    assert taken[1].count(b"\xff\xda") > limits.MAX_SCANS and len(taken[2]) < 100
+
+
+def test_a_jpeg_whose_scans_take_too_long_is_one_that_the_model_refuses(monkeypatch):
+    data = _jpeg(progressive=True)
+    monkeypatch.setattr(limits, "MAX_SCANNED_PIXELS", 64 * 64)
+    (taken,) = limits.checked([data], each_is_told=True)
+    assert taken.count(b"\xff\xda") > limits.MAX_SCANS
+
+
 def _segment(marker, content):
     return b"\xff" + bytes([marker]) + struct.pack(">H", 2 + len(content)) + content
 

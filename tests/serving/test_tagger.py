@@ -1,5 +1,6 @@
 """Server, client and command line together, over real gRPC, with a tiny tagger that writes its bits as pixels."""
 
+import gc
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 
 import grpc
 import numpy as np
@@ -119,6 +121,19 @@ def test_predict_returns_the_filtered_outputs_only(predictions):
     request = read_request()
     request.output_filter.extend(["tagged", "p_value"])
     assert set(predictions.Predict(request).outputs) == {"tagged", "p_value"}
+
+
+def test_what_is_kept_of_a_filter_does_not_keep_the_request(base_path):
+    class Names(list):
+        """A list that can be watched, as a request's field keeps all of the request."""
+
+    model, names = servable.Servable(str(base_path / "1")), Names(["tagged"])
+    watched = weakref.ref(names)
+    inputs = {"image": np.array([picture()], object), "key_mask": np.zeros([1, N], np.float32)}
+    assert set(model.run("read", inputs, names)) == {"tagged"}
+    del names
+    gc.collect()
+    assert watched() is None
 
 
 def test_predict_refuses_as_tensorflow_serving_does(predictions):

@@ -6,6 +6,7 @@ Its networks are not trained but written down: each bit is a cosine of middle fr
 import json
 import os
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -253,6 +254,13 @@ def _jpeg_of_scans(count):
     return data[:last] + data[last:-2] * count + data[-2:]
 
 
+def _png_behind_a_chunk():
+    """Of 64×64, with a chunk before the header that says 8×8 where the header would."""
+    data = helpers.file_of(_scene(64, 64))
+    sizes = b"aaAa" + struct.pack(">II", 8, 8)
+    return data[:8] + struct.pack(">I", 8) + sizes + struct.pack(">I", zlib.crc32(sizes)) + data[8:]
+
+
 REFUSED = {
     "nothing": (b"", export.NO_PICTURE),
     "text": (b"a letter, and not a picture of anything", export.NO_PICTURE),
@@ -264,6 +272,7 @@ REFUSED = {
     "a JPEG's name on noise": (b"\xff\xd8\xff" + bytes(range(200)), export.BROKEN),
     "a PNG bomb": (helpers.png_claiming(60_000, 60_000), export.TOO_LARGE),
     "a PNG just over the limit": (helpers.png_claiming(10_000, 10_001), export.TOO_LARGE),
+    "a PNG whose size stands elsewhere than it says": (_png_behind_a_chunk(), export.TOO_LARGE),
     "a PNG of negative size": (helpers.png_claiming(2**32 - 1, 2**32 - 1), export.TOO_LARGE),
     "a PNG without pixels": (helpers.png_claiming(0, 10), export.TOO_LARGE),
     "a JPEG bomb": (_jpeg_claiming(60_000, 60_000), export.TOO_LARGE),

@@ -1,6 +1,7 @@
 """The client tags and reads photographs in process and over gRPC alike."""
 
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -80,6 +81,31 @@ def test_the_callers_mistakes_are_told(tagger):
         tagger.photograph_tag(pixels, 5, 30.0)
     with pytest.raises(ValueError, match="a photograph is uint8"):
         tagger.read_photograph(pixels[..., 0])
+
+
+def test_a_client_goes_over_to_a_newer_version_though_the_older_is_still_there(monkeypatch):
+    asked = []
+
+    class Versions(client.Backend):
+        latest = 1
+
+        def predict(self, signature, inputs, outputs=(), version=None):
+            asked.append(version)
+            if signature == "describe":
+                manifest = stubs.pattern_manifest().to_json()
+                return {"manifest": np.array([manifest.encode()], object)}, self.latest
+            raise client.TaggerError("asked")
+
+        def status(self):
+            raise AssertionError
+
+    tagger, clock = client.TaggerClient(Versions(), KEY), [0.0]
+    monkeypatch.setattr(client, "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
+    for now, latest in ((1.0, 1), (50.0, 2), (70.0, 2)):
+        clock[0], Versions.latest = now, latest
+        with pytest.raises(client.TaggerError, match="asked"):
+            tagger.read_photograph(helpers.smooth(64, 64))
+    assert [version for version in asked if version] == [1, 1, 2]
 
 
 def test_a_client_follows_the_server_to_a_new_version_in_the_midst_of_photographs(tmp_path, base_path):

@@ -134,6 +134,26 @@ def test_a_body_that_does_not_come_is_not_waited_for():
     assert anyio.run(call) == 408
 
 
+@pytest.mark.parametrize("path", ["/login", "/api/v1/uploads"])
+def test_who_goes_while_he_sends_is_no_failure_of_the_platform(platform, callers, path, caplog):
+    async def call():
+        answers = []
+
+        async def gone():
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            answers.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
+        headers = {b"content-type": b"application/x-www-form-urlencoded", b"content-length": b"10"}
+        scope |= {"headers": list(headers.items()), "scheme": "https", "server": ("platform.test", 443)}
+        await app.make_app(platform)(scope, gone, send)
+        return answers[0]["status"]
+
+    assert anyio.run(call) < 500 and not caplog.records
+
+
 def test_without_a_token_no_body_is_read(platform):
     async def call():
         answers = []

@@ -73,6 +73,12 @@ def test_a_place_that_is_taken_is_an_error(port):
         listener.bound("127.0.0.1", port).close()
 
 
+@pytest.mark.parametrize("port", [-1, 65536, 99999])
+def test_a_number_that_is_no_port_is_told(port):
+    with pytest.raises(OSError, match=f"{port} is no port"):
+        listener.bound("127.0.0.1", port).close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_in_peace_when_it_is_told_to(number):
     code = """if True:

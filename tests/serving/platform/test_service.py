@@ -59,6 +59,11 @@ def test_the_file_comes_back_in_its_own_format(platform, callers, tagger):
     assert str(tagger.read(pixels_of(upload.file)).candidate) == upload.picture.uid
 
 
+@pytest.mark.parametrize("format, name", [("HEIF", "a.tagged.heic"), ("JPEG", "a.tagged.jpg")])
+def test_a_file_that_is_given_back_as_it_came_keeps_its_ending(format, name):
+    assert service.file_name(tables.Upload(name="a.heic", format=format)) == name
+
+
 def test_what_carries_ones_own_tag_is_accepted_and_not_tagged_again(platform, callers, tagged, engine):
     file, picture = tagged(scene(1))
     again = platform.upload(callers["ann"], jpeg(pixels_of(file)), "again.jpg")
@@ -278,6 +283,15 @@ def test_tagged_files_are_kept_for_a_while(platform, callers, monkeypatch):
     assert (found.file, found.residual, found.picture is not None) == (None, None, True)
 
 
+def test_ones_pictures_tell_whose_file_is_there_still(platform, callers, monkeypatch):
+    begun = accounts.now()
+    platform.upload(callers["ann"], png(scene(1)), "a.png")
+    monkeypatch.setattr(accounts, "now", lambda: begun + platform.limits.keep_seconds + 5)
+    platform.upload(callers["ann"], png(scene(2)), "b.png")
+    told = {upload.name: upload.has_file for upload in platform.uploads(callers["ann"])}
+    assert told == {"a.png": False, "b.png": True}
+
+
 def _file_in(engine, upload):
     with orm.Session(engine) as session:
         return session.scalar(sa.select(tables.Upload.file).where(tables.Upload.id == upload.id))
@@ -360,12 +374,13 @@ def test_one_account_does_not_take_all_workers(engine, callers):
             go_on.wait(30)
             return super().read(pixels)
 
-    platform = service.Service(engine, Slow())
+    platform = service.Service(engine, Slow(), Limits(verifications=2))  # What is refused is not counted.
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         first = pool.submit(platform.verify, callers["ann"], png(scene(1)))
         begun.acquire(timeout=30)
-        with pytest.raises(TooOftenError, match="worked on"):
-            platform.verify(callers["ann"], png(scene(1)))
+        for _ in range(3):
+            with pytest.raises(TooOftenError, match="worked on"):
+                platform.verify(callers["ann"], png(scene(1)))
         other = pool.submit(platform.verify, callers["bob"], png(scene(1)))
         begun.acquire(timeout=30)
         go_on.set()

@@ -26,6 +26,17 @@ def test_opening_again_keeps_what_is_there(tmp_path):
         assert connection.execute(sa.select(tables.Account.name)).scalars().all() == ["ann"]
 
 
+def test_a_first_start_that_was_cut_off_is_made_up_for(tmp_path):
+    url = f"sqlite:///{tmp_path / 'platform.db'}"
+    with tables.open_database(url).begin() as connection:
+        connection.execute(sa.text("DELETE FROM schema_version"))
+        connection.execute(sa.text("DROP TABLE audit"))
+    engine = tables.open_database(url)
+    assert "audit" in sa.inspect(engine).get_table_names()
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT version FROM schema_version")).scalar_one() == tables.VERSION
+
+
 def test_an_earlier_version_is_brought_up_step_by_step_and_once(engine):
     done = []
     steps = {tables.VERSION + it: lambda connection, it=it: done.append(it) for it in (1, 2)}

@@ -51,6 +51,12 @@ def test_pictures_are_no_clips():
         Clip(io.BytesIO(general.smooth_file()), "in.png")
 
 
+def test_texts_are_no_clips():
+    for text in (b"The free encyclopedia that anyone can edit", b"Get wide margins by the other printer now"):
+        assert kinds.kind_of(text) is None
+    assert kinds.kind_of(b"\0\0\0\x08wide\0\0\x10\0mdat" + bytes(20)) == "MP4"
+
+
 def test_every_nth_frame_up_to_one_can_be_asked_for():
     clip = helpers.clip(helpers.spots(9))
     assert [frame.number for frame in clip.frames(step=3)] == [0, 3, 6]

@@ -4,6 +4,8 @@ import os
 
 from absl import flags
 
+from faketagger.components.contract import manifest
+from faketagger.components.evaluator.config import simulator_of
 from faketagger.components.simulator.generators.registry import GENERATORS
 from faketagger.pipelines import overrides, presets
 from faketagger.pipelines.config import PipelineConfig
@@ -41,8 +43,18 @@ def configure() -> PipelineConfig:
 
 
 def _for_foreign_simulators(config: PipelineConfig) -> PipelineConfig:
-    """What a preset says of its own simulators by name means nothing for others: all train, all are gated alike."""
-    gate = config.evaluator.gate.replace(fmrr_overrides={}, ungated=())
+    """What a preset says of its own simulators by name means nothing for others: all train, all are gated alike.
+
+    What it says of perturbations stays: they are there whatever the simulators are.
+    """
+    gate = config.evaluator.gate
+    perturbations = (manifest.PERTURBATION, manifest.UNSEEN)
+    gate = gate.replace(
+        fmrr_overrides={},
+        ungated=tuple(name for name in gate.ungated if simulator_of(name) in perturbations),
+        # With all of them in the loop there is no black-box mean, and a figure that is missing fails its check.
+        min_overall={box: least for box, least in gate.min_overall.items() if box != "black"},
+    )
     return config.replace(
         tagger=config.tagger.replace(black_box=()),
         evaluator=config.evaluator.replace(black_box=(), gate=gate),

@@ -1,11 +1,16 @@
 """Presets, what `--set` changes in them, and their way to the steps as JSON."""
 
+import os
+
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from faketagger.components.contract import payload
+from faketagger.components.contract import manifest, payload, pretrained
 from faketagger.components.evaluator.config import EvaluatorConfig
+from faketagger.components.evaluator.measure import slices
+from faketagger.components.evaluator.verdict import gate, record
+from faketagger.components.perturbations import catalogue, unseen
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.tagger.config import TaggerConfig
 from faketagger.components.tagger.schedules import Ramp
@@ -162,6 +167,78 @@ def test_simulators_are_trained_anew_when_asked_for():
     # The second ones stay as they are: they are to differ from what trains.
     assert set(config.simulator.shipped) == set(DEMO.simulator.shipped) - set(config.simulator.train)
     assert config.tagger.black_box == DEMO.tagger.black_box
+
+
+# What no tagger reads yet at the network's own size (docs/results.md).
+_NOT_READ = (
+    "faceswap/to_group_a_whole", "faceswap_2/to_group_b_whole", "stylegan/reconstruct", "stylegan_2/style_mix",
+    "perturbation/crop_0.8",
+)  # fmt: skip
+
+
+def _simulator(name, family="perturbation", conditions=("smile", "bald")):
+    return manifest.SimulatorManifest(name, family, tuple(conditions), 128, "none", "none")
+
+
+def _decide(config, simulators, not_read):
+    """The gate's decision on a tagger that reads all but some slices, as the evaluator of a pipeline makes it."""
+    simulators = [
+        _simulator(manifest.PERTURBATION, conditions=catalogue.evaluation_perturbations()),
+        _simulator(manifest.UNSEEN, conditions=unseen.perturbations()),
+        *simulators,
+    ]
+    expected = slices.declared({each.name: each for each in simulators}, config)
+    assert set(not_read) <= {each.name for each in expected}
+    counted, yes, no = {"pictures": 48, "not_finite": 0}, record.Figure(1.0, 0.93, 1.0), record.Figure(0.0, 0.0, 0.07)
+
+    def figures(each):
+        read = no if each.name in not_read else yes
+        named = {"simulator": each.simulator, "condition": each.condition, "family": each.family}
+        rates = {"fmrr": read, "bit_accuracy": read, "tpr": read, "change_psnr": yes, "change_ssim": yes}
+        return record.SliceFigures(
+            kind=each.kind, black_box=each.black_box, strength_value=each.strength, **named, **rates, **counted
+        )
+
+    boxes = {each.black_box for each in expected if each.is_deepfake}
+    overall = record.ByBox(*(record.Figure(0.8, 0.78, 0.82) if box in boxes else None for box in (False, True)))
+    tagger = record.TaggerFacts(
+        message_bits=30, code_bits=127, image_size=128, strength=1.0, false_positive_rate=1e-6, level=None
+    )
+    psnr = record.Figure(38.0, 37.9, 38.1)
+    evaluation = record.Evaluation(
+        label="",
+        image_size=128,
+        tagger=tagger,
+        confidence=0.95,
+        repeats=1,
+        seed=0,
+        quality=record.QualityFigures(psnr=psnr, ssim=yes, ms_ssim=yes, lpips=yes, **counted),
+        untagged=record.UntaggedFigures(false_positives=0, share=no, **counted),
+        overall=overall,
+        overall_tpr=overall,
+        slices={each.name: figures(each) for each in expected},
+    )
+    return gate.decide(evaluation, config.gate, expected)
+
+
+@pytest.mark.parametrize("preset", ["demo", "shipped"])
+def test_what_goes_on_from_the_shipped_tagger_is_blessed_without_what_that_one_does_not_read(preset):
+    config = presets.PRESETS[preset]()
+    shipped = [
+        manifest.read(manifest.SimulatorManifest, os.path.join(pretrained.SIMULATORS, name))
+        for name in config.simulator.shipped
+    ]
+    assert _decide(config.evaluator, shipped, _NOT_READ).blessed
+    assert not _decide(config.evaluator, shipped, (*_NOT_READ, "plain")).blessed
+
+
+def test_with_foreign_simulators_a_tagger_is_blessed_that_reads_all_of_them():
+    config = _configured(simulators="elsewhere").evaluator
+    foreign = [_simulator("theirs", "attribute_editing"), _simulator("stylegan", "entire_synthesis", ["invert"])]
+    assert _decide(config, foreign, ["perturbation/crop_0.8"]).blessed
+    for missed in ("plain", "theirs/bald", "stylegan/invert", "perturbation/jpeg_75"):
+        failed = [each.name for each in _decide(config, foreign, [missed]).checks if not each.passed]
+        assert failed == [f"fmrr {missed}"]
 
 
 def test_foreign_simulators_are_all_in_the_loop_and_all_gated():

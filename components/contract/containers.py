@@ -112,9 +112,9 @@ def mend_png(file: BinaryIO) -> tuple[bytes, float] | None:
     row = 1 + (width * depth * samples + 7) // 8
     inflater, rows = zlib.decompressobj(), bytearray()
     for kind, content, _ in chunks:
-        if kind == b"IDAT":
+        if kind == b"IDAT" and len(rows) < row * height:
             try:
-                rows += inflater.decompress(content, row * height - len(rows) or 1)
+                rows += inflater.decompress(content, row * height - len(rows))
             except zlib.error:
                 break
     there = min(len(rows) // row, height)

@@ -479,6 +479,17 @@ def test_a_cut_png_is_refused_and_read_leniently_as_far_as_it_goes():
     assert found.pixels[19:].max() == 0
 
 
+def test_a_damaged_png_with_more_than_its_rows_is_read_leniently_as_those():
+    rows, packer = np.pad(_noise().reshape(40, 180), [(0, 0), (1, 0)]).tobytes(), zlib.compressobj()
+    data = [packer.compress(each) + packer.flush(zlib.Z_SYNC_FLUSH) for each in (rows, b"more", b"and more")]
+    header = containers.png_chunk(b"IHDR", struct.pack(">IIBBBBB", 60, 40, 8, 2, 0, 0, 0))
+    palette = containers.png_chunk(b"PLTE", bytes(3))[:-1] + b"?"  # Its checksum is wrong: Pillow gives up.
+    chunks = [header, palette, *(containers.png_chunk(b"IDAT", each) for each in data)]
+    found = picture_decoding.decode(containers.PNG_MAGIC + b"".join(chunks), "long", lenient=True)
+    assert found.damage == ["damaged: 100% of its rows were taken"]
+    np.testing.assert_array_equal(found.pixels, _noise())
+
+
 @pytest.mark.parametrize("spoil", ["data", "end", "missing end"])
 def test_a_png_whose_pixels_are_all_there_is_taken_and_its_damage_told(spoil):
     data = helpers.file_of(_noise())

@@ -27,7 +27,7 @@ class Entry:
     Attributes:
       name: its path relative to the folder, with forward slashes.
       labels: CelebA attributes by name, 0 or 1.
-      split: `train` or `eval` where attributes.csv fixes it.
+      split: `train` or `eval` where attributes.csv fixes it, for this photograph or another of the same identity.
       identity: who is in it, where attributes.csv says so.
     """
 
@@ -138,7 +138,24 @@ def _parse_csv(content: bytes, path: str) -> list[Entry]:
             entries.append(entry)
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}, line {max(reader.line_num, 1)}: {error}") from None
-    return entries
+    return _together(entries, path)
+
+
+def _together(entries: list[Entry], path: str) -> list[Entry]:
+    """The entries, each in the split that a row says of its identity: nobody is in both."""
+    fixed: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.identity and entry.split:
+            first = fixed.setdefault(entry.identity, entry)
+            if first.split != entry.split:
+                raise ValueError(
+                    f"{path}: '{entry.identity}' is in two splits: '{first.name}' in '{first.split}', '{entry.name}' "
+                    f"in '{entry.split}'"
+                )
+    return [
+        dataclasses.replace(entry, split=fixed[entry.identity].split) if entry.identity in fixed else entry
+        for entry in entries
+    ]
 
 
 def _check_columns(header: list[str]) -> list[str]:

@@ -100,6 +100,22 @@ def test_empty_cells_leave_label_split_and_identity_unknown(tmp_path):
     assert entries["y.jpg"] == image_folder.Entry("y.jpg", {"Male": 0}, "eval", "7")
 
 
+def test_who_is_put_into_a_split_once_is_in_it_with_every_picture(tmp_path):
+    _csv(tmp_path, "image,split,identity\na.jpg,,Ann\nb.jpg,eval,Ann\nc.jpg,,Ann\nd.jpg,,Bob\ne.jpg,,\nf.jpg,train,\n")
+    splits = {entry.name: entry.split for entry in image_folder.list_folder(str(tmp_path))}
+    assert splits == {
+        "a.jpg": "eval", "b.jpg": "eval", "c.jpg": "eval", "d.jpg": None, "e.jpg": None, "f.jpg": "train",
+    }  # fmt: skip
+
+
+def test_who_is_put_into_both_splits_is_refused_by_name(tmp_path):
+    _csv(tmp_path, "image,split,identity\na.jpg,eval,Ann\nb.jpg,train,Bob\nc.jpg,train,Ann\n")
+    with pytest.raises(
+        ValueError, match="attributes.csv: 'Ann' is in two splits: 'a.jpg' in 'eval', 'c.jpg' in 'train'"
+    ):
+        image_folder.list_folder(str(tmp_path))
+
+
 def test_a_csv_in_another_encoding_is_refused_with_its_line(tmp_path):
     _csv(tmp_path, "image\nx.jpg\né.jpg\n", "latin-1")
     with pytest.raises(ValueError, match="line 3: not UTF-8"):

@@ -170,11 +170,19 @@ def update(
 
 
 def numbered(settings: ArchiveSettings, first: int) -> Callable[[Sequence[Entry]], list[Entry]]:
-    """Gives UIDs from `first` on that the plan does not have: one an owner, and one a picture that has none."""
+    """Gives UIDs from `first` on that the plan does not have: one an owner, and one a picture that has none.
+
+    What it returns raises ValueError where a table gives an owner a second one.
+    """
 
     def number(entries: Sequence[Entry]) -> list[Entry]:
         planned = [each for part in range(count(settings)) for each in read_part(settings, part)]
         owners = {each.owner: each.uid for each in planned if each.owner and each.uid is not None}
+        for each in entries:
+            if each.owner and each.uid is not None and owners.setdefault(each.owner, each.uid) != each.uid:
+                raise ValueError(
+                    f"{each.path}: has UID {each.uid}, another picture of {each.owner} {owners[each.owner]}"
+                )
         taken = [each.uid for each in (*planned, *entries) if each.uid is not None]
         following = max([first, *(uid + 1 for uid in taken)])
         made = []

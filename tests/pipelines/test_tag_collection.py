@@ -202,6 +202,18 @@ def test_an_owner_s_pictures_carry_one_uid_also_those_that_come_later(archive):
     assert out.count(f"  UID {dict(uids)['ann']}\n") == 2
 
 
+def test_a_uid_that_a_table_says_of_one_picture_is_that_of_all_its_owner_s(archive):
+    _fill("in", 5)
+    rows = ["0/000.jpg,,ann", "1/001.jpg,7,ann", "2/002.jpg,,ann", "0/003.jpg,,bob"]
+    _write("in/owners.csv", "\n".join(["path,uid,owner", *rows]).encode())
+    assert archive("--csv=in/owners.csv", "--out=out")[0] == common.OK
+    uids = {"000.jpg": 7, "001.jpg": 7, "002.jpg": 7, "003.jpg": 8}
+    assert {name: row["uid"] for name, row in _rows().items()} == uids
+    _write("in/owners.csv", "\n".join(["path,uid,owner", *rows, "1/004.jpg,9,ann"]).encode())
+    code, _, err = archive("--csv=in/owners.csv", "--out=out")
+    assert code == common.FAILED and "1/004.jpg: has UID 9, another picture of ann 7" in err
+
+
 def test_read_lists_what_carries_none_and_what_carries_another(archive):
     _fill("in", 2)
     _write("in/uids.csv", b"path,uid\n0/000.jpg,3\n1/001.jpg,200\n")

@@ -142,6 +142,25 @@ def test_a_training_that_goes_on_has_the_batches_that_it_would_have_had(examples
     assert np.abs(batches(0)[0] - batches(3)[0]).max() > 0.01
 
 
+def test_photographs_are_kept_as_8_bits_and_trained_on_as_they_are_read(tmp_path, monkeypatch):
+    pictures = images.to_uint8(helpers.smooth_pictures(np.random.default_rng(1), 12, SIZE + 8))  # Resized on the way.
+    helpers.write_records(tmp_path, features.TRAIN_SPLIT, [helpers.record(each, "face") for each in pictures])
+    kept, cache = [], tf.data.Dataset.cache
+
+    def noting_cache(self):
+        kept.append(self.element_spec[features.IMAGE].dtype)
+        return cache(self)
+
+    monkeypatch.setattr(tf.data.Dataset, "cache", noting_cache)
+    found = training._photographs(str(tmp_path), CONFIG)
+    assert kept == [tf.uint8]
+    read = features.read_dataset(str(tmp_path), features.TRAIN_SPLIT, SIZE)
+    numbered = read.cache().shuffle(4096, seed=CONFIG.seed).repeat().enumerate()
+    expected = numbered.map(lambda *each: training._varied(*each, CONFIG)).batch(CONFIG.batch_size)
+    for (batch, _), (as_read, _) in zip(found.take(3), expected.take(3), strict=True):
+        np.testing.assert_array_equal(batch, as_read)
+
+
 def test_a_training_goes_on_from_an_exported_tagger_without_a_first_stage(examples, tmp_path, eagerly):
     begun, _ = training.train(examples, [], _changed(steps=1, reads_below=9.0), str(tmp_path / "first"))
     export.save(begun.encoder, begun.decoder, CONFIG, RECORD, str(tmp_path / "tagger"))

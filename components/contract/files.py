@@ -46,20 +46,29 @@ def exists(path: str) -> bool:
     return bool(_gfile().exists(path))
 
 
-def read_bytes(path: str) -> bytes:
-    """A file's content; OSError, as `open` raises it, where it cannot be read. Local names may be no UTF-8."""
+def read_bytes(path: str, most: int | None = None) -> bytes:
+    """A file's content; OSError, as `open` raises it, where it cannot be read or has over `most` bytes: then nothing of
+    it is read. Local names may be no UTF-8.
+    """
     if "://" not in path:
         with open(path, "rb") as file:
+            _check_size(path, os.fstat(file.fileno()).st_size, most)
             return file.read()
     import tensorflow as tf
 
     try:
         with _gfile().GFile(path, "rb") as file:
+            _check_size(path, file.size(), most)
             return file.read()
     except tf.errors.NotFoundError:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
     except tf.errors.OpError as error:
         raise OSError(errno.EIO, error.message, path) from None
+
+
+def _check_size(path: str, size: int, most: int | None) -> None:
+    if most is not None and size > most:
+        raise OSError(errno.EFBIG, f"{size:,} bytes is over {most:,}", path)
 
 
 def write_json(path: str, value: Any) -> None:

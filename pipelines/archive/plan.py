@@ -16,12 +16,13 @@ from faketagger.components.contract import files
 from faketagger.components.contract.picture_encoding import READABLE_ENDINGS
 from faketagger.pipelines.archive import tables
 from faketagger.pipelines.archive.settings import ArchiveSettings
-from faketagger.serving.commands import inputs
+from faketagger.serving.commands import common, inputs
 
 # Pictures of a part, which one worker does in a row: what is done twice at most where it is killed.
 PART = 32
 
 _MOST_UID = 2**63 - 1  # Of a column of numbers.
+_CLIPS_SHOWN = 3
 _SCHEMA = pyarrow.schema(
     # Names need not be UTF-8.
     [("path", pyarrow.binary()), ("below", pyarrow.binary()), ("uid", pyarrow.int64()), ("owner", pyarrow.string())]
@@ -49,7 +50,8 @@ def find(paths: Sequence[str], table: str | None, without: str) -> list[Entry]:
 
     Args:
       paths: files, folders and patterns, local ones or anything that TensorFlow can list. Of a folder's files those are
-        taken that begin as pictures do, or are called so; what is not local is not opened, and goes by its name.
+        taken that begin as pictures do, or are called so; what is not local is not opened, and goes by its name. Clips
+        are left out, and that is told.
       table: a CSV whose first line names its columns: `path` (from the table's folder), `uid` and `owner`.
       without: the folder of outputs, which is not searched.
 
@@ -80,13 +82,30 @@ def _said(entry: Entry) -> str:
 
 def _local(path: str, without: str) -> Iterator[Entry]:
     found = inputs.find([path], None, without)
+    clips = []
     for each in found.inputs:
         if os.path.isdir(each.path):  # What it holds would be missing without a word.
             raise ValueError(f"{each.path}: cannot be listed")
-        yield Entry(each.path, each.below)
+        if _is_clip(each.path):
+            clips.append(each.path)
+        else:
+            yield Entry(each.path, each.below)
+    if clips:
+        shown = ", ".join(clips[:_CLIPS_SHOWN]) + (", …" if len(clips) > _CLIPS_SHOWN else "")
+        common.tell(f"left out, as clips, which `faketagger tag` takes: {len(clips)} ({shown})")
     for left_out in found.left_out:  # An archive's own pictures, though broken, belong to what is told of it.
         if left_out.lower().endswith(READABLE_ENDINGS):
             yield Entry(left_out, os.path.relpath(left_out, path))
+
+
+def _is_clip(path: str) -> bool:
+    if path.lower().endswith(READABLE_ENDINGS) or not os.path.isfile(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return inputs.is_clip(file)
+    except OSError:
+        return False  # Its row tells why it cannot be read.
 
 
 def _remote(path: str, without: str) -> Iterator[Entry]:

@@ -19,7 +19,7 @@ import pyarrow
 import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler
 
-from faketagger.components.contract import files, payload, picture_decoding, picture_encoding
+from faketagger.components.contract import files, images, payload, picture_decoding, picture_encoding
 from faketagger.components.contract.picture import DamagedError, Picture
 from faketagger.components.evaluator.measure import metrics, visibility
 from faketagger.pipelines.archive import plan, tables
@@ -144,7 +144,7 @@ class Worker:
         return row
 
     def _open(self, entry: Entry) -> BinaryIO:
-        data = files.read_bytes(entry.path)
+        data = files.read_bytes(entry.path, images.MAX_FILE_BYTES)
         if not data:
             raise DamagedError(f"{entry.path}: the file is empty")
         return io.BytesIO(data)

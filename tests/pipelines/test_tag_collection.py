@@ -16,6 +16,7 @@ import tensorflow as tf
 from PIL import Image
 from pyarrow import parquet
 
+from faketagger.components.contract import images
 from faketagger.pipelines import tag_collection
 from faketagger.pipelines.archive import plan
 from faketagger.serving import client
@@ -129,6 +130,27 @@ def test_bad_files_stop_nothing_and_stand_in_the_manifest_with_the_reason(archiv
     os.remove("out/blocked")
     assert archive("in", "--out=out")[0] == common.FAILED
     assert _rows()["b.jpg"]["outcome"] == "tagged" and _rows()["gone.jpg"]["outcome"] == "failed"
+
+
+def test_clips_among_photographs_are_left_out_and_told_wherever_they_are_named(archive, here):
+    clip = b"\0\0\0\x18ftypisom" + bytes(100)
+    _write("in/a.jpg", _picture(1))
+    _write("in/day/film.mp4", clip)
+    _write("in/b.jpg", _picture(2))
+    code, _, err = archive("in", "--out=out")
+    assert code == common.OK and {name: row["uid"] for name, row in _rows().items()} == {"a.jpg": 1, "b.jpg": 2}
+    assert f"left out, as clips, which `faketagger tag` takes: 1 ({here}/in/day/film.mp4)\n" in err
+    code, _, err = archive("in/day/film.mp4", "--out=other")
+    assert code == common.FAILED and "film.mp4: no pictures there" in err
+
+
+def test_a_file_over_the_limit_fails_and_the_others_are_tagged(archive, monkeypatch):
+    monkeypatch.setattr(images, "MAX_FILE_BYTES", 20_000)
+    _write("in/a.jpg", _picture(1))
+    _write("in/large.jpg", _picture(2) + bytes(20_000))
+    assert archive("in", "--out=out")[0] == common.FAILED
+    assert {name: row["outcome"] for name, row in _rows().items()} == {"a.jpg": "tagged", "large.jpg": "failed"}
+    assert "bytes is over 20,000" in _rows()["large.jpg"]["error"]
 
 
 def test_a_picture_comes_out_as_the_tag_command_makes_it_and_its_row_says_how_it_looks(archive, model, capsys):

@@ -139,9 +139,14 @@ def _build(tensors: Tensors, where: str) -> keras.Model:
         )
     width, attributes = first.shape[0], first.shape[1] - 3
     blocks = sum(re.fullmatch(r"main\.\d+\.main\.0\.weight", name) is not None for name in tensors)
-    # The residual blocks' convolutions are most of it; checked before they are allocated.
-    if blocks * 2 * 9 * (4 * width) ** 2 * 4 > library.MAX_SAVED_MODEL_BYTES:
-        raise ValueError(f"{where}: {blocks} blocks of width {width} are over {library.MAX_SAVED_MODEL_BYTES:,} bytes")
+    # A file of a few bytes may claim any width: the kernels are counted before they are allocated. Down, through the
+    # blocks and up again; the first and the last see 7×7 pixels.
+    values = 49 * (first.shape[1] + 3) * width + (2 * 16 * (2 + 8) + 2 * 9 * 16 * blocks) * width**2
+    if 4 * values > library.MAX_SAVED_MODEL_BYTES:
+        raise ValueError(
+            f"{where}: width {width}, {attributes} attributes and {blocks} blocks are over "
+            f"{library.MAX_SAVED_MODEL_BYTES:,} bytes"
+        )
     model = stargan.build_generator(width, attributes, blocks)
     weights = {_torch_name(each): each for each in model.weights}
     shapes = {name: _torch_shape(each) for name, each in weights.items()}

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from faketagger.components.contract import features, images, manifest
 from faketagger.components.simulator import library
-from faketagger.components.simulator.foreign import base, tf1, torch
+from faketagger.components.simulator.foreign import adapt, base, tf1, torch
 from faketagger.tests.simulator.foreign import helpers
 
 pytestmark = pytest.mark.slow
@@ -628,6 +628,39 @@ def test_a_discriminator_of_other_attributes_is_refused(tmp_path, capsys):
     flags = {"model": tmp_path / "G.npz", "discriminator": tmp_path / "D.npz", "attributes": _names()}
     error = helpers.refusal(capsys, tmp_path, **flags)
     assert "conv2.weight (5, 16, 4, 4) instead of (3, 16, 4, 4)" in error and "unused: more" in error
+
+
+@pytest.mark.parametrize(
+    "shape, said", [((16384, 4, 0, 0), "width 16384, 1 attr"), ((4, 9_000_000, 0, 0), "width 4, 8999997 attr")]
+)
+def test_a_generator_that_claims_too_much_is_refused_before_it_is_built(tmp_path, capsys, monkeypatch, shape, said):
+    monkeypatch.setattr(torch.stargan, "build_generator", None)
+    np.savez(tmp_path / "G.npz", **{"main.0.weight": np.zeros(shape, np.float32)})
+    error = helpers.refusal(capsys, tmp_path, model=tmp_path / "G.npz", source_attributes="")
+    assert f"{said}ibutes and 0 blocks are over 2,147,483,648 bytes" in error
+
+
+def test_what_a_generator_claims_is_the_size_of_its_kernels(tmp_path, monkeypatch):
+    np.savez(tmp_path / "G.npz", **_stargan_tensors())
+    tensors = torch.read_tensors(str(tmp_path / "G.npz"))
+    monkeypatch.setattr(torch, "read_tensors", lambda path: tensors)
+    kernels = sum(values.nbytes for values in tensors.values() if values.ndim == 4)
+    monkeypatch.setattr(library, "MAX_SAVED_MODEL_BYTES", kernels)
+    assert torch.read("G.npz", ATTRIBUTES, ()).conditions == CONDITIONS
+    monkeypatch.setattr(library, "MAX_SAVED_MODEL_BYTES", kernels - 1)
+    with pytest.raises(ValueError, match=f"G.npz: width {WIDTH}, 3 attributes and {BLOCKS} blocks are over"):
+        torch.read("G.npz", ATTRIBUTES, ())
+
+
+def test_a_model_s_own_side_is_bounded_before_a_picture_of_it_is_drawn(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(adapt, "drawn_picture", None)
+    _save_mixer(tmp_path / "model", _Mixer(), ([None, 2048, 2048, 3], tf.float32, "x"))
+    error = helpers.refusal(capsys, tmp_path, **SAVED, conditions="mixed", image_size=SIZE)
+    assert "model: takes 2048 pixels a side, expected at most 1024" in error
+    np.savez(tmp_path / "G.npz", **_stargan_tensors())
+    np.savez(tmp_path / "D.npz", **_discriminator_tensors(layers=6, side=2048))
+    flags = {"model": tmp_path / "G.npz", "discriminator": tmp_path / "D.npz", "attributes": _names()}
+    assert "G.npz: takes 2048 pixels a side" in helpers.refusal(capsys, tmp_path, **flags, image_size=SIZE)
 
 
 def test_a_pickled_array_and_a_broken_file_are_refused_unread(tmp_path, capsys):

@@ -88,7 +88,11 @@ def read_json(path: str, what: str) -> Any:
         return json.loads(data)
     except tf.errors.NotFoundError:
         raise ValueError(f"{path}: {what} is missing") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+        RecursionError,
+    ) as error:  # The last of lists deep in one another.
         raise ValueError(f"{path}: {what} is not valid JSON: {error}") from None
 
 

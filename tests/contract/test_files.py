@@ -200,7 +200,13 @@ def test_json_makes_the_round_trip_and_refuses_what_is_no_json(tmp_path):
 
 @pytest.mark.parametrize(
     "content, said",
-    [(None, "is missing"), (b"", "not valid JSON"), (b'{"a": ', "not valid JSON"), (b"\xff\xfe\x80", "not valid")],
+    [
+        (None, "is missing"),
+        (b"", "not valid JSON"),
+        (b'{"a": ', "not valid JSON"),
+        (b"\xff\xfe\x80", "not valid"),
+        (b"[" * 100_000, "not valid JSON"),
+    ],
 )
 def test_unreadable_json_is_named_with_what_it_should_have_been(tmp_path, content, said):
     path = tmp_path / "file.json"

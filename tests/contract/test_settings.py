@@ -153,6 +153,7 @@ def test_several_errors_are_one_message_which_names_the_file(tmp_path):
         ("[]", "--set: expected an object, found []"),
         ("null", "--set: expected an object, found None"),
         ("{", "--set: expected JSON, found '{'"),
+        ("[" * 100_000, "--set: expected JSON, found '[[["),
         ('{"steps": 1, "rate": NaN}', "--set: expected JSON, found NaN"),
         ('{"steps": 1, "rate": -Infinity}', "--set: expected JSON, found -Infinity"),
     ],

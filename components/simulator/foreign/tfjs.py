@@ -5,6 +5,7 @@ layers that are listed below and from plain settings alone, and no variable is m
 Graph models (`tf.loadGraphModel`) are programs of TensorFlow's own operations and are not read.
 """
 
+import collections
 import json
 import keyword
 import math
@@ -24,6 +25,7 @@ MODEL_FILE = "model.json"
 
 _MAX_JSON_BYTES = 32 * 1024**2
 _MAX_VALUES = 2**28  # Of one tensor on the way, for one picture: 1 GiB; 64 channels at 1024² take a quarter.
+_MAX_CALLS = 4096  # Keras takes seconds for as many layers.
 _ANY_SIDE = 64  # To try a network that takes any size.
 
 _CONTAINERS = ("Model", "Functional", "Sequential")
@@ -44,6 +46,7 @@ _WORDS = ("data_format", "padding", "interpolation")
 # What Keras raises at settings that it does not expect.
 _KERAS_ERRORS = (
     ValueError,
+    RecursionError,
     TypeError,
     ArithmeticError,
     AssertionError,
@@ -111,7 +114,13 @@ def _build(topology: Mapping, most: int, path: str) -> keras.Model:
     """The network, its weights not set; at most so many values of them."""
     entry = topology.get("model_config", topology)
     where = f"{path}: modelTopology"
-    config = _container(_snake_keys(entry, where), where, _Zeros(most))
+    try:
+        config = _container(_snake_keys(entry, where), where, _Zeros(most))
+        calls = _calls(config)
+    except RecursionError:
+        raise ValueError(f"{where}: lists or models lie too deep in one another") from None
+    if calls > _MAX_CALLS:
+        raise ValueError(f"{where}: expected at most {_MAX_CALLS:,} calls of layers, found {calls:,}")
     try:
         model = keras.models.model_from_config(config)
     except _KERAS_ERRORS as error:
@@ -119,6 +128,13 @@ def _build(topology: Mapping, most: int, path: str) -> keras.Model:
     if not model.inputs:
         raise ValueError(f"{where}: shows no shape of the input")
     return model
+
+
+def _calls(entry: dict) -> int:
+    """How often its layers are called, or for their calls made; those of a model within it whenever that is called."""
+    layers = entry["config"].get("layers") if entry["class_name"] in _CONTAINERS else None
+    inside = 1 if layers is None else sum(map(_calls, layers))
+    return inside * max(1, len(entry.get("inbound_nodes", ())))
 
 
 class _Zeros:
@@ -256,20 +272,26 @@ def _check_order(layers: list[dict], where: str) -> None:
     """Raises ValueError where layers wait for each other in a circle or for one that is not there: Keras would hang."""
     if len({each["name"] for each in layers}) != len(layers):
         raise ValueError(f"{where}: two layers of the same name")
-    waiting = {
-        (each["name"], index): call
+    missing = {
+        (each["name"], index): {(name, node) for name, node, *_ in call}
         for each in layers
         # A model's first call is that which it was made with.
         for index, call in enumerate(each["inbound_nodes"], each["class_name"] in _CONTAINERS)
     }
-    done = {(each["name"], 0) for each in layers if each["class_name"] == "InputLayer"}
-    while waiting:
-        ready = {key for key, call in waiting.items() if all((name, node) in done for name, node, *_ in call)}
-        if not ready:
-            names = base.listed({name for name, _ in waiting})
-            raise ValueError(f"{where}: layers whose inbound_nodes are not there or wait for them: {names}")
-        done |= ready
-        waiting = {key: call for key, call in waiting.items() if key not in ready}
+    waiting = collections.defaultdict(list)
+    for key, needed in missing.items():
+        for each in needed:
+            waiting[each].append(key)
+    ready = [(each["name"], 0) for each in layers if each["class_name"] == "InputLayer"]
+    while ready:
+        made = ready.pop()
+        for key in waiting.pop(made, ()):
+            missing[key].remove(made)
+            if not missing[key]:
+                ready.append(key)
+    stuck = {name for (name, _), needed in missing.items() if needed}
+    if stuck:
+        raise ValueError(f"{where}: layers whose inbound_nodes are not there or wait for them: {base.listed(stuck)}")
 
 
 def _plain(value: Any, where: str) -> Any:

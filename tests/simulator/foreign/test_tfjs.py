@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import time
 
 import numpy as np
 import pytest
@@ -311,6 +312,51 @@ def test_a_model_that_is_not_what_it_should_be_is_refused(written, capsys, chang
     rewrite()
     error = helpers.refusal(capsys, folder, **ONE)
     assert re.search(message, error) and "model.json" in error, error
+
+
+def test_lists_that_lie_too_deep_in_one_another_are_refused(written, capsys):
+    folder, held, rewrite = written
+    strides = 2
+    for _ in range(480):  # JSON's own reader takes them.
+        strides = [strides]
+    _set("@down", "config", "strides", strides)(held)
+    rewrite()
+    assert "modelTopology: lists or models lie too deep in one another" in helpers.refusal(capsys, folder, **ONE)
+
+
+def test_more_layers_than_a_network_has_are_refused_soon_in_whatever_order(written, capsys):
+    folder, held, rewrite = written
+    names = ["picture", *(f"layer_{number}" for number in range(20_000))]
+    layers = [
+        {"class_name": "ReLU", "config": {"name": name}, "name": name, "inbound_nodes": [[[before, 0, 0, {}]]]}
+        for before, name in zip(names, names[1:])
+    ]
+    model = held["modelTopology"]["model_config"]["config"]
+    model["layers"] = [*reversed(layers), _layer(held, "picture")]
+    model["output_layers"] = [[names[-1], 0, 0]]
+    rewrite()
+    begun = time.process_time()
+    assert "at most 4,096 calls of layers, found 20,001" in helpers.refusal(capsys, folder, **ONE)
+    assert time.process_time() - begun < 20  # To look at all that wait after each takes over a minute.
+
+
+def test_calls_of_models_within_models_are_counted_as_often_as_they_are_made(written, capsys, monkeypatch):
+    folder, held, rewrite = written
+    inner, outer = ({**each} for each in [held["modelTopology"]["model_config"]] * 2)
+    calls = [[["picture", 0, 0, {}]]] * 5
+    held["modelTopology"]["model_config"] = {
+        "class_name": "Functional",
+        "config": {
+            "name": "outer",
+            "layers": [_layer(held, "picture"), {**inner, "name": "inner", "inbound_nodes": calls}],
+            "input_layers": [["picture", 0, 0]],
+            "output_layers": [["inner", 1, 0]],
+        },
+    }
+    rewrite()
+    monkeypatch.setattr(tfjs, "_MAX_CALLS", 5 * len(outer["config"]["layers"]))
+    error = helpers.refusal(capsys, folder, **ONE)
+    assert f"calls of layers, found {5 * len(outer['config']['layers']) + 1}" in error
 
 
 def test_a_shard_that_is_cut_off_is_refused_before_the_network_is_built(written, capsys, monkeypatch):

@@ -168,7 +168,7 @@ class TaggerConfig(Settings):
     """How a tagger is built and trained.
 
     Attributes:
-      image_size: the side at which the networks look at a picture.
+      image_size: the side at which the networks look at a picture, a multiple of 16 · space_to_depth.
       message_bits: k, the UID's length.
       code_length: the BCH code's length before shortening: 15, 31, 63, 127, 255, or 0 for no coding.
       level: where the message enters the U-Net: raw, early or late (FakeTagger §3.3), or at every level.
@@ -267,6 +267,14 @@ class TaggerConfig(Settings):
             if not least <= drawn.low <= drawn.high <= most:
                 raise Unexpected(f"{name}'s low and high, in this order, from {least:g} to {most:g}", drawn.dict())
         return perturbations
+
+    @root_validator(skip_on_failure=True)
+    def _side_is_halved_without_rest(cls, values: dict[str, Any]) -> dict[str, Any]:
+        multiple = 16 * values["space_to_depth"]
+        if values["image_size"] % multiple:
+            expected = f"a multiple of {multiple} with space_to_depth {values['space_to_depth']}"
+            raise Unexpected(expected, values["image_size"], "image_size")
+        return values
 
     @root_validator(skip_on_failure=True)
     def _has_a_code(cls, values: dict[str, Any]) -> dict[str, Any]:

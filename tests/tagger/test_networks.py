@@ -28,6 +28,21 @@ def test_the_encoder_makes_a_residual_of_the_pictures_size(size, level):
     assert encoder.output_shape == (None, size, size, 3)
 
 
+@pytest.mark.parametrize("size, fold", [(48, 1), (96, 2)])
+def test_sides_that_the_config_takes_are_halved_and_doubled_without_rest(size, fold):
+    config = TaggerConfig(image_size=size, space_to_depth=fold)
+    encoder = networks.build_encoder(config.image_size, BITS, "every", 8, config.space_to_depth)
+    assert encoder.output_shape == (None, size, size, 3)
+
+
+@pytest.mark.parametrize("size", [48, 80, 112, 144])
+def test_sides_that_would_leave_a_rest_are_refused_by_the_config(size):
+    with pytest.raises(
+        ValueError, match=f"^image_size: expected a multiple of 32 with space_to_depth 2, found {size}$"
+    ):
+        TaggerConfig(image_size=size, space_to_depth=2)
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_residual_depends_on_every_bit_and_on_the_picture(level):
     encoder = networks.build_encoder(32, BITS, level, 8)

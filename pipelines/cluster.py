@@ -10,7 +10,9 @@ from absl import flags
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration import pipeline as tfx_pipeline
 
+from faketagger.components.contract import pretrained
 from faketagger.components.simulator.component import SimulatorStep
+from faketagger.components.tagger import start
 from faketagger.components.tagger.component import TaggerStep
 from faketagger.pipelines import flags as pipeline_flags
 from faketagger.pipelines.config import PipelineConfig
@@ -114,26 +116,34 @@ def check_flags(config: PipelineConfig, *needed: str) -> None:
       *needed: as pipeline_from_flags.
 
     Raises:
-      ValueError: a flag is missing, or a path is local, or in a storage that TensorFlow does not know.
+      ValueError: a flag is missing; or a path is local, in a storage that TensorFlow does not know, or in a bucket
+        though the image must have the file.
     """
     missing = [name for name in ("pipeline_root", "image", *needed) if not FLAGS[name].value]
     if missing:
         raise ValueError(f"missing: {', '.join(f'--{name}' for name in missing)}")
     if not (FLAGS.output or FLAGS.submit):
         raise ValueError("nothing to do: pass --output=FILE to write the compiled pipeline, or --submit to start it")
+    started_from = start.directory_of(config.tagger)
     paths = {
         "pipeline_root": FLAGS.pipeline_root,
         "push_to": FLAGS.push_to,
         "images": config.images,
         "manual_dir": config.manual_dir,
         "simulators": config.foreign_simulators,
+        "set tagger.start_from": None if started_from == pretrained.TAGGER else started_from,  # The image has that one.
     }
     for flag, path in paths.items():
         if path:
             _check_remote(flag, path)
-    weights = config.tagger.vgg_weights
-    if weights and "://" in weights:
-        raise ValueError(f"tagger.vgg_weights={weights}: Keras reads no buckets: put the file into the image")
+    weights = {
+        "tagger.vgg_weights": config.tagger.vgg_weights,
+        "evaluator.lpips_vgg": config.evaluator.lpips_vgg,
+        "evaluator.lpips_linear": config.evaluator.lpips_linear,
+    }
+    for setting, path in weights.items():
+        if path and "://" in path:
+            raise ValueError(f"{setting}={path}: is read from no bucket: put the file into the image")
 
 
 def _check_remote(flag: str, path: str) -> None:

@@ -194,7 +194,16 @@ def test_the_job_file_holds_what_was_compiled(tmp_path):
         ({"images": "photographs"}, "photographs: the cluster does not see"),
         ({"simulators": "/simulators"}, "--simulators=/simulators: the cluster does not see"),
         ({"manual_dir": "archives"}, "archives: the cluster does not see"),
+        ({"set": ["tagger.start_from=work/tagger"]}, "--set tagger.start_from=work/tagger: the cluster does not see"),
         ({"set": ["tagger.vgg_weights=gs://bucket/vgg.h5"]}, "put the file into the image"),
+        (
+            {"set": ["evaluator.lpips_vgg=gs://bucket/vgg.npz", "evaluator.lpips_linear=linear.npz"]},
+            "evaluator.lpips_vgg=gs://bucket/vgg.npz: is read from no bucket: put the file into the image",
+        ),
+        (
+            {"set": ["evaluator.lpips_vgg=vgg.npz", "evaluator.lpips_linear=gs://bucket/linear.npz"]},
+            "evaluator.lpips_linear=gs://bucket/linear.npz: is read from no bucket",
+        ),
         ({"set": ["tagger.image_size=64"]}, "expected the tagger's, 64, found 32"),
     ],
 )
@@ -204,6 +213,13 @@ def test_what_cannot_run_on_a_cluster_is_refused_before_compiling(wrong, told, t
         assert run_kubeflow.main([]) == 1
     assert told in capsys.readouterr().err
     assert not path.exists()
+
+
+@pytest.mark.parametrize("start_from", ["shipped", "gs://bucket/tagger"])
+def test_a_tagger_to_go_on_from_may_be_the_image_s_own_or_in_a_bucket(start_from):
+    config = overrides.apply(presets.smoke(), [f"tagger.start_from={start_from}"])
+    with _flags(output="pipeline.yaml"):
+        cluster.check_flags(config)
 
 
 def test_a_folder_that_cannot_be_listed_from_here_is_named(tmp_path):

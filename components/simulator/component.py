@@ -51,7 +51,7 @@ class SimulatorStep(base_component.BaseComponent):
             checkpoints=checkpoints,
             foreign=foreign,
             # Part of the cache key: a changed directory is taken in anew.
-            taken_fingerprint=files.fingerprint(*map(files.directory_fingerprint, taken)) if taken else None,
+            taken_fingerprint=files.fingerprint(*map(pretrained.fingerprint, taken)) if taken else None,
             simulators=channel.Channel(type=GanSimulators),
         )
         super().__init__(spec=spec)

@@ -3,7 +3,7 @@
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import channel, component_spec, standard_artifacts
 
-from faketagger.components.contract import files
+from faketagger.components.contract import pretrained
 from faketagger.components.simulator.artifact import GanSimulators
 from faketagger.components.tagger import start
 from faketagger.components.tagger.config import TaggerConfig
@@ -60,7 +60,7 @@ class TaggerStep(base_component.BaseComponent):
             checkpoints=checkpoints,
             vertex_job=vertex_job,
             # Part of the cache key: a changed tagger is gone on from anew.
-            start_fingerprint=files.directory_fingerprint(started_from) if started_from else None,
+            start_fingerprint=pretrained.fingerprint(started_from) if started_from else None,
             model=channel.Channel(type=standard_artifacts.Model),
             model_run=channel.Channel(type=standard_artifacts.ModelRun),
         )

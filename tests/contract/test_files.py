@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from faketagger.components.contract import files, manifest
+from faketagger.components.contract import files, manifest, pretrained
 
 SIMULATOR = manifest.SimulatorManifest("swap", "identity_swap", ["to_a", "to_b"], 64, "some faces", "ours")
 TAGGER = manifest.TaggerManifest(
@@ -187,6 +187,24 @@ def test_a_directorys_fingerprint_changes_with_its_files(tmp_path):
     os.utime(tmp_path / "directory" / "inside", (1, 1))
     seen.append(files.directory_fingerprint(directory))
     assert len(set(seen)) == len(seen)
+
+
+def test_what_the_repository_keeps_is_known_by_its_contents_whenever_it_was_checked_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "_ROOT", str(tmp_path / "pretrained"))
+
+    def told(folder):
+        path = tmp_path / folder / "weights"
+        files.write_bytes(str(path), b"weights")
+        before = pretrained.fingerprint(str(path.parent))
+        os.utime(path, ns=(1, 1))
+        checked_out = pretrained.fingerprint(str(path.parent))
+        path.write_bytes(b"WEIGHTS")
+        os.utime(path, ns=(1, 1))
+        return before == checked_out, checked_out == pretrained.fingerprint(str(path.parent))
+
+    assert told("pretrained/tagger") == (True, False)
+    # Elsewhere files may be too large to be read.
+    assert told("pretrained_elsewhere") == (False, True)
 
 
 def test_json_makes_the_round_trip_and_refuses_what_is_no_json(tmp_path):

@@ -5,8 +5,10 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfx.types import channel, standard_artifacts
 
-from faketagger.components.contract import features, pretrained
+from faketagger.components.contract import features, files, pretrained
+from faketagger.components.simulator.component import SimulatorStep
 from faketagger.components.simulator.config import SimulatorConfig
 from faketagger.components.simulator.generators.base import Faces
 from faketagger.components.simulator.generators.registry import GENERATORS
@@ -71,3 +73,21 @@ def test_a_shipped_simulator_that_is_not_there_is_refused_with_those_that_are():
         SimulatorConfig(train=(), shipped=("stgan", "deepfakes"))
     there = tuple(sorted(os.listdir(pretrained.SIMULATORS)))
     assert SimulatorConfig(train=(), shipped=there).shipped == there
+
+
+def test_shipped_simulators_are_found_again_by_the_cache_whenever_they_were_checked_out(tmp_path, monkeypatch):
+    config = SimulatorConfig(train=(), shipped=("stgan",))
+    monkeypatch.setattr(pretrained, "_ROOT", str(tmp_path))
+    monkeypatch.setattr(pretrained, "SIMULATORS", str(tmp_path / "simulators"))
+    weights = tmp_path / "simulators" / "stgan" / "weights.npz"
+
+    def taken():
+        examples = channel.Channel(type=standard_artifacts.Examples)
+        return SimulatorStep(examples, config).exec_properties["taken_fingerprint"]
+
+    files.write_bytes(str(weights), b"weights")
+    before = taken()
+    os.utime(weights, ns=(1, 1))
+    assert taken() == before
+    weights.write_bytes(b"WEIGHTS")
+    assert taken() != before

@@ -11,7 +11,7 @@ from tfx.orchestration.portable import cache_utils
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import channel, standard_artifacts
 
-from faketagger.components.contract import manifest
+from faketagger.components.contract import manifest, pretrained
 from faketagger.components.simulator.artifact import GanSimulators
 from faketagger.components.tagger import executor
 from faketagger.components.tagger.component import TaggerStep
@@ -104,6 +104,16 @@ def test_a_changed_tagger_is_gone_on_from_anew(tmp_path, monkeypatch):
     (tmp_path / "earlier" / "variables").write_bytes(b"trained anew")
     assert _cache_key(_properties(config)) != key
     assert _checkpoints(config, tmp_path, monkeypatch) != kept
+
+
+def test_the_shipped_tagger_is_found_again_whenever_it_was_checked_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "_ROOT", str(tmp_path))
+    config = _earlier(tmp_path / "tagger")
+    key = _cache_key(_properties(config))
+    os.utime(tmp_path / "tagger" / manifest.TaggerManifest.FILE, ns=(1, 1))
+    assert _cache_key(_properties(config)) == key
+    _earlier(tmp_path / "tagger", steps=900, level="early")
+    assert _cache_key(_properties(config)) != key
 
 
 def _recorded(config, tmp_path, monkeypatch):

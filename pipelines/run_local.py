@@ -46,7 +46,7 @@ def run(_: argparse.Namespace) -> int:
         print(f"failed: {_innermost(error)}\n(--debug shows where)", file=sys.stderr)
         return FAILED
     base_path = local.push_base_path(workdir)
-    print(local.report(result, base_path))
+    print(local.report(result, base_path), flush=True)  # os.execv flushes nothing.
     if not result.blessed:
         return NOT_BLESSED
     if FLAGS.serve:

@@ -1,5 +1,7 @@
 """The whole pipeline as its user runs it: execution, caching, refusal, serving. Minutes, not seconds."""
 
+import argparse
+import io
 import json
 import os
 import re
@@ -8,15 +10,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbclient
 import nbformat
 import pytest
 import tensorflow as tf
+from absl import flags
+from absl.testing import flagsaver
 
 from faketagger.components.contract import images
 from faketagger.components.example_gen import face_drawing
 from faketagger.components.simulator import library
+from faketagger.pipelines import local
+from faketagger.pipelines import run_local as run_local_program
 from faketagger.serving import client, server
 from faketagger.tests.helpers import ROOT
 
@@ -114,6 +121,19 @@ def test_tags_laid_over_grpc_are_read_over_grpc_after_a_simulator(first_run):
     # A tagger of a minute: most messages are right, and none is claimed that is wrong.
     assert {reading.uid for reading in found} <= {19, None}
     assert [reading.candidate for reading in found].count(19) >= 4
+
+
+def test_the_report_is_written_before_the_server_takes_the_process_s_place(tmp_path, monkeypatch):
+    redirected, written = io.BytesIO(), []
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(redirected))
+    monkeypatch.setattr(local, "run", lambda *_: SimpleNamespace(blessed=True))
+    monkeypatch.setattr(local, "report", lambda *_: "BLESSED")
+    monkeypatch.setattr(os, "execv", lambda *_: written.append(redirected.getvalue()))
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver(serve=True, workdir=str(tmp_path)):
+        run_local_program.run(argparse.Namespace())
+    assert written == [b"BLESSED\n"]
 
 
 def test_a_killed_training_goes_on_where_it_stopped(tmp_path):

@@ -369,15 +369,33 @@ def _line(evaluation: record.Evaluation) -> str:
     return f"{evaluation.label}: PSNR {quality.psnr.mean:.1f} dB, FMRR: {shown}"
 
 
+def define_flags(values: flags.FlagValues) -> None:
+    """Of the command."""
+    flags.DEFINE_string(
+        "images", None, "a folder of photographs, with an optional attributes.csv", required=True, flag_values=values
+    )
+    flags.DEFINE_string(
+        "simulators", None, "a directory of simulator SavedModels; by default the shipped ones", flag_values=values
+    )
+    flags.DEFINE_list("methods", list(METHODS), "which of them", flag_values=values)
+    flags.DEFINE_integer(
+        "image_size", None, f"the pictures' side; by default the simulators' or {MIN_IMAGE_SIZE}", flag_values=values
+    )
+    flags.DEFINE_integer("repeats", None, "how many UIDs each picture is tagged with; 1 by default", flag_values=values)
+    flags.DEFINE_integer("limit", None, "at most this many pictures", flag_values=values)
+    flags.DEFINE_list(
+        "black_box",
+        None,
+        "the simulators that the taggers in the same table were not trained through",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "config", None, "the EvaluatorConfig of the taggers as JSON; the flags above go before it", flag_values=values
+    )
+    flags.DEFINE_string("out", None, "where the evaluations go", required=True, flag_values=values)
+
+
 if __name__ == "__main__":
-    flags.DEFINE_string("images", None, "a folder of photographs, with an optional attributes.csv", required=True)
-    flags.DEFINE_string("simulators", None, "a directory of simulator SavedModels; by default the shipped ones")
-    flags.DEFINE_list("methods", list(METHODS), "which of them")
-    flags.DEFINE_integer("image_size", None, f"the pictures' side; by default the simulators' or {MIN_IMAGE_SIZE}")
-    flags.DEFINE_integer("repeats", 1, "how many UIDs each picture is tagged with")
-    flags.DEFINE_integer("limit", None, "at most this many pictures")
-    flags.DEFINE_list("black_box", [], "the simulators that the taggers in the same table were not trained through")
-    flags.DEFINE_string("config", None, "the EvaluatorConfig of the taggers as JSON; the flags above go before it")
-    flags.DEFINE_string("out", None, "where the evaluations go", required=True)
+    define_flags(flags.FLAGS)
     parser = startup.Parser("python benchmarks/baselines.py", __doc__, module=sys.modules[__name__])
     startup.run(_main, parser, verbosity=logging.FATAL)

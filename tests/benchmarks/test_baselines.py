@@ -9,6 +9,7 @@ import textwrap
 
 import numpy as np
 import pytest
+from absl import flags
 
 from faketagger.benchmarks import baselines
 from faketagger.components.contract import features, images, payload
@@ -272,3 +273,27 @@ def test_the_real_program_names_a_picture_it_cannot_read(tmp_path):
     assert done.returncode == 1
     assert "broken.png: not a readable picture" in done.stderr
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        ([], (3, ("stgan_2",), 7)),
+        (["--repeats=2", "--black_box=a,b", "--limit=5"], (2, ("a", "b"), 5)),
+        (["--black_box="], (3, (), 7)),
+    ],
+)
+def test_the_config_holds_where_no_flag_says_otherwise(tmp_path, monkeypatch, given, expected):
+    values, seen = flags.FlagValues(), []
+    baselines.define_flags(values)
+    config = '{"repeats": 3, "black_box": ["stgan_2"], "limit": 7}'
+    paths = [f"--{name}={tmp_path}" for name in ("images", "simulators", "out")]
+    values(["baselines", *paths, f"--image_size={baselines.MIN_IMAGE_SIZE}", f"--config={config}", *given])
+    monkeypatch.setattr(flags, "FLAGS", values)
+    monkeypatch.setattr(baselines.Peers, "installed", lambda: _peers(tmp_path))
+    monkeypatch.setattr(baselines.folder, "write_examples", lambda *_: None)
+    monkeypatch.setattr(
+        baselines, "measure_all", lambda methods, examples, simulators, config, *_: seen.append(config) or {}
+    )
+    baselines._run()
+    assert [(each.repeats, each.black_box, each.limit) for each in seen] == [expected]

@@ -4,7 +4,8 @@
 
 `--examples` and `--simulators` are what the pipeline's first two steps leave, below its work directory in artifacts/.
 --out gets a folder a variant, for the evaluator's report: `--compare=NAME=DIR/NAME/evaluation`. Variants that are there
-already are left as they are.
+already are left as they are; one whose training or evaluation was killed goes on, where settings, examples, simulators
+and the tagger that it began with are the same.
 
 `--of=messages`: message length, coding, level and loss weights. They are trained under perturbations alone: all
 simulators are black-box to them. `uncoded` reads 30 bits as they come, as StegaStamp does with its own decoder in place
@@ -27,7 +28,7 @@ startup.quiet()  # Before TensorFlow is imported.
 from absl import flags
 from tensorflow import keras
 
-from faketagger.components.contract import files
+from faketagger.components.contract import files, pretrained
 from faketagger.components.evaluator.config import EvaluatorConfig
 from faketagger.components.evaluator.evaluate import evaluate
 from faketagger.components.evaluator.measure import folder, models
@@ -131,17 +132,21 @@ def _white_box() -> list[str]:
 
 def _make(config: TaggerConfig, directory: str) -> None:
     keras.utils.set_random_seed(config.seed)
-    checkpoints, model = os.path.join(directory, "checkpoints"), os.path.join(directory, _MODEL)
+    root, model = os.path.join(directory, "checkpoints"), os.path.join(directory, _MODEL)
+    started_from = start.directory_of(config)
+    made_of = [config.to_json(), *map(files.directory_fingerprint, (FLAGS.examples, FLAGS.simulators))]
+    made_of += [pretrained.fingerprint(started_from)] if started_from else []
+    checkpoints = files.checkpoint_directory(root, model, *made_of)
     through = training.white_box(library.load_all(FLAGS.simulators), config)
     trained, last = training.train(FLAGS.examples, through, config, checkpoints)
     told = training.record_of(config, through, last, start.record_before(config))
     export.save(trained.encoder, trained.decoder, config, told, model)
-    files.remove_directory(checkpoints)
     measured = EvaluatorConfig(
         repeats=FLAGS.repeats, limit=FLAGS.limit, black_box=config.black_box, sweeps={}, after=()
     )
     inputs = models.read_inputs(model, FLAGS.simulators, measured)
     evaluate(folder.local_pipeline, FLAGS.examples, inputs, measured, os.path.join(directory, "evaluation"))
+    files.remove_directory(root)  # Not before: what is killed in its evaluation is not trained again.
 
 
 if __name__ == "__main__":

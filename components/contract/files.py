@@ -88,11 +88,8 @@ def read_json(path: str, what: str) -> Any:
         return json.loads(data)
     except tf.errors.NotFoundError:
         raise ValueError(f"{path}: {what} is missing") from None
-    except (
-        json.JSONDecodeError,
-        UnicodeDecodeError,
-        RecursionError,
-    ) as error:  # The last of lists deep in one another.
+    # The last is of lists deep in one another.
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: {what} is not valid JSON: {error}") from None
 
 

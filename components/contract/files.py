@@ -88,8 +88,7 @@ def read_json(path: str, what: str) -> Any:
         return json.loads(data)
     except tf.errors.NotFoundError:
         raise ValueError(f"{path}: {what} is missing") from None
-    # The last is of lists deep in one another.
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:  # The last: lists deep in one another.
         raise ValueError(f"{path}: {what} is not valid JSON: {error}") from None
 
 

@@ -161,7 +161,7 @@ def parse_json(text: str, where: str = "") -> Any:
 
     try:
         return json.loads(text, parse_constant=refuse)
-    except (json.JSONDecodeError, RecursionError) as error:  # The second of lists deep in one another.
+    except (json.JSONDecodeError, RecursionError) as error:  # The second: lists deep in one another.
         raise ValueError(_said(where, f"expected JSON, found {shown(text)} ({error})")) from None
 
 

@@ -131,7 +131,7 @@ def _build(topology: Mapping, most: int, path: str) -> keras.Model:
 
 
 def _calls(entry: dict) -> int:
-    """How often its layers are called, or for their calls made; those of a model within it whenever that is called."""
+    """How many calls of layers a configuration comes to: those of a model within it count whenever it is called."""
     layers = entry["config"].get("layers") if entry["class_name"] in _CONTAINERS else None
     inside = 1 if layers is None else sum(map(_calls, layers))
     return inside * max(1, len(entry.get("inbound_nodes", ())))

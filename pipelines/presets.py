@@ -147,7 +147,7 @@ def _shipped_tagger() -> TaggerConfig:
         code_length=127,
         space_to_depth=2,
         decoder_width=64,
-        masking=Masking(headroom=8.85, chroma=0.03, flat=1.4, dark=1.1, light=0.6, texture=0.36, softness=8),
+        masking=Masking(headroom=8.3, chroma=0.03, flat=1.4, dark=1.1, light=0.6, texture=0.36, softness=8),
         strengths=(0.75, 1.1),
         min_psnr=36.0,
         start_psnr=36.0,

@@ -41,7 +41,8 @@ def main(_) -> None:
     strengths = {wanted: 10 ** ((psnr.mean - float(wanted)) / 20) for wanted in FLAGS.psnr}
     evaluations = [_evaluate(wanted, strength, FLAGS.limit) for wanted, strength in strengths.items()]
     (chart,) = plots.qualities(evaluations)
-    files.write_bytes(os.path.join(FLAGS.out, "quality.svg"), chart.svg.encode())
+    opaque = chart.svg.replace("<svg", '<svg style="background: white"', 1)  # Its text is dark.
+    files.write_bytes(os.path.join(FLAGS.out, "quality.svg"), opaque.encode())
     table = _table(evaluations)
     files.write_bytes(os.path.join(FLAGS.out, "quality.md"), table.encode())
     print(table)

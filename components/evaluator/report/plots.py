@@ -40,6 +40,7 @@ _STYLES = (
     ("#56B4E9", (0, (1, 1)), "P"),
 )
 _TEXT, _LINES = "#1b1f24", "#d8dde3"
+_PASTED_SWAPS, _WHOLE_SWAPS = "identity_swap, pasted back", "identity_swap, whole picture"
 # Labels are what a user calls things: no formulas.
 _SETTINGS = {"svg.fonttype": "none", "font.size": 9, "text.color": _TEXT, "text.parse_math": False}
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # It tells of its font cache.
@@ -91,31 +92,50 @@ def lengths(evaluation: Evaluation, variants: Sequence[Comparison] = ()) -> list
 
 
 def qualities(evaluations: Sequence[Evaluation]) -> list[Chart]:
-    """Over the PSNR of evaluations at several strengths: FMRR by family and box, and the bit errors of swaps."""
+    """Over the PSNR of evaluations at several strengths: FMRR by family and box, and the bit errors of pasted swaps.
+
+    A family has a colour and a marker, a box a line; swaps of the whole picture stand for themselves.
+    """
     kinds = sorted({kind for each in evaluations for kind in _means(each, "fmrr")})
+    families = sorted({family for family, _ in kinds})
+    styles = {
+        (family, box): (colour, "-" if box == "white" else "--", marker)
+        for family, (colour, _, marker) in zip(families, itertools.cycle(_STYLES))
+        for box in ("white", "black")
+    }
     by_family = [Curve(f"{family}, {box}-box", _over_psnr(evaluations, "fmrr", (family, box))) for family, box in kinds]
     with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": "quality"}):
         figure = matplotlib_figure.Figure(figsize=(8.4, 3.8), layout="constrained")
         left, right = figure.subplots(1, 2)
-        for curve, style in zip(by_family, itertools.cycle(_STYLES)):
-            _draw(left, curve, *style)
+        for curve, kind in zip(by_family, kinds):
+            _draw(left, curve, *styles[kind], band=False)
         left.axvspan(*papers.PSNR, color=_LINES, alpha=0.5, linewidth=0)
         left.axhline(papers.BLACK_BOX, xmax=0.35, color=_TEXT, linestyle=":", linewidth=1)
         left.annotate("papers: 0.89 black-box, at 26 to 30 dB", (papers.PSNR[0], 0.91), fontsize=7)
         _finish(left, "PSNR, dB")
         swaps = []
-        for (family, box), style in zip(kinds, itertools.cycle(_STYLES)):
-            if family == "identity_swap":
+        for family, box in kinds:
+            if family == _PASTED_SWAPS:
                 found = _over_psnr(evaluations, "bit_accuracy", (family, box))
                 curve = Curve(f"{family}, {box}-box", [(x, _of_errors(y)) for x, y in found])
-                _draw(right, curve, *style)
+                _draw(right, curve, *styles[family, box], band=False)
                 swaps.append(curve)
         for point in papers.QUALITIES:
             right.plot(point.psnr, point.bit_error, marker="*", linestyle="none", color=_TEXT)
             right.annotate(point.method, (point.psnr, point.bit_error), (5, 3), textcoords="offset points", fontsize=7)
         _finish(right, "PSNR, dB")
-        right.set(ylabel="bits read wrongly after swaps", ylim=(-0.01, 0.3))
-        figure.legend(loc="outside upper left", ncols=3, fontsize=7, frameon=False, borderaxespad=0)
+        right.set(ylabel="bits read wrongly after pasted swaps", ylim=(-0.01, 0.3))
+        handles, labels = left.get_legend_handles_labels()
+        figure.legend(
+            handles,
+            labels,
+            loc="outside upper left",
+            ncols=3,
+            fontsize=7,
+            frameon=False,
+            borderaxespad=0,
+            handlelength=4,
+        )
         said = (
             f"{_description('by family', by_family, 'PSNR')} {_description('after swaps', swaps, 'PSNR', 'Bit errors')}"
         )
@@ -140,10 +160,13 @@ def _over_psnr(evaluations: Sequence[Evaluation], name: str, kind: tuple[str, st
 def _means(evaluation: Evaluation, name: str) -> dict[tuple[str, str], Known]:
     """By family and box, the means over conditions of deepfakes of a figure and of the ends of its interval."""
     found: dict[tuple[str, str], list[Known]] = {}
-    for each in evaluation.slices.values():
+    for condition, each in evaluation.slices.items():
         figure = known(getattr(each, name))
         if each.kind == CONDITION and each.family not in (None, "perturbation") and figure:
-            found.setdefault((each.family, "black" if each.black_box else "white"), []).append(figure)
+            family = each.family
+            if family == "identity_swap":  # They have little in common.
+                family = _WHOLE_SWAPS if condition.endswith("_whole") else _PASTED_SWAPS
+            found.setdefault((family, "black" if each.black_box else "white"), []).append(figure)
     return {kind: Known(*(sum(end) / len(end) for end in zip(*figures))) for kind, figures in sorted(found.items())}
 
 
@@ -168,10 +191,11 @@ def _chart(title: str, curves: Sequence[Curve], axis: str, with_papers: bool = F
         return Chart(title, _as_svg(figure, title), _description(title, [curve for curve, _ in drawn], axis))
 
 
-def _draw(axes: matplotlib_axes.Axes, curve: Curve, colour: str, line: Any, marker: str) -> None:
+def _draw(axes: matplotlib_axes.Axes, curve: Curve, colour: str, line: Any, marker: str, band: bool = True) -> None:
     xs = [x for x, _ in curve.points]
     mean, low, high = ([point[end] for _, point in curve.points] for end in range(3))
-    axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
+    if band:
+        axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
     # Bars besides: a band of one point cannot be seen. Rounded figures may leave their intervals by a hair.
     errors = [[max(0.0, m - end) for m, end in zip(mean, low)], [max(0.0, end - m) for m, end in zip(mean, high)]]
     axes.errorbar(xs, mean, errors, color=colour, linestyle=line, marker=marker, markersize=4, linewidth=1.5,

@@ -183,15 +183,30 @@ def _at(psnr, fmrr):
 
 def test_the_quality_chart_goes_over_psnr_by_family_and_shows_the_bits_that_swaps_spoil(monkeypatch):
     drawn, draw = [], plots._draw
-    monkeypatch.setattr(plots, "_draw", lambda axes, curve, *style: drawn.append(curve) or draw(axes, curve, *style))
+    monkeypatch.setattr(
+        plots, "_draw", lambda axes, curve, *style, **rest: drawn.append(curve) or draw(axes, curve, *style, **rest)
+    )
     (chart,) = plots.qualities([_at(40.0, 0.5), _at(36.0, 0.9)])
     assert "attribute_editing, white-box: 0.90 at 36, 0.50 at 40" in chart.description
     assert "attribute_editing, black-box: 0.90 at 36, 0.50 at 40" in chart.description
     # 1 − bit accuracy.
-    assert "Bit errors over PSNR, after swaps. identity_swap, black-box: 0.10 at 36, 0.10 at 40" in chart.description
+    assert (
+        "Bit errors over PSNR, after swaps. identity_swap, pasted back, black-box: 0.10 at 36, 0.10 at 40"
+        in chart.description
+    )
     assert all(figure.low < figure.mean < figure.high for curve in drawn for _, figure in curve.points)
     assert "perturbation" not in chart.description
     assert "SepMark" in chart.svg and "papers: 0.89" in chart.svg
+
+
+def test_swaps_of_the_whole_picture_are_a_curve_of_their_own_and_not_in_the_bits_that_swaps_spoil():
+    whole = made.slice("condition", "faceswap/to_group_a_whole", "identity_swap", True, 0.1)
+    (chart,) = plots.qualities(
+        [_at(40.0, 0.5).replace(slices={**_at(40.0, 0.5).slices, "faceswap/to_group_a_whole": whole})]
+    )
+    of_families, of_bits = chart.description.split("after swaps.")
+    assert "identity_swap, pasted back, black-box: 0.50 at 40" in of_families
+    assert "identity_swap, whole picture, black-box: 0.10 at 40" in of_families and "whole" not in of_bits
 
 
 def test_the_same_evaluation_makes_the_same_page():

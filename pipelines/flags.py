@@ -1,10 +1,8 @@
 """The flags that say what the pipeline shall do: the same for every runner."""
 
-import os
-
 from absl import flags
 
-from faketagger.components.contract import manifest
+from faketagger.components.contract import files, manifest
 from faketagger.components.evaluator.config import simulator_of
 from faketagger.components.simulator.generators.registry import GENERATORS
 from faketagger.pipelines import overrides, presets
@@ -27,9 +25,9 @@ def configure() -> PipelineConfig:
     """The preset with what the flags change in it; ValueError for a --set that does not fit."""
     changed = {
         "dataset": FLAGS.dataset,
-        "images": _absolute(FLAGS.images),
-        "manual_dir": _absolute(FLAGS.manual_dir),
-        "foreign_simulators": _absolute(FLAGS.simulators),
+        "images": FLAGS.images and files.absolute(FLAGS.images),
+        "manual_dir": FLAGS.manual_dir and files.absolute(FLAGS.manual_dir),
+        "foreign_simulators": FLAGS.simulators and files.absolute(FLAGS.simulators),
         "max_rejected": FLAGS.max_rejected,
         "align": FLAGS.align,
     }
@@ -68,8 +66,3 @@ def _with_simulators_trained_anew(config: PipelineConfig) -> PipelineConfig:
     stay = tuple(name for name in simulator.shipped if name not in GENERATORS)
     train = tuple(dict.fromkeys((*simulator.train, *anew)))
     return config.replace(simulator=simulator.replace(train=train, shipped=stay))
-
-
-def _absolute(path: str | None) -> str | None:
-    """Steps may have another working directory; remote paths stay as they are."""
-    return os.path.abspath(path) if path and "://" not in path else path

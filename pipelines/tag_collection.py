@@ -85,13 +85,13 @@ def run(arguments: argparse.Namespace) -> int:
 def _settings(arguments: argparse.Namespace, key_fingerprint: str, folder: str) -> Any:
     from faketagger.pipelines.archive.settings import ArchiveSettings, Backend
 
-    where = {"server": common.server(arguments), "model": arguments.model and _absolute(arguments.model)}
+    where = {"server": common.server(arguments), "model": arguments.model and files.absolute(arguments.model)}
     others = ("model_name", "label", "timeout", "tls", "tls_ca_file", "tls_cert_file", "tls_key_file")
     taken = ("strength", "whole", "max_megapixels", "database")
     try:
         return ArchiveSettings(
-            out=_absolute(arguments.out or folder),
-            key_file=_absolute(common.key_path(arguments)),
+            out=files.absolute(arguments.out or folder),
+            key_file=files.absolute(common.key_path(arguments)),
             key_fingerprint=key_fingerprint,
             backend=Backend(**where, **{name: getattr(arguments, name) for name in others}),
             reads=arguments.read,
@@ -103,11 +103,6 @@ def _settings(arguments: argparse.Namespace, key_fingerprint: str, folder: str) 
         raise common.CommandError(str(error), common.USAGE) from error
 
 
-def _absolute(path: str) -> str:
-    """Workers may have another working directory; remote paths stay as they are."""
-    return path if "://" in path else os.path.abspath(path)
-
-
 def _run(arguments: argparse.Namespace, settings: Any) -> int:
     import apache_beam as beam
     from apache_beam.ml.inference.base import RunInference
@@ -116,8 +111,8 @@ def _run(arguments: argparse.Namespace, settings: Any) -> int:
     from faketagger.pipelines.archive import plan, work
 
     try:
-        table = arguments.csv and _absolute(arguments.csv)
-        entries = plan.find([_absolute(each) for each in arguments.inputs], table, settings.out)
+        table = arguments.csv and files.absolute(arguments.csv)
+        entries = plan.find([files.absolute(each) for each in arguments.inputs], table, settings.out)
         manifest = _manifest(arguments)
         settings = settings.replace(tagger=files.fingerprint(manifest.to_json()))
         settings.keep()

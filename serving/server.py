@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from faketagger.components.contract import startup
+from faketagger.components.contract import files, startup
 
 startup.quiet_logs()  # Here, as TensorFlow and gRPC read it when they are loaded.
 
@@ -237,7 +237,7 @@ def start_server(
     server = Server(manager, max_message_bytes, first_message_seconds)
     if isinstance(models, str):
         model = model_server_config_pb2.ModelConfig(
-            name=model_name, base_path=absolute(models), model_platform=PLATFORM
+            name=model_name, base_path=files.absolute(models), model_platform=PLATFORM
         )
         models = model_server_config_pb2.ModelConfigList(config=[model])
     server.start(host, port, credentials, rest, lambda: manager.start(models))
@@ -267,11 +267,6 @@ def _cannot_listen(where: str) -> OSError:
 def address(host: str, port: int) -> str:
     """host:port, as URLs have it."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def absolute(path: str) -> str:
-    """A path that does not depend on the working directory; remote ones stay as they are."""
-    return path if "://" in path else os.path.abspath(path)
 
 
 def _method(workers: Workers, kind: type, answer: Callable) -> grpc.RpcMethodHandler:

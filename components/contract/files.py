@@ -41,6 +41,11 @@ def write_bytes(path: str, data: bytes) -> None:
         raise
 
 
+def absolute(path: str) -> str:
+    """A path for whoever may have another working directory; remote ones stay as they are."""
+    return path if "://" in path else os.path.abspath(path)
+
+
 def exists(path: str) -> bool:
     """Whether there is such a file or folder."""
     return bool(_gfile().exists(path))

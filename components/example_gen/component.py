@@ -1,12 +1,10 @@
 """FaceExampleGen: photographs ▸ Beam ▸ Examples, as a step of a TFX pipeline."""
 
-import os
-
 from tfx.components.example_gen.component import QueryBasedExampleGen
 from tfx.dsl.components.base import executor_spec
 from tfx.proto import example_gen_pb2
 
-from faketagger.components.contract import features
+from faketagger.components.contract import features, files
 from faketagger.components.example_gen import executor, image_folder, procedural_faces
 from faketagger.components.example_gen.options import Options
 
@@ -57,7 +55,8 @@ class FaceExampleGen(QueryBasedExampleGen):
             broken attributes.csv.
         """
         if images is not None:
-            images, dataset, digest = _absolute(images), _FOLDER, image_folder.digest(_absolute(images))
+            images, dataset = files.absolute(images), _FOLDER
+            digest = image_folder.digest(images)
         elif dataset.split("/")[0] == procedural_faces.NAME:
             procedural_faces.config_for(dataset, image_size)
             digest = str(procedural_faces.ProceduralFaces.VERSION)
@@ -66,8 +65,8 @@ class FaceExampleGen(QueryBasedExampleGen):
         options = Options(
             dataset=dataset,
             images=images,
-            manual_dir=_absolute(manual_dir),
-            data_dir=_absolute(data_dir),
+            manual_dir=manual_dir and files.absolute(manual_dir),
+            data_dir=data_dir and files.absolute(data_dir),
             image_size=image_size,
             eval_percent=eval_percent,
             max_rejected=max_rejected,
@@ -94,8 +93,3 @@ def _output_config(eval_percent: int) -> example_gen_pb2.Output:
         split(name=features.EVAL_SPLIT, hash_buckets=eval_percent),
     ]
     return example_gen_pb2.Output(split_config=example_gen_pb2.SplitConfig(splits=splits))
-
-
-def _absolute(path: str | None) -> str | None:
-    """Runs may have another working directory than who builds the pipeline; remote paths stay as they are."""
-    return path if path is None or "://" in path else os.path.abspath(path)

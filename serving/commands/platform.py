@@ -16,8 +16,8 @@ from absl import logging
 
 from faketagger.components.contract import startup
 from faketagger.serving.commands import common
+from faketagger.serving.platform import DATABASE_VARIABLE
 
-DATABASE_VARIABLE = "FAKETAGGER_DATABASE"
 _DEFAULT_DATABASE = "sqlite:///faketagger-platform.db"
 _NAMED = ("account", "token", "revoke")
 _ROLES = ("user", "service", "moderator")

@@ -8,11 +8,9 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy import exc, orm
 
-from faketagger.serving.platform import accounts, fingerprints, registry, tables
+from faketagger.serving.platform import DATABASE_VARIABLE, accounts, fingerprints, registry, tables
 from faketagger.serving.platform.accounts import AccountError, Caller
 from faketagger.serving.platform.tables import Account, Entry
-
-DATABASE_VARIABLE = "FAKETAGGER_DATABASE"
 
 
 class TakenError(Exception):

@@ -37,6 +37,12 @@ def test_a_bare_name_is_written_to_the_working_directory(tmp_path, monkeypatch):
     assert (tmp_path / "file").read_bytes() == b"here"
 
 
+def test_a_path_holds_in_another_directory_and_a_remote_one_stays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert files.absolute("photos/../a") == str(tmp_path / "a")
+    assert files.absolute("gs://bucket/a") == "gs://bucket/a"
+
+
 @pytest.mark.parametrize("call", ["rename", "GFile"])
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, call):
     path = tmp_path / "file"

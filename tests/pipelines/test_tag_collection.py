@@ -21,9 +21,8 @@ from faketagger.pipelines import tag_collection
 from faketagger.pipelines.archive import plan
 from faketagger.serving import client
 from faketagger.serving.commands import common, read, tag
-from faketagger.serving.platform import registry, tables
+from faketagger.serving.platform import DATABASE_VARIABLE, registry, tables
 from faketagger.serving.platform.accounts import Accounts
-from faketagger.serving.platform.registrar import DATABASE_VARIABLE
 from faketagger.tests import helpers, stubs
 
 pytestmark = pytest.mark.slow

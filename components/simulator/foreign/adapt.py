@@ -117,11 +117,11 @@ def _sizes(read: base.Foreign, arguments) -> tuple[int, int]:
     if read.side and arguments.model_size not in (None, read.side):
         raise ValueError(f"--model_size: {arguments.model} takes {read.side} pixels a side")
     least, most = manifest.MIN_IMAGE_SIZE, manifest.MAX_IMAGE_SIZE
-    if read.side and read.side > most:
-        raise ValueError(f"{arguments.model}: takes {read.side} pixels a side, expected at most {most}")
     model_size = read.side or arguments.model_size or arguments.image_size
     if model_size is None:
         raise ValueError(f"{arguments.model}: takes any size: give --model_size, the side of its training's pictures")
+    if model_size > most:
+        raise ValueError(f"{arguments.model}: takes {model_size} pixels a side, expected at most {most}")
     if model_size < 1 or model_size % read.multiple:
         raise ValueError(f"{arguments.model}: takes sides that are multiples of {read.multiple}, not {model_size}")
     image_size = arguments.image_size or model_size

@@ -171,6 +171,7 @@ def mixer(tmp_path_factory):
         ({"conditions": "a,b,c"}, r"c: float32 \(None, 2\) does not take vectors of 3 numbers"),
         ({"image_size": None}, "give --model_size"),
         ({"image_size": 8}, "--image_size: expected 16 to 1024, got 8"),
+        ({"model_size": 4096}, "takes 4096 pixels a side, expected at most 1024"),
         ({"output_range": "-0.1,0.1"}, "spans .*--output_range"),
         ({"attributes": "Male"}, "is a SavedModel, for which there is no --attributes"),
         ({"tools": "inswapper,scissors"}, "no tools scissors; there are inswapper, simswap"),

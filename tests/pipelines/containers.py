@@ -28,7 +28,7 @@ def shrunken(folder):
     return overrides.apply(presets.smoke(), settings)
 
 
-def run_steps(spec, folder, typed, image=None, only=None):
+def run_steps(spec, folder, typed, image=None):
     """Runs the steps in their order; the output artifacts of each.
 
     Args:
@@ -36,10 +36,9 @@ def run_steps(spec, folder, typed, image=None, only=None):
       folder: where artifacts go.
       typed: whether the cluster tells artifacts' types, and parameters as Vertex does; Kubeflow does not.
       image: a dockerfile.Image whose Python, environment and command they run in; by default this one's.
-      only: how many of the steps; all.
     """
     made = {}
-    for name in _in_order(spec)[:only]:
+    for name in _in_order(spec):
         container = of_steps(spec)[name]
         invocation = _invocation(spec, name, made, folder, typed)
         arguments = [json.dumps(invocation) if each == "{{$}}" else each for each in container["args"]]

@@ -97,21 +97,20 @@ def test_a_worker_that_dies_midway_loses_no_example_and_doubles_none(two_workers
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("limit", [None, 20])
-def test_an_evaluation_finds_the_same_figures(two_workers, tmp_path, limit):
+def test_an_evaluation_of_some_pictures_finds_the_same_figures(two_workers, tmp_path):
     pixels = [face_drawing.draw(face_drawing.sample_traits(2, index), stubs.SIZE) for index in range(40)]
     examples = str(tmp_path / "examples")
     helpers.write_records(examples, "eval", [helpers.record(each, f"face-{it}") for it, each in enumerate(pixels)])
     stubs.save_row_tagger(str(tmp_path / "model"))
     stubs.save_mixer(str(tmp_path / "simulators"), "grey", "entire_synthesis", {"half": (0.5, 0.25)})
-    config = EvaluatorConfig(Gate(min_pictures=1), sweeps={"noise": (0.01,)}, after=(), batch_size=4, limit=limit)
+    config = EvaluatorConfig(Gate(min_pictures=1), sweeps={"noise": (0.01,)}, after=(), batch_size=4, limit=20)
     inputs = models.read_inputs(str(tmp_path / "model"), str(tmp_path / "simulators"), config)
     found = {
         name: evaluate(lambda options=options: _pipeline(options), examples, inputs, config, str(tmp_path / name))[0]
         for name, options in (("two", two_workers), ("one", ONE_PROCESS))
     }
     assert found["two"] == found["one"]
-    assert found["two"].slices["plain"].pictures == (limit or 40)
+    assert found["two"].slices["plain"].pictures == 20
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ class SimulatorRecord(Settings):
       pictures: how many it was trained on.
       depth, batch_size, learning_rate, seed: as SimulatorConfig's.
       steps: that it was trained for.
-      judge_steps, guide_steps, zoom, critic, bfloat16: the same; None where they were not recorded yet.
+      judge_steps, guide_steps, change, zoom, critic, bfloat16: the same; None where they were not recorded yet.
       seconds_a_step: of training, on the machine that did it.
       parameters: of its networks.
     """
@@ -58,6 +58,7 @@ class SimulatorRecord(Settings):
     seed: int
     judge_steps: int | None = None
     guide_steps: int | None = None
+    change: float | None = None
     zoom: float | None = None
     critic: float | None = None
     bfloat16: bool | None = None

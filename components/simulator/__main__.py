@@ -24,6 +24,7 @@ SETTINGS = {
     "learning_rate": (float, "of Adam"),
     "zoom": (float, "the least share of a picture's side that a training window shows"),
     "critic": (float, "weight of a patch critic beside restoring; 0 for none"),
+    "change": (float, "weight of how much edits of stargan and stgan change; by default their own choice"),
     "attention": (startup.switch, "whether stargan and stgan work at half the side and make a mask"),
     "guide_steps": (int, "optimiser steps for the classifiers that guide stargan and stgan"),
     "bfloat16": (startup.switch, "convolutions in bfloat16: three times as fast on processors with AMX"),

@@ -29,6 +29,7 @@ _RECORDED = (
     "learning_rate",
     "judge_steps",
     "guide_steps",
+    "change",
     "seed",
     "zoom",
     "critic",

@@ -80,7 +80,7 @@ class AttributeEditor(Generator):
       ADVERSARIAL_WEIGHT: of what the critics say in the generator's loss.
       ATTRIBUTE_WEIGHT: of the guides' loss.
       RECONSTRUCTION_WEIGHT: of the reconstruction loss.
-      CHANGE_WEIGHT: of the edits' mean absolute change.
+      CHANGE_WEIGHT: of the edits' mean absolute change, where the settings give no other.
       UNCHANGED_SHARE: of the targets drawn in training, how many are the picture's own labels.
     """
 
@@ -126,6 +126,7 @@ class AttributeEditor(Generator):
         self.optimizer.build(self.generator_variables)
         self.critic_optimizer = decaying_adam(settings.learning_rate, steps)
         self.critic_optimizer.build(self.critic_variables)
+        self._change_weight = self.CHANGE_WEIGHT if settings.change is None else settings.change
         self._bold_steps, self._lit_steps = _BOLD_SHARE * steps, _LIT_SHARE * steps
 
     def prepare(self, faces: Faces, settings: TrainingSettings) -> None:
@@ -203,7 +204,7 @@ class AttributeEditor(Generator):
         return made, {
             "adversarial": cost * self.ADVERSARIAL_WEIGHT * adversarial,
             "attributes": self.ATTRIBUTE_WEIGHT * (edited + _BYSTANDERS * bystanders),
-            "change": cost * self.CHANGE_WEIGHT * tf.reduce_mean(tf.abs(made - images)),
+            "change": cost * self._change_weight * tf.reduce_mean(tf.abs(made - images)),
             "reconstruction": cost * self.RECONSTRUCTION_WEIGHT * reconstruction,
         }
 

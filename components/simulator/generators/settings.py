@@ -16,6 +16,7 @@ class TrainingSettings(Settings):
     zoom: the least share of the side that a training window shows of a picture, over 0.5 to 1; at 1 all of it.
     critic: weight of a patch critic in the loss of generators that learn to restore pictures; 0 for none.
     attention: whether stargan and stgan work at half the side and also make a mask of what they change (GANimation).
+    change: weight of how much the edits of stargan and stgan change; None for their own.
     guide_steps: optimiser steps of the classifiers that tell stargan and stgan whether their edits show; at least 1.
     bfloat16: whether convolutions are computed in bfloat16 (layers/precision.py).
     """
@@ -30,6 +31,7 @@ class TrainingSettings(Settings):
     zoom: float = Field(1.0, gt=0.5, le=1)
     critic: float = Field(0.0, ge=0)
     attention: bool = False
+    change: float | None = Field(None, ge=0)
     guide_steps: int = Field(1500, ge=1)
     bfloat16: bool = False
 

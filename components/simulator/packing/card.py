@@ -52,7 +52,7 @@ def _command(described: manifest.SimulatorManifest, shown: bool) -> str:
         **{name: getattr(trained, name) for name in ("depth", "steps", "batch_size", "learning_rate")},
         **{
             name: getattr(trained, name)
-            for name in ("judge_steps", "guide_steps", "seed", "zoom", "critic", "bfloat16")
+            for name in ("judge_steps", "guide_steps", "seed", "zoom", "critic", "change", "bfloat16")
         },
         "attention": trained.settings.get("attention"),
         "data": '"TEXT"',

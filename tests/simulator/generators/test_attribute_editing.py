@@ -435,6 +435,20 @@ def test_each_optimiser_trains_its_own_network_alone():
         setattr(editor, still, kept)
 
 
+@pytest.mark.parametrize(("kind", "own"), [("stargan", 8.0), ("stgan", 16.0)])
+def test_changing_costs_what_the_settings_say_or_else_what_the_editor_does(kind, own):
+    editor, (pictures, labels) = _editor(kind), _batch()
+
+    def cost(settings):
+        editor.compile_for(settings, STEPS)
+        editor.optimizer.iterations.assign(STEPS)  # It is not counted from the first step on.
+        made, losses = editor._edit(pictures, labels, 1.0 - tf.abs(labels))
+        return losses["change"].numpy() / np.mean(np.abs(made - pictures))
+
+    assert cost(CONFIG) == pytest.approx(own, rel=1e-4)
+    assert cost(CONFIG.replace(change=2.5)) == pytest.approx(2.5, rel=1e-4)
+
+
 @pytest.mark.parametrize("kind", [StarGAN, STGAN])
 def test_what_was_trained_without_guides_sees_by_its_critic_and_multiplies_labels(kind):
     editor = kind(SIZE, 8, NAMES, 2, intensities=[1.0, 1.0, 1.5])

@@ -164,7 +164,7 @@ def _command_of(text):
 
 def test_printed_commands_give_their_settings_back(capsys):
     old = _edited()
-    new = old.replace(training=old.training.replace(judge_steps=5, guide_steps=7, depth=3))
+    new = old.replace(training=old.training.replace(judge_steps=5, guide_steps=7, depth=3, change=2.5))
     lines = [_command_of(card.write(each, 56, 1, shown=each is new)) for each in (new, old)]
     of_new, of_old = map(_parse, lines)
     assert of_new == {
@@ -172,8 +172,9 @@ def test_printed_commands_give_their_settings_back(capsys):
         "shown": "OTHER_DIR", "out": "pretrained/simulators", "image_size": SIZE, "width": 8, "depth": 3,
         "steps": 240, "batch_size": 4, "learning_rate": 1e-3, "judge_steps": 5, "guide_steps": 7, "seed": 2,
         "checkpoints": None, "zoom": 1.0, "critic": 0.0, "attention": False, "bfloat16": False,
+        "change": 2.5,
     }  # fmt: skip
-    defaults = {name: getattr(SimulatorConfig(), name) for name in ("depth", "judge_steps", "guide_steps")}
+    defaults = {name: getattr(SimulatorConfig(), name) for name in ("depth", "judge_steps", "guide_steps", "change")}
     assert of_old == {**of_new, "shown": None, **defaults}
     of_docstring = _parse(command.__doc__.split("\n\n")[1])
     assert of_docstring["generator"] == "stargan" and of_docstring["data"] == of_docstring["licence"] == "TEXT"

@@ -74,8 +74,10 @@ TRAINING: dict[str, Callable[[TaggerConfig], dict[str, Any]]] = {
     "one_version": lambda shipped: {"versions": 1},
     "drawn_evenly": lambda shipped: {"hard_drawing": HardDrawing(floor=1000.0)},
     "aligned": lambda shipped: {"geometry": Geometry()},
-    "moved_half": lambda shipped: {"geometry": shipped.geometry.replace(shift=0.02, scale=0.035, rotation=2.0)},
     "moved_alike": lambda shipped: {"geometry": shipped.geometry.replace(deepfakes=1.0)},
+    "moved_more": lambda shipped: {
+        "geometry": Geometry(share=0.5, shift=0.04, scale=0.07, rotation=4.0, deepfakes=0.3)  # Of trainings before.
+    },
     "finer": lambda shipped: {"masking": shipped.masking.replace(softness=2, headroom=shipped.masking.headroom / 2)},
     "one_strength": lambda shipped: {"strengths": (1.0, 1.0)},
     "not_averaged": lambda shipped: {"averaging": 0.0},

@@ -113,6 +113,8 @@ def _run(arguments: argparse.Namespace, settings: Any) -> int:
     try:
         table = arguments.csv and files.absolute(arguments.csv)
         entries = plan.find([files.absolute(each) for each in arguments.inputs], table, settings.out)
+        if not settings.reads:
+            plan.check_places(entries, settings.out)
         manifest = _manifest(arguments)
         settings = settings.replace(tagger=files.fingerprint(manifest.to_json()))
         settings.keep()

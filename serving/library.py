@@ -62,7 +62,7 @@ class Tagger:
         """Loads a tagger.
 
         Args:
-          key: the file of a secret key, or the key's own bytes.
+          key: the file of a secret key, or what is in it; surrounding white space does not count.
           model: a SavedModel to run in this process; by default the shipped one.
           server: HOST:PORT of a server to work through instead.
 
@@ -74,7 +74,7 @@ class Tagger:
 
         if model is not None and server is not None:
             raise ValueError("a tagger runs in this process (model) or on a server, not both")
-        secret = key if isinstance(key, bytes) else payload.read_key(os.fspath(key))
+        secret = key.strip() if isinstance(key, bytes) else payload.read_key(os.fspath(key))
         backend = client.connect(server) if server else client.load(model or pretrained.TAGGER)
         self._client = client.TaggerClient(backend, secret)
 

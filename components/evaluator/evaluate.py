@@ -40,12 +40,16 @@ def evaluate(
       The evaluation and the gate's decision.
 
     Raises:
-      ValueError: `black_box` names a simulator that the tagger was trained through.
+      ValueError: `black_box` names a simulator that the tagger was trained through, or a tagger lies where the
+        newest blessed one's evaluation goes.
     """
     claimed = sorted(set(config.black_box) & set(models.trained_through(inputs.tagger)))
     if claimed:
         raise ValueError(f"black_box names {', '.join(claimed)}, through which the tagger was trained, says its record")
     other = os.path.join(directory, NEWEST_BLESSED)
+    for each in (inputs, newest_blessed):
+        if each and f"{os.path.realpath(each.model_dir)}/".startswith(f"{os.path.realpath(other)}/"):
+            raise ValueError(f"{each.model_dir}: lies in {other}, which is written anew: choose another place for one")
     _clear(directory)
     files.remove_directory(other)
     evaluation = _measure(make_pipeline, examples_uri, inputs, config, directory)

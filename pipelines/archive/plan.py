@@ -75,6 +75,24 @@ def find(paths: Sequence[str], table: str | None, without: str) -> list[Entry]:
     return [each for each, before in zip(found, [None, *found]) if before is None or each.below != before.below]
 
 
+def check_places(entries: Sequence[Entry], out: str) -> None:
+    """Raises ValueError where what is written to `out` would replace one of the pictures."""
+    folders: dict[str, str] = {}
+
+    def real(path: str) -> str:
+        if "://" in path:
+            return path
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        return os.path.join(folders[folder], name)
+
+    pictures = {real(each.path) for each in entries}
+    for each in entries:
+        if real(os.path.join(out, each.below)) in pictures:
+            raise ValueError(f"{os.path.join(out, each.below)}: a picture that would be replaced: choose another --out")
+
+
 def _said(entry: Entry) -> str:
     """What a table says of a picture."""
     return f"UID {'-' if entry.uid is None else entry.uid}, owner {entry.owner or '-'}"
@@ -169,12 +187,14 @@ def update(
       number: gives UIDs to those that are new.
 
     Raises:
-      ValueError: a table says otherwise of a picture than the plan has it.
+      ValueError: a table says otherwise of a picture than the plan has it, or another picture has its name.
     """
     parts = count(settings)
     known = {each.below: each for part in range(parts) for each in read_part(settings, part)}
     for each in entries:
         planned = known.get(each.below, each)
+        if each.path != planned.path:
+            raise ValueError(f"{each.path}: its name is taken by {planned.path}: another archive needs another --out")
         if each.uid not in (None, planned.uid) or each.owner not in (None, planned.owner):
             raise ValueError(f"{each.path}: planned with {_said(planned)}, and the table now says {_said(each)}")
     new = number([each for each in entries if each.below not in known])

@@ -18,6 +18,7 @@ from faketagger.components.faces.detector import Face, find_faces, suppose
 TEMPLATE = alignment.CELEBA_HQ
 _LOOKED_AT = 2048  # Longest side of what faces are looked for in.
 _FINER = 2  # Samples a view's pixel, each way.
+_LONGEST = 32766  # Pixels of a side that cv2.warpAffine takes.
 _SOFT = 0.03  # Of a view's side: the blur of what lies beyond the photograph.
 _FILLS = 0.7  # Of the picture's width or height: a face that fills more is a cut-out without the room the mesh needs.
 _ROOM = 0.4  # What is then added on each side.
@@ -104,15 +105,11 @@ class Photograph:
         """
         step = math.sqrt(abs(np.linalg.det(transform[:, :2]))) / side  # Photograph's pixels a view's pixel.
         level = int(min(max(0.0, math.log2(max(step, 1e-9) / _FINER) + 0.5), math.log2(max(self.size))))
-        reduced, scale = self._level(level)
         fine = side * _FINER
-        back = transform / [[scale[0]], [scale[1]]]
-        # cv2 counts a pixel's centre as whole: half a pixel is added to its places and taken off again.
-        to_source = np.concatenate(
-            [back[:, :2] / fine, back[:, 2:] + back[:, :2].sum(1, keepdims=True) / 2 / fine - 0.5], 1
-        )
-        window, corner = _window(reduced, to_source, fine)
-        to_source[:, 2] -= corner
+        window, to_source = self._source(transform, level, fine)
+        while max(window.shape[:2]) > _LONGEST:  # Of a picture that is far longer than wide.
+            level += 1
+            window, to_source = self._source(transform, level, fine)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         seen = cv2.warpAffine(np.float32(window), to_source, (fine, fine), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         beyond = _beyond(window.shape[:2], to_source, fine)
@@ -120,6 +117,18 @@ class Photograph:
             # Lines drawn out would look like something.
             seen[beyond] = _softened(seen)[beyond]
         return cv2.resize(seen, (side, side), interpolation=cv2.INTER_AREA) / np.float32(255.0)
+
+    def _source(self, transform: np.ndarray, level: int, fine: int) -> tuple[np.ndarray, np.ndarray]:
+        """What a view needs of the photograph halved `level` times, and where in that its `fine`² samples lie."""
+        reduced, scale = self._level(level)
+        back = transform / [[scale[0]], [scale[1]]]
+        # cv2 counts a pixel's centre as whole: half a pixel is added to its places and taken off again.
+        to_source = np.concatenate(
+            [back[:, :2] / fine, back[:, 2:] + back[:, :2].sum(1, keepdims=True) / 2 / fine - 0.5], 1
+        )
+        window, corner = _window(reduced, to_source, fine)
+        to_source[:, 2] -= corner
+        return window, to_source
 
     def reduced(self, longest: int) -> np.ndarray:
         """The photograph halved until neither side is longer."""

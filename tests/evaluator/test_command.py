@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -154,6 +155,15 @@ def test_a_tagger_that_is_not_blessed_ends_with_status_2_and_says_why(given, tmp
     assert checks["blessed"] is False and failed == ["fmrr grey/erased"]
     compared = _read(tmp_path, "evaluation.json")["newest_blessed"]["slices"]
     assert compared["plain"] == {"worse": 0, "better": 0, "p_value": 1.0}
+
+
+def test_no_tagger_is_deleted_that_lies_where_the_newest_ones_evaluation_goes(given, tmp_path):
+    newest = tmp_path / "newest_blessed"
+    shutil.copytree(os.path.join(given, "model", "Format-Serving"), newest)
+    (tmp_path / "table.txt").write_text("of another evaluation")
+    done = _run(given, tmp_path, f"--newest_blessed={newest}")
+    assert done.returncode == 1 and f"{newest}: lies in {newest}, which is written anew" in done.stderr
+    assert (newest / "saved_model.pb").exists() and (tmp_path / "table.txt").exists()
 
 
 def test_a_folder_without_an_eval_picture_ends_with_status_1_and_its_name(given, tmp_path):

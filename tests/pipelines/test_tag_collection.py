@@ -131,6 +131,19 @@ def test_bad_files_stop_nothing_and_stand_in_the_manifest_with_the_reason(archiv
     assert _rows()["b.jpg"]["outcome"] == "tagged" and _rows()["gone.jpg"]["outcome"] == "failed"
 
 
+def test_no_picture_of_an_archive_is_replaced_and_another_archive_is_refused(archive, here):
+    for folder, seed in (("in/deep", 1), ("other/deep", 2)):
+        _write(f"{folder}/a.jpg", _picture(seed))
+    for given in ("in", "in/deep"):
+        code, _, err = archive(given, f"--out={given}")
+        assert code == common.FAILED and "a.jpg: a picture that would be replaced: choose another --out" in err
+    with open("in/deep/a.jpg", "rb") as file:
+        assert file.read() == _picture(1)
+    assert archive("in", "--out=out")[0] == common.OK
+    code, _, err = archive("other", "--out=out")
+    assert code == common.FAILED and "in/deep/a.jpg: another archive needs another --out" in err
+
+
 def test_clips_among_photographs_are_left_out_and_told_wherever_they_are_named(archive, here):
     clip = b"\0\0\0\x18ftypisom" + bytes(100)
     _write("in/a.jpg", _picture(1))

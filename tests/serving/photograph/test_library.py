@@ -123,3 +123,4 @@ def test_a_key_is_a_file_or_its_bytes_and_a_tagger_runs_in_one_place(tmp_path):
 def test_the_answer_names_the_key(tagger):
     found = tagger.read(helpers.smooth(60, 60))
     assert found.key_fingerprint == tagger.key_fingerprint == payload.fingerprint(KEY)
+    assert faketagger.Tagger(KEY + b"\n").key_fingerprint == payload.fingerprint(KEY)  # As from a file.

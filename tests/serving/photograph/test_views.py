@@ -51,7 +51,9 @@ def test_beyond_the_photograph_its_rim_is_drawn_out():
     assert np.abs(seen * 255 - 220).max() < 1
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (1, 40_000), (40_000, 1), (40_000, 3), (7, 5), (3, 40_000)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 3000), (1, 40_000), (40_000, 1), (40_000, 3), (7, 5), (3, 40_000), (1, 33_000), (40, 90_000)]
+)
 def test_a_photograph_may_be_of_any_shape(shape):
     pixels = np.full([*shape, 3], 77, np.uint8)
     photograph = Photograph(pixels, ())

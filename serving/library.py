@@ -37,7 +37,8 @@ class Tagged(Generic[AnyImage]):
     """A tagged picture.
 
     Attributes:
-      image: of the kind that was given. To save it as JPEG is fine; the tag is made to survive that.
+      image: of the kind that was given. To save it as JPEG is fine; the tag is made to survive that. Pillow's `save`
+        writes profile and EXIF data where it is given icc_profile=image.info.get("icc_profile"), exif=image.getexif().
       faces: what became of each face, the largest first; none where none was found, or looked for.
       replaced: what was read before, where another tag was replaced.
     """
@@ -144,6 +145,8 @@ def _picture(image: np.ndarray | Image.Image) -> Picture:
     if isinstance(image, Image.Image):
         if image.mode not in _MODES:
             raise ValueError(f"a picture's mode is one of {', '.join(_MODES)}, got {image.mode}: convert() it")
+        if image.mode in ("L", "RGB") and "transparency" in image.info:  # Tagged, the colour would be another.
+            raise ValueError("a colour of the picture stands for transparency: convert() it to LA or RGBA")
         pixels = np.asarray(ImageOps.exif_transpose(image))
     else:
         pixels = np.asarray(image)

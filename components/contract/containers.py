@@ -18,6 +18,8 @@ ORIENTATION = 0x0112
 _EXIF_IFD, _EXIF_WIDTH, _EXIF_HEIGHT = 0x8769, 0xA002, 0xA003
 _MOST_PROFILE_BYTES = 1 << 26
 _START_OF_SCAN, _RESTARTS_AND_START = 0xDA, range(0xD0, 0xD9)
+_MOTION = re.compile(rb"(?:MotionPhoto|MicroVideo)(?:\s*=\s*[\"']|>)\s*1")
+_SAMSUNGS_END = b"SEFT"
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]")
 
 
@@ -148,6 +150,55 @@ def webp_header(file: BinaryIO) -> tuple[int, int, bool] | None:
             return *size, False
         file.seek(begun + length + length % 2)
     return None
+
+
+def has_motion(file: BinaryIO, xmp: bytes) -> bool:
+    """Whether a clip lies behind a JPEG's picture, as its XMP (Google's) or its last bytes (Samsung's) say."""
+    if _MOTION.search(xmp):
+        return True
+    size = file.seek(0, 2)
+    file.seek(max(size - len(_SAMSUNGS_END), 0))
+    return file.read() == _SAMSUNGS_END
+
+
+def iso_colours(file: BinaryIO) -> tuple[int, tuple[int, int] | None]:
+    """Bits a channel of an AVIF or HEIC, the most of its pictures, and its primaries and transfer (ITU-T H.273).
+
+    8 and None where the file does not say. Sources: ISO/IEC 14496-12, 14496-15 (hvcC) and 23008-12; AV1-ISOBMFF (av1C).
+    """
+    bits, coded = 8, None
+    file.seek(0, 2)
+    meta = next((span for kind, span in _boxes(file, (0, file.tell())) if kind == b"meta"), (0, 0))
+    iprp = next((span for kind, span in _boxes(file, (meta[0] + 4, meta[1])) if kind == b"iprp"), (0, 0))
+    ipco = next((span for kind, span in _boxes(file, iprp) if kind == b"ipco"), (0, 0))
+    for kind, (start, end) in _boxes(file, ipco):
+        file.seek(start)
+        head = file.read(min(end - start, 18))
+        if kind == b"av1C" and len(head) >= 3:
+            bits = max(bits, (12 if head[2] & 0x20 else 10) if head[2] & 0x40 else 8)
+        elif kind == b"hvcC" and len(head) == 18:
+            bits = max(bits, 8 + (head[17] & 7))
+        elif kind == b"colr" and head[:4] == b"nclx" and coded is None and len(head) >= 8:
+            primaries, transfer = struct.unpack_from(">HH", head, 4)
+            coded = (primaries, transfer) if max(primaries, transfer) < 256 else None
+    return bits, coded
+
+
+def _boxes(file: BinaryIO, span: tuple[int, int]) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """Kind, and where the content lies, of each box of an ISO file between two places."""
+    at, end = span
+    while at + 8 <= end:
+        file.seek(at)
+        size, kind = struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
+        begins = at + 8
+        if size == 1:
+            size = int.from_bytes(file.read(8), "big")
+            begins += 8
+        stop = end if size == 0 else min(at + size, end)
+        if stop < begins:
+            return
+        yield kind, (begins, stop)
+        at = stop
 
 
 def reset_orientation(exif: bytes, turned: bool) -> bytes:

@@ -51,7 +51,8 @@ class Picture:
       exif, xmp, icc: as the file holds them, but for the orientation, which is «upright»; None where it has none.
       orientation: EXIF's, of the file, by which `pixels` were turned.
       dpi: horizontal and vertical; None where the file does not say.
-      native: what only its own format holds: a JpegCoding, a PNG's chunks, whether a WebP is lossless, a TIFF's tags.
+      native: what only its own format holds: a JpegCoding, a PNG's chunks, whether a WebP is lossless, a TIFF's tags,
+        the primaries and transfer (ITU-T H.273) of an AVIF's or HEIC's colours where they are unusual.
     """
 
     name: str

@@ -74,7 +74,7 @@ _AS_STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 _DEEP_LAYOUT = "16 bits a channel in a layout that cannot be kept: save it with 8, or as PNG"
 _PNG_DEPTH_AT, _PNG_COLOUR_AT = 24, 25  # In the header, which comes first.
 _TIFF_BITS, _TIFF_COMPRESSION, _TIFF_PHOTOMETRIC, _TIFF_ICC, _TIFF_C2PA = 258, 259, 262, 34675, 52545
-_WHITE_IS_ZERO = 0
+_WHITE_IS_ZERO, _WHITE_16 = 0, 65535
 # Of a TIFF's tags, those that say how its pixels lie in it; all others are kept.
 TIFF_LAYOUT = frozenset(
     [*range(254, 260), 262, 266, 273, containers.ORIENTATION, *range(277, 281), 284, 292, 293, 297, 317, 320]
@@ -83,6 +83,8 @@ TIFF_LAYOUT = frozenset(
 TIFF_DIRECTORIES = (0x8769, 0x8825)  # EXIF's and GPS' own.
 _PNG_TEXTS = {b"tEXt", b"zTXt", b"iTXt", b"iCCP"}  # Of which Pillow refuses large ones; they are kept without it.
 _PNG_COLOURS = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"tIME"}
+# Primaries and transfer (ITU-T H.273) that mean nothing else than sRGB to a viewer: unknown, BT.709's, sRGB's.
+_USUAL_CODES = {None, *((primaries, transfer) for primaries in (1, 2) for transfer in (1, 2, 6, 13, 14))}
 _C2PA = "its C2PA manifest is dropped: it vouches for the untagged picture"
 
 
@@ -184,7 +186,7 @@ def _decode_image(file: BinaryIO, image: ImageFile.ImageFile, name: str, lenient
     picture.orientation = orientation
     if dpi := image.info.get("dpi"):
         picture.dpi = (float(dpi[0]), float(dpi[1]))
-    exif = (image.info.get("exif") or b"").removeprefix(containers.EXIF_PREFIX)
+    exif = (image.info.get("exif") or _exif_as_text(image.info)).removeprefix(containers.EXIF_PREFIX)
     if exif.startswith(containers.TIFF_MAGICS):  # Else it is none, and would break what it is put into.
         picture.exif = containers.reset_orientation(exif, orientation in _QUARTER_TURNED)
     if xmp := image.info.get("xmp"):
@@ -203,6 +205,15 @@ def _orientation(image: ImageFile.ImageFile) -> int:
     except Exception:  # Broken EXIF data, which raise many kinds: nobody turns a picture by them.
         return 1
     return orientation if orientation in _AS_STORED else 1
+
+
+def _exif_as_text(info: Mapping[Any, Any]) -> bytes:
+    """EXIF data as ImageMagick writes them into a PNG: a name, their length, and hexadecimal lines."""
+    lines = str(info.get("Raw profile type exif", "")).split("\n")
+    try:
+        return bytes.fromhex("".join(lines[3:]))
+    except ValueError:
+        return b""
 
 
 def _first_of_several(image: ImageFile.ImageFile, name: str, lenient: bool) -> list[str]:
@@ -228,7 +239,13 @@ def _pixels(image: Image.Image, orientation: int, name: str) -> np.ndarray:
     stored = _AS_STORED[orientation](upright)
     for rows in strips(image.height):
         strip = image.crop((0, rows.start, image.width, min(rows.stop, image.height)))
-        stored[rows] = np.asarray(strip if sixteen else to_mode(strip)).reshape(stored[rows].shape)
+        if sixteen:
+            grey = np.asarray(strip)
+            stored[rows][..., 0] = grey
+            if mode == "LA":
+                stored[rows][..., 1] = np.where(grey == image.info["transparency"], 0, _WHITE_16)
+        else:
+            stored[rows] = np.asarray(to_mode(strip)).reshape(stored[rows].shape)
     if sixteen and isinstance(image, TiffImagePlugin.TiffImageFile):
         _spread_grey(upright, image.tag_v2)
     return upright
@@ -323,6 +340,8 @@ def _keep_jpeg(picture: Picture, file: BinaryIO, image: JpegImagePlugin.JpegImag
             kept.append(containers.jpeg_segment(marker, _upright_segment(marker, content, orientation)))
     if several:
         picture.changes.append("of its pictures (a preview, depth or light besides) only the first is kept")
+    if containers.has_motion(file, picture.xmp or b""):
+        picture.changes.append("the clip of its motion photo is dropped")
     tables = [list(image.quantization[layer[3]]) for layer in image.layer if layer[3] in image.quantization][:3]
     if not tables:
         picture.changes.append("it was lossless and comes out as JPEG of quality 95")
@@ -367,12 +386,27 @@ def _keep_png(picture: Picture, file: BinaryIO, image: PngImagePlugin.PngImageFi
             content = containers.reset_orientation(content, orientation in _QUARTER_TURNED)
         elif orientation != 1 and kind == b"iTXt":
             content = containers.reset_xmp_orientation(content)
-        elif orientation != 1 and content.startswith(b"Raw profile type exif\0"):
-            continue
+        elif orientation != 1 and content.startswith(b"Raw profile type exif\0") and picture.exif:
+            kind, content = b"eXIf", picture.exif
         kept.append((kind, content))
     if not (whole and ended):
         picture.damage.append("damaged: a checksum or the end is wrong, though all of the picture is there")
     picture.native = kept
+
+
+class _Text(str):
+    """Text of a TIFF tag, which Pillow reads as Latin-1 and would write as ASCII: the bytes stay what they were."""
+
+    def encode(self, encoding: str = "latin-1", errors: str = "replace") -> bytes:
+        del encoding
+        return super().encode("latin-1", errors)
+
+
+def text_as_it_was(value: Any) -> Any:
+    """A TIFF tag's value, or a directory of them, as Pillow read it, so that its text is written as it was."""
+    if isinstance(value, dict):
+        return {tag: text_as_it_was(within) for tag, within in value.items()}
+    return _Text(value) if isinstance(value, str) else value
 
 
 def _keep_webp(picture: Picture, file: BinaryIO, image: Any, orientation: int) -> None:
@@ -387,10 +421,10 @@ def _keep_tiff(picture: Picture, file: BinaryIO, image: TiffImagePlugin.TiffImag
         if tag in TIFF_LAYOUT or tag in TIFF_DIRECTORIES or tag == _TIFF_ICC and picture.icc is None:
             continue
         tags.tagtype[tag] = image.tag_v2.tagtype[tag]
-        tags[tag] = image.tag_v2[tag]
+        tags[tag] = text_as_it_was(image.tag_v2[tag])
     for tag in TIFF_DIRECTORIES:
         if directory := exif.get_ifd(tag):
-            tags[tag] = dict(directory)
+            tags[tag] = text_as_it_was(dict(directory))
     if _TIFF_C2PA in image.tag_v2:
         picture.changes.append(_C2PA)
     picture.native = (tags, image.tag_v2.get(_TIFF_COMPRESSION, 1) != 1)
@@ -407,11 +441,20 @@ def _exif_of(tags: TiffImagePlugin.ImageFileDirectory_v2) -> bytes | None:
     return exif.tobytes().removeprefix(containers.EXIF_PREFIX) if tags else None
 
 
+def _keep_iso(picture: Picture, file: BinaryIO, image: Any, orientation: int) -> None:
+    bits, coded = containers.iso_colours(file)
+    if bits > 8:
+        picture.changes.append(f"{bits} bits a channel become 8")
+    picture.native = None if picture.icc or coded in _USUAL_CODES else coded
+
+
 _KEEPERS: dict[str, Callable[[Picture, BinaryIO, Any, int], None]] = {
     "JPEG": _keep_jpeg,
     "PNG": _keep_png,
     "WEBP": _keep_webp,
     "TIFF": _keep_tiff,
+    "AVIF": _keep_iso,
+    "HEIF": _keep_iso,
 }
 
 

@@ -7,6 +7,7 @@ second time. Sources: PNG (W3C, third edition), TIFF 6.0 and its technical note 
 import io
 import math
 import struct
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
@@ -16,7 +17,7 @@ from PIL import Image, TiffImagePlugin
 
 from faketagger.components.contract import containers
 from faketagger.components.contract.picture import STRIP_ROWS, ImageError, JpegCoding, Picture
-from faketagger.components.contract.picture_decoding import TIFF_DIRECTORIES, TIFF_LAYOUT
+from faketagger.components.contract.picture_decoding import TIFF_DIRECTORIES, TIFF_LAYOUT, text_as_it_was
 
 # Of formats that are written: the endings of names, of which the first is given where a name is made.
 ENDINGS = {
@@ -38,6 +39,8 @@ _LONGEST_SIDES = {"JPEG": 65500, "WEBP": 16383}  # Pixels: libjpeg's limit, and 
 _MOST_PROGRESSIVE_PIXELS = 50_000_000
 _GOES_ALONG = (containers.EXIF_PREFIX, b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0")
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_TEXTS_THAT_GO_ALONG = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")
+_CODED = ("AVIF", "HEIF")  # Of which code points say what colours are.
 _PIL_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _PNG_AVERAGE = 3  # The filter that leaves photographs smallest, of those that need no loop over the pixels.
@@ -99,23 +102,36 @@ def changes(picture: Picture, format: str) -> list[str]:
     """What its owner should know of a picture that is written in a format, a phrase each."""
     if format == picture.format:
         return picture.changes
-    left = [f"{what}: {format} has no place for it" for what in _left_behind(picture)]
+    left = [f"{what}: {format} has no place for it" for what in _left_behind(picture, format)]
     if format != own_format(picture):  # The owner chose so.
         return picture.changes + left
     return [*picture.changes, f"{picture.format} becomes {format}: {picture.format} is not written here", *left]
 
 
-def _left_behind(picture: Picture) -> list[str]:
-    """What of a file's own goes along into no other format."""
-    if isinstance(picture.native, JpegCoding):
-        segments = containers.jpeg_segments(io.BytesIO(b"\xff\xd8" + picture.native.segments))
-        further = any(not content.startswith(_GOES_ALONG) for _, content in segments)
-        return ["comments, IPTC or other data of the JPEG are not kept"] if further else []
+def _left_behind(picture: Picture, format: str) -> list[str]:
+    """What of a file does not go along into another format."""
     chunks = picture.native if picture.format == "PNG" else []
-    texts = any(kind in _TEXTS and not content.startswith(b"XML:com.adobe.xmp\0") for kind, content in chunks)
-    coded = any(kind == b"cICP" for kind, _ in chunks)
-    said = {"texts of the PNG are not kept": texts, "what its cICP says of its colours is not kept": coded}
+    texts = any(kind in _TEXTS and not content.startswith(_TEXTS_THAT_GO_ALONG) for kind, content in chunks)
+    coded = (
+        any(kind == b"cICP" for kind, _ in chunks) or picture.format in _CODED and picture.native and format != "PNG"
+    )
+    broken = format == "TIFF" and _exif_tags(picture) is None
+    bare = format == "BMP" and (picture.exif or picture.xmp or picture.icc)
+    said = {
+        "comments, IPTC or other data of the JPEG are not kept": _has_own_segments(picture),
+        "texts of the PNG are not kept": texts,
+        "what it says of its colours (cICP, nclx) is not kept": coded,
+        "EXIF data too broken to be a TIFF's are not kept": broken,
+        "EXIF, XMP and colour profile are not kept": bare,
+    }
     return [what for what, there in said.items() if there]
+
+
+def _has_own_segments(picture: Picture) -> bool:
+    if not isinstance(picture.native, JpegCoding):
+        return False
+    segments = containers.jpeg_segments(io.BytesIO(b"\xff\xd8" + picture.native.segments))
+    return any(not content.startswith(_GOES_ALONG) for _, content in segments)
 
 
 def _image(picture: Picture) -> Image.Image:
@@ -200,6 +216,8 @@ def _filtered_rows(pixels: np.ndarray) -> Iterator[bytes]:
 
 
 def _png_chunks(picture: Picture) -> Iterator[tuple[bytes, bytes]]:
+    if picture.format in _CODED and picture.native:
+        yield b"cICP", bytes([*picture.native, 0, 1])  # RGB, of which all numbers are used.
     if picture.icc:
         yield b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc)
     if picture.dpi:
@@ -274,22 +292,33 @@ def _tiff_strips(pixels: np.ndarray, compressed: bool) -> Iterator[bytes]:
 
 def _tiff_tags(picture: Picture) -> TiffImagePlugin.ImageFileDirectory_v2:
     """What is kept of another format."""
-    tags = TiffImagePlugin.ImageFileDirectory_v2()
-    exif = Image.Exif()
-    if picture.exif:
-        exif.load(containers.EXIF_PREFIX + picture.exif)
-    for tag, value in exif.items():
-        if tag not in TIFF_LAYOUT and tag not in TIFF_DIRECTORIES:
-            tags[tag] = value
-    for tag in TIFF_DIRECTORIES:
-        if directory := exif.get_ifd(tag):
-            tags[tag] = dict(directory)
+    tags = _exif_tags(picture) or TiffImagePlugin.ImageFileDirectory_v2()
     for tag, kind, value in ((_TIFF_XMP, _BYTE, picture.xmp), (_TIFF_ICC, _UNDEFINED, picture.icc)):
         if value:
             tags.tagtype[tag] = kind
             tags[tag] = value
     if picture.dpi:
         tags[282], tags[283], tags[296] = *picture.dpi, 2
+    return tags
+
+
+def _exif_tags(picture: Picture) -> TiffImagePlugin.ImageFileDirectory_v2 | None:
+    """EXIF data as a TIFF's tags; None where they are too broken."""
+    tags, exif = TiffImagePlugin.ImageFileDirectory_v2(), Image.Exif()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Of what is broken and can be passed over.
+            if picture.exif:
+                exif.load(containers.EXIF_PREFIX + picture.exif)
+            for tag, value in exif.items():
+                if tag not in TIFF_LAYOUT and tag not in TIFF_DIRECTORIES:
+                    tags[tag] = text_as_it_was(value)
+            for tag in TIFF_DIRECTORIES:
+                if directory := exif.get_ifd(tag):
+                    tags[tag] = text_as_it_was(dict(directory))
+            tags.tobytes()
+    except Exception:  # Pillow raises many kinds over broken EXIF data.
+        return None
     return tags
 
 

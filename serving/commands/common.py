@@ -3,6 +3,7 @@
 import argparse
 import functools
 import os
+import re
 import ssl
 import stat
 import sys
@@ -19,6 +20,8 @@ KEY_FILE_VARIABLE = "FAKETAGGER_KEY_FILE"
 
 OK, FAILED, USAGE = startup.OK, startup.FAILED, startup.USAGE
 
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _Answer = TypeVar("_Answer")
 
@@ -51,7 +54,12 @@ def telling(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Name
 
 def tell(message: str) -> None:
     """A line on standard error."""
-    print(f"faketagger: {message}", file=sys.stderr)
+    print(f"faketagger: {legible(message)}", file=sys.stderr)
+
+
+def legible(text: str) -> str:
+    """Text with its control characters written out: a file's name may hold such, which a terminal would obey."""
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def add_backend_flags(parser: startup.Parser) -> None:

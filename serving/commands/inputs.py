@@ -47,7 +47,7 @@ class Found:
 
     Attributes:
       inputs: in the order of the command line; a folder's by name.
-      left_out: the files of folders that are no pictures.
+      left_out: of folders, the files that are no pictures, hidden pictures, and links to folders, which may go round.
     """
 
     inputs: list[Input]
@@ -92,7 +92,7 @@ def find(paths: list[str], table: str | None, without: str | None = None) -> Fou
             else:
                 found.inputs.append(Input(each, os.path.basename(each)))
     if not found.inputs:
-        left_out = f" ({len(found.left_out)} files are none)" if found.left_out else ""
+        left_out = f" ({len(found.left_out)} are none, hidden or links)" if found.left_out else ""
         raise common.CommandError(f"{', '.join(paths) or table}: no pictures there{left_out}")
     if sum(it.path == STANDARD for it in found.inputs) > 1:
         raise common.CommandError("standard input holds one picture", common.USAGE)
@@ -111,14 +111,15 @@ def _search(folder: str, found: Found, without: str | None) -> None:
         found.inputs.append(Input(error.filename, os.path.relpath(error.filename, folder)))
 
     for place, folders, names in os.walk(folder, onerror=unlisted):
+        found.left_out += [path for it in sorted(folders) if os.path.islink(path := os.path.join(place, it))]
         folders[:] = sorted(
             it for it in folders if not it.startswith(".") and not _same(os.path.join(place, it), without)
         )
         for name in sorted(names):
             path = os.path.join(place, name)
             if name.startswith("."):
-                continue
-            if _begins_as_one(path):
+                found.left_out += [path] if _begins_as_one(path) else []  # Of others nobody thinks as pictures.
+            elif _begins_as_one(path):
                 found.inputs.append(Input(path, os.path.relpath(path, folder)))
             else:
                 found.left_out.append(path)
@@ -146,8 +147,9 @@ def _of_table(path: str) -> list[Input]:
     except (OSError, csv.Error) as error:
         raise common.CommandError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     folder = os.path.dirname(path)
-    if rows and not _is_uid(rows[0]) and not os.path.exists(os.path.join(folder, rows[0][0].strip())):  # A header.
-        del rows[0]
+    first = rows[0][0].strip() if rows else ""
+    if rows and not (_is_uid(rows[0]) or os.path.splitext(first)[1] or os.path.exists(os.path.join(folder, first))):
+        del rows[0]  # A header.
     inputs = []
     for number, row in enumerate(rows, 1):
         if not _is_uid(row):

@@ -1,6 +1,7 @@
 """Where tagged pictures go: written beside their place, whole or not at all, and moved there; never over an input."""
 
 import contextlib
+import errno
 import io
 import os
 import secrets
@@ -44,16 +45,17 @@ def is_marked(path: str) -> bool:
     return os.path.splitext(path)[0].endswith(_MARK)
 
 
-def write(path: str, encode: Callable[[BinaryIO], None]) -> int:
+def write(path: str, encode: Callable[[BinaryIO], None], replace: bool = True) -> int:
     """Writes a file in one step and returns its size; makes its folder. OSError where it cannot be written.
 
     Args:
       path: the file; inputs.STANDARD, a pipe or a device is written to, not replaced.
       encode: writes to a file that can seek and be read; where it raises, nothing is written.
+      replace: whether a file that is there by then is replaced; FileExistsError otherwise.
     """
     try:
         stream = path == inputs.STANDARD or os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode)
-        return _write_stream(path, encode) if stream else _write_file(path, encode)
+        return _write_stream(path, encode) if stream else _write_file(path, encode, replace)
     except OSError as error:  # Of the folder, of the part, or of no file at all: people know but the output.
         raise OSError(error.errno, error.strerror or str(error), path) from error
 
@@ -67,7 +69,7 @@ def _write_stream(path: str, encode: Callable[[BinaryIO], None]) -> int:
     return len(data.getbuffer())
 
 
-def _write_file(path: str, encode: Callable[[BinaryIO], None]) -> int:
+def _write_file(path: str, encode: Callable[[BinaryIO], None], replace: bool) -> int:
     folder = os.path.dirname(path) or os.curdir
     os.makedirs(folder, exist_ok=True)
     # Short: a name may be as long as the file system allows. Drawn: in containers processes have the same numbers.
@@ -77,9 +79,23 @@ def _write_file(path: str, encode: Callable[[BinaryIO], None]) -> int:
         with file:
             encode(file)
             size = file.seek(0, io.SEEK_END)
-        os.replace(temporary, path)
+        (os.replace if replace else _move)(temporary, path)
         return size
     except BaseException:
         if os.path.exists(temporary):
             os.remove(temporary)
         raise
+
+
+def _move(temporary: str, path: str) -> None:
+    """Without replacing what may be there since somebody looked; FileExistsError then."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # Not every file system has links.
+        if os.path.exists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
+        os.replace(temporary, path)
+    else:
+        os.remove(temporary)

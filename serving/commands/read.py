@@ -113,7 +113,7 @@ def sentence(finding: dict[str, Any], width: int) -> str:
     """What was found in a picture, for people, a line for it and one a face; file names are filled up to `width`."""
     # A picture that another key tagged reads as no tag: which key was tried is told.
     key = f"; key {finding['key_fingerprint']}" if "key_fingerprint" in finding and not finding["tagged"] else ""
-    lines = [f"{finding['file']:<{width}}  {_found(finding)}{key}"]
+    lines = [f"{common.legible(finding['file']):<{width}}  {_found(finding)}{key}"]
     for face in finding["faces"]:
         box = ", ".join(f"{it:.0f}" for it in face["box"])
         when = ", from {:.1f} to {:.1f} s".format(*face["seconds"]) if "seconds" in face else ""

@@ -2,7 +2,9 @@
 
 import collections
 import json
+import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +37,16 @@ def of(name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {"file": name, "outcome": FAILED, "error": f"{where}: {error.strerror or error}"}
     except MemoryError:
         return {"file": name, "outcome": FAILED, "error": f"{name}: there is not enough memory for it"}
+    except common.CommandError:
+        raise
+    except Exception as error:  # What nobody has thought of, in one file, is not to cost the others.
+        *_, frame = traceback.extract_tb(error.__traceback__)
+        where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+        return {
+            "file": name,
+            "outcome": FAILED,
+            "error": f"{name}: failed by {type(error).__name__}: {error} ({where})",
+        }
 
 
 class Results:
@@ -66,7 +78,7 @@ class Results:
         for note in (
             [finding["error"]] if "error" in finding else [f"{finding['file']}: {it}" for it in finding["notes"]]
         ):
-            tqdm.write(f"faketagger: {note}", sys.stderr)
+            tqdm.write(f"faketagger: {common.legible(note)}", sys.stderr)
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
         if self._as_json and not isinstance(error, (BrokenPipeError, startup.OutputError)):
@@ -87,7 +99,7 @@ class Results:
         if count > 1 or left_out:
             sums = ", ".join(f"{number} {outcome}" for outcome, number in self._outcomes.most_common())
             shown = ", ".join(left_out[:_LEFT_OUT_SHOWN]) + (", …" if len(left_out) > _LEFT_OUT_SHOWN else "")
-            rest = f"; left out, as no pictures: {len(left_out)} ({shown})" if left_out else ""
+            rest = f"; left out, as no pictures, hidden or links: {len(left_out)} ({shown})" if left_out else ""
             common.tell(f"{count} {'picture' if count == 1 else 'pictures'}: {sums}{rest}")
         if count == 1:
             (outcome,) = self._outcomes

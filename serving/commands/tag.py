@@ -21,6 +21,7 @@ Exit status: 0 all are tagged, 5 damaged file, 6 refused, 1 failed or not all of
 import argparse
 import collections
 import dataclasses
+import functools
 import os
 import signal
 import sys
@@ -113,8 +114,8 @@ def run(arguments: argparse.Namespace) -> int:
     if single:
         _check_output(*arguments.inputs, arguments.overwrite)
     found = inputs.find(arguments.inputs[:1] if single else arguments.inputs, arguments.csv, arguments.out)
-    if arguments.beside:  # What an earlier call has written is no input of this one.
-        found.inputs = [it for it in found.inputs if not outputs.is_marked(it.path)] or found.inputs
+    if arguments.beside:
+        _pass_over_outputs(found)
     if single and len(found.inputs) != 1:
         raise common.CommandError(
             f"{arguments.inputs[0]}: several pictures: --out DIR says where they go", common.USAGE
@@ -130,8 +131,16 @@ def run(arguments: argparse.Namespace) -> int:
     return told.end(found.left_out)
 
 
+def _pass_over_outputs(found: inputs.Found) -> None:
+    """What an earlier call has written --beside is no input of this one, unless nothing else is."""
+    marked = [it for it in found.inputs if outputs.is_marked(it.path)]
+    if marked and len(marked) < len(found.inputs):
+        found.inputs = [it for it in found.inputs if not outputs.is_marked(it.path)]
+        common.tell(f"passed over, by their names outputs of an earlier call: {len(marked)} ({marked[0].path}, …)")
+
+
 def _sentence(finding: dict[str, Any]) -> str:
-    return f"{finding['file']}: tagged with UID {finding['uid']}"
+    return f"{common.legible(finding['file'])}: tagged with UID {finding['uid']}"
 
 
 def _check_output(input_path: str, output_path: str, overwrite: bool) -> None:
@@ -175,7 +184,8 @@ def _tag_one(
             if inputs.is_clip(file):
                 return {"input": one.path, **_tag_clip(file, one, uid, arguments, client, taken)}
             picture = picture_decoding.decode(file, name, most=how.most)
-        return {"input": one.path, **tag_picture(client, picture, uid, how, place)}
+        write = functools.partial(outputs.write, replace=arguments.overwrite)
+        return {"input": one.path, **tag_picture(client, picture, uid, how, place, write)}
 
     return results.of(name, work)
 
@@ -245,7 +255,7 @@ def _tag_clip(
         if not arguments.no_verify:
             client.call(lambda it: it.check_clip(Clip(out, path), uid))
 
-    size = outputs.write(path, encode)
+    size = outputs.write(path, encode, arguments.overwrite)
     notes = [*clip.changes, *_of_faces(tag, whole=False)]
     return {**_facts(path, uid, client, tag, size), "format": format, "frames": tag.tracks.frames, "notes": notes}
 

@@ -254,6 +254,8 @@ class Clip:
         deep = any(part.bits > 8 for part in frame.format.components)
         if deep:
             self.changes.append("more than 8 bits a colour become 8")
+        if any(part.is_alpha for part in frame.format.components) or stream.metadata.get("alpha_mode") == "1":
+            self.changes.append("transparent parts are shown as they are without transparency")
         others = {each.type for each in container.streams if each.index != stream.index} - {"audio"}
         self.changes += sorted(f"{_LEFT_OUT.get(kind, 'data')} are left out" for kind in others)
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import fractions
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import av
@@ -12,14 +12,16 @@ from faketagger.components.contract.picture import ImageError
 from faketagger.serving.video.clips import EXACT, Clip, Frame
 
 CRF = 18.0  # x264's constant rate factor: what it loses is hardly seen.
+_QUICKTIMES = "com."
+_OF_THE_OLD_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "alpha_mode", "duration")
 _UNSPECIFIED = 2  # A matrix; FFmpeg converts with that of standard definition then, to and fro.
 
 
 def write(clip: Clip, change: Callable[[Frame], np.ndarray], file: BinaryIO, format: str, crf: float = CRF) -> None:
     """Writes a clip.
 
-    Kept are the times of its frames, its sound packet by packet, its metadata, and what its numbers mean as colours.
-    Frames come out upright.
+    Kept are the times of its frames, its sound packet by packet, its metadata and its streams', its chapters, and what
+    its numbers mean as colours. Frames come out upright.
 
     Args:
       clip: gone through once.
@@ -31,13 +33,16 @@ def write(clip: Clip, change: Callable[[Frame], np.ndarray], file: BinaryIO, for
     Raises:
       DamagedError, ImageError: as Clip.frames; ImageError also where the format cannot hold the sound.
     """
-    with clip.open() as source, av.open(file, "w", format=format) as target:
+    with clip.open() as source, _target(file, format, source) as target:
         stream = clip.stream(source)
         sounds = [each for each in source.streams.audio if each.codec_context is not None]
         with _refusing(f"{clip.name}: it does not go into a {format} file; name the output .mkv"):
             made = _video(target, stream, clip, crf)
             copies = {each.index: target.add_stream_from_template(each) for each in sounds}
-            target.metadata.update(source.metadata)
+            for old, new in ((stream, made), *((each, copies[each.index]) for each in sounds)):
+                new.metadata.update(_kept(old.metadata))
+            target.metadata.update(_kept(source.metadata))
+            target.set_chapters(source.chapters())
             target.start_encoding()
         coder = _Coder(clip, made)
         for packet, decoded in clip.decoded(source, [stream, *sounds]):
@@ -52,6 +57,17 @@ def write(clip: Clip, change: Callable[[Frame], np.ndarray], file: BinaryIO, for
                     target.mux(packet)
         with _refusing(f"{clip.name}: it cannot be written as a {format} file"):
             target.mux(made.encode(None))
+
+
+def _target(file: BinaryIO, format: str, source: Any) -> Any:
+    # QuickTime's own, such as the place, have keys of which FFmpeg else writes none into these formats.
+    quicktimes = format != "matroska" and any(name.startswith(_QUICKTIMES) for name in source.metadata)
+    return av.open(file, "w", format=format, options={"movflags": "use_metadata_tags"} if quicktimes else {})
+
+
+def _kept(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata without what says how the old file was written."""
+    return {name: value for name, value in metadata.items() if name.lower() not in _OF_THE_OLD_FILE}
 
 
 @contextlib.contextmanager

@@ -596,3 +596,109 @@ def test_whole_files_are_told_from_broken_ones_without_being_kept():
         assert not picture_decoding.is_whole(data[:middle])
         assert not picture_decoding.is_whole(data[:middle] + bytes(40) + b"\xff\xbc" + data[middle:])
     assert not picture_decoding.is_whole(b"") and not picture_decoding.is_whole(b"a letter, no picture")
+
+
+def _exif_with_text(text):
+    """EXIF data whose artist is `text`, 9 bytes, and so is the lens' model."""
+    exif = Image.Exif()
+    exif[0x013B] = "X" * 9
+    exif.get_ifd(0x8769).update({0xA434: "X" * 9, 0x9010: "+01:00"})
+    return exif.tobytes().replace(b"X" * 9, text)
+
+
+def test_text_of_exif_data_and_tiff_tags_keeps_its_bytes():
+    text = "Zoë Größ".encode()[:9]
+    jpeg = helpers.file_of(_noise(), "JPEG", exif=_exif_with_text(text))
+    tiff = _written(picture_decoding.decode(jpeg), "TIFF")
+    assert tiff.count(text) == 2
+    before, after = _again(tiff)
+    assert before.exif.count(text) == after.exif.count(text) == 2
+    assert Image.open(io.BytesIO(_written(before))).getexif().get_ifd(0x8769)[0x9010] == "+01:00"
+
+
+def test_exif_data_too_broken_for_a_tiff_are_left_out_and_told():
+    found = picture_decoding.decode(helpers.file_of(_noise(), "JPEG"))
+    broken = bytearray(EXIF.tobytes().removeprefix(containers.EXIF_PREFIX))
+    broken[13] = 11  # Its copyright is floating-point numbers.
+    found.exif = bytes(broken)
+    assert picture_encoding.changes(found, "TIFF") == [
+        "EXIF data too broken to be a TIFF's are not kept: TIFF has no place for it"
+    ]
+    assert picture_encoding.changes(found, "WEBP") == []
+    assert picture_decoding.decode(_written(found, "TIFF")).format == "TIFF"
+
+
+def test_grey_of_16_bits_with_a_transparent_value_has_alpha():
+    pixels = _noise(5, 7, 1, np.uint16)
+    header = struct.pack(">IIBBBBB", 7, 5, 16, 0, 0, 0, 0)
+    rows = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels))
+    chunks = ((b"IHDR", header), (b"tRNS", struct.pack(">H", pixels[2, 3, 0])), (b"IDAT", rows), (b"IEND", b""))
+    before, after = _again(containers.PNG_MAGIC + b"".join(containers.png_chunk(*chunk) for chunk in chunks))
+    np.testing.assert_array_equal(before.pixels[..., :1], pixels)
+    np.testing.assert_array_equal(before.pixels[..., 1:], np.where(pixels == pixels[2, 3], 0, 65535))
+    np.testing.assert_array_equal(after.pixels, before.pixels)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_exif_data_that_a_png_has_as_text_turn_it_and_go_along(orientation):
+    exif = EXIF.tobytes()
+    if orientation != 1:
+        exif = _oriented(orientation).tobytes()
+    lines = [exif.hex()[at : at + 72] for at in range(0, 2 * len(exif), 72)]
+    text = "Raw profile type exif\0" + "\n".join(["", "exif", f"{len(exif):8}", *lines])
+    pixels = _noise(40, 60)
+    before, after = _again(_with_chunks(helpers.file_of(pixels), (b"tEXt", text.encode())))
+    assert before.orientation == orientation and after.orientation == 1
+    np.testing.assert_array_equal(before.pixels, pixels if orientation == 1 else np.rot90(pixels, -1))
+    np.testing.assert_array_equal(after.pixels, before.pixels)
+    kept = picture_decoding.decode(_written(before, "JPEG")).exif
+    assert kept == before.exif and kept[:4] in containers.TIFF_MAGICS
+    assert (b"nobody" in kept) == (orientation == 1) and (b"nobody" in after.exif) == (orientation == 1)
+
+
+@pytest.mark.parametrize("says", [b"<x GCamera:MotionPhoto='1'/>", b'<x GCamera:MicroVideo="1"/>', None])
+def test_the_clip_of_a_motion_photo_is_told_to_be_dropped(says):
+    still = helpers.file_of(_noise(), "JPEG", **({"xmp": says} if says else {}))
+    found = picture_decoding.decode(still + b"\0\0\0\x18ftypmp42" + (b"" if says else b"SEFT"))
+    assert found.changes == ["the clip of its motion photo is dropped"]
+    assert picture_decoding.decode(helpers.file_of(_noise(), "JPEG", xmp=XMP)).changes == []
+
+
+def test_colours_of_an_avif_that_are_not_srgb_go_along_into_a_png_and_into_nothing_else():
+    avif = helpers.file_of(_noise(), "AVIF")
+    assert picture_decoding.decode(avif).native is None
+    found = picture_decoding.decode(avif.replace(b"colrnclx\0\1\0\x0d", b"colrnclx\0\x09\0\x10"))
+    assert containers.png_chunk(b"cICP", bytes([9, 16, 0, 1])) in _written(found, "PNG")
+    assert not any("cICP" in told for told in picture_encoding.changes(found, "PNG"))
+    assert any("cICP" in told for told in picture_encoding.changes(found, "JPEG"))
+
+
+def _box(kind, content):
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+@pytest.mark.parametrize(
+    ("boxes", "expected"),
+    [
+        (_box(b"av1C", b"\x81\x00\x00\x00"), (8, None)),
+        (_box(b"av1C", b"\x81\x00\x40\x00") + _box(b"colr", b"nclx\0\x09\0\x12\0\x09\x80"), (10, (9, 18))),
+        (_box(b"av1C", b"\x81\x40\x60\x00") + _box(b"colr", b"prof1234"), (12, None)),
+        (_box(b"hvcC", bytes(17) + b"\xfa" + bytes(5)), (10, None)),
+        (_box(b"hvcC", bytes(3)), (8, None)),
+    ],
+)
+def test_bits_and_colours_of_iso_pictures(boxes, expected):
+    meta = _box(b"meta", bytes(4) + _box(b"hdlr", bytes(9)) + _box(b"iprp", _box(b"ipco", boxes)))
+    file = _box(b"ftyp", b"avif") + meta + _box(b"mdat", b"1234")
+    assert containers.iso_colours(io.BytesIO(file)) == expected
+    for cut in range(len(file)):  # What is cut off says nothing, and ends.
+        containers.iso_colours(io.BytesIO(file[:cut]))
+    containers.iso_colours(io.BytesIO(b"\0\0\0\1" + bytes(40)))
+
+
+def test_what_a_bmp_cannot_hold_is_told():
+    found = picture_decoding.decode(helpers.file_of(_noise(), "JPEG", exif=EXIF))
+    assert picture_encoding.changes(found, "BMP") == [
+        "EXIF, XMP and colour profile are not kept: BMP has no place for it"
+    ]
+    assert picture_encoding.changes(picture_decoding.decode(helpers.file_of(_noise(), "JPEG")), "BMP") == []

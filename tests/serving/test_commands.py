@@ -338,11 +338,10 @@ def test_a_folder_goes_to_a_folder_by_content_and_what_is_no_picture_is_counted(
     code, out, err = faketagger("tag", "in", "--out", "in/out", "--uid=5", model)
     assert (code, _listed("in/out")) == (0, ["a.jpeg", "b.jpg", "deep/c.tif"])
     assert out.splitlines() == [f"in/out/{it}: tagged with UID 5" for it in _listed("in/out")]
-    assert err.endswith("faketagger: 3 pictures: 3 tagged; left out, as no pictures: 1 (in/deep/note.txt)\n")
+    left_out = "left out, as no pictures, hidden or links: 2 (in/.hidden.png, in/deep/note.txt)"
+    assert err.endswith(f"faketagger: 3 pictures: 3 tagged; {left_out}\n")
     again = faketagger("tag", "in", "--out", "in/out", "--uid=6", model)
-    assert again[0] == 1 and again[2].endswith(
-        "3 pictures: 3 refused; left out, as no pictures: 1 (in/deep/note.txt)\n"
-    )
+    assert again[0] == 1 and again[2].endswith(f"3 pictures: 3 refused; {left_out}\n")
     assert faketagger("tag", "in", "--out", "in/out", "--uid=6", "--overwrite", model)[0] == 0
     findings = json.loads(faketagger("read", "in/out", "--json", model)[1])
     assert [(it["outcome"], it["uid"]) for it in findings] == [("tagged", 6)] * 3
@@ -388,8 +387,9 @@ def test_beside_marks_names_and_does_not_take_what_it_made_for_an_input(faketagg
         _write(f"in/{name}", helpers.smooth_file("JPEG" if name == "a.jpg" else "PNG"))
     assert faketagger("tag", "in", "--beside", "--uid=5", model)[0] == 0
     assert _listed("in") == ["a.jpg", "a.png", "a.tagged.jpg", "a.tagged.png"]
-    assert faketagger("tag", "in", "--beside", "--overwrite", "--uid=6", model)[0] == 0
-    assert len(_listed("in")) == 4
+    code, _, err = faketagger("tag", "in", "--beside", "--overwrite", "--uid=6", model)
+    assert (code, len(_listed("in"))) == (0, 4)
+    assert "passed over, by their names outputs of an earlier call: 2 (in/a.tagged.jpg, …)" in err
 
 
 def test_two_pictures_that_would_have_one_output_have_two(faketagger, model):
@@ -436,6 +436,56 @@ def test_a_table_with_a_row_that_is_none_is_refused_with_the_row(faketagger, mod
     code, out, err = faketagger("tag", "--csv=uids.csv", "--out=out", model)
     assert (code, out) == (1, "")
     assert err == "faketagger: uids.csv: picture 2: expected a path and a UID, found 'b.jpg,many'\n"
+
+
+def test_a_first_row_that_names_a_picture_is_no_header(faketagger, model):
+    _write("uids.csv", b"gone.jpg,12a\nin.jpg,3\n")
+    code, out, err = faketagger("tag", "--csv=uids.csv", "--out=out", model)
+    assert (code, out) == (1, "") and "uids.csv: picture 1: expected a path and a UID, found 'gone.jpg,12a'" in err
+
+
+def test_links_to_folders_are_not_followed_and_told(faketagger, model):
+    _write("in/a.png", helpers.smooth_file())
+    os.symlink(".", "in/round")
+    err = faketagger("tag", "in", "--out=out", "--uid=5", model)[2]
+    assert _listed("out") == ["a.png"] and err.endswith("hidden or links: 1 (in/round)\n")
+
+
+def test_names_do_not_command_the_terminal(faketagger, model):
+    _write("in/\x1b[2J\n.png", helpers.smooth_file())
+    code, out, err = faketagger("tag", "in", "--out=out", "--uid=5", model)
+    assert (code, out) == (0, "out/\\x1b[2J\\x0a.png: tagged with UID 5\n") and _listed("out") == ["\x1b[2J\n.png"]
+    assert "\x1b" not in err and faketagger("read", "out", model)[1].startswith("out/\\x1b[2J\\x0a.png  UID 5 ")
+    assert json.loads(faketagger("read", "out", "--json", model)[1])[0]["file"] == "out/\x1b[2J\n.png"
+
+
+def test_what_nobody_has_thought_of_costs_one_picture(faketagger, model, monkeypatch):
+    _write("in/a.png", helpers.smooth_file())
+    _write("in/b.png", helpers.smooth_file())
+    decode = picture_decoding.decode
+    monkeypatch.setattr(
+        picture_decoding,
+        "decode",
+        lambda file, name="", **how: decode(file, name, **how) if "a.png" not in name else {}[7],
+    )
+    code, out, err = faketagger("tag", "in", "--out=out", "--uid=5", "--no_verify", model)
+    assert (code, out) == (1, "out/b.png: tagged with UID 5\n")
+    assert "faketagger: in/a.png: failed by KeyError: 7 (test_commands.py:" in err
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(faketagger, model, monkeypatch):
+    def encode(found, file, format=None):
+        _write("out.png", b"somebody's")
+        file.write(helpers.smooth_file())
+
+    monkeypatch.setattr(picture_encoding, "encode", encode)
+    code, _, err = faketagger("tag", "in.jpg", "out.png", "--uid=5", "--no_verify", model)
+    assert (code, err.splitlines()[-1]) == (1, "faketagger: out.png: File exists")
+    assert open("out.png", "rb").read() == b"somebody's" and _listed() == ["out.png"]
+    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EPERM, "no links")))
+    os.remove("out.png")
+    assert "out.png: File exists" in faketagger("tag", "in.jpg", "out.png", "--uid=5", "--no_verify", model)[2]
+    assert _listed() == ["out.png"]
 
 
 @pytest.mark.parametrize("uid", ["12x", "9" * 5000])
@@ -485,7 +535,7 @@ def test_a_program_that_is_ended_while_it_writes_leaves_nothing_behind(faketagge
 def test_no_picture_at_all_is_told(faketagger, model):
     _write("in/note.txt", b"text")
     code, out, err = faketagger("tag", "in", "--out=o", "--uid=1", model)
-    assert (code, out, err) == (1, "", "faketagger: in: no pictures there (1 files are none)\n")
+    assert (code, out, err) == (1, "", "faketagger: in: no pictures there (1 are none, hidden or links)\n")
 
 
 # Never over what is there

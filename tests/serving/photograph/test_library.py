@@ -124,3 +124,10 @@ def test_the_answer_names_the_key(tagger):
     found = tagger.read(helpers.smooth(60, 60))
     assert found.key_fingerprint == tagger.key_fingerprint == payload.fingerprint(KEY)
     assert faketagger.Tagger(KEY + b"\n").key_fingerprint == payload.fingerprint(KEY)  # As from a file.
+
+
+def test_an_image_of_which_a_colour_is_transparent_is_refused(tagger):
+    image = Image.new("RGB", (64, 64))
+    image.info["transparency"] = (0, 0, 0)
+    with pytest.raises(ValueError, match=r"stands for transparency: convert\(\) it to LA or RGBA"):
+        tagger.tag(image, 3)

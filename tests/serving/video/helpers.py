@@ -12,10 +12,21 @@ from faketagger.serving.video.clips import Clip
 SIZE = (160, 96)
 
 
-def coded(frames, format="mp4", codec="libx264", crf=10, times=None, sound=None, turned=0, matrix=None, **metadata):
+def coded(
+    frames,
+    format="mp4",
+    codec="libx264",
+    crf=10,
+    times=None,
+    sound=None,
+    turned=0,
+    matrix=None,
+    options=None,
+    **metadata,
+):
     """A clip's file: frames uint8 [H, W, 3] at 25 a second, or at `times` of that; `sound` is an audio codec's name."""
     file = io.BytesIO()
-    with av.open(file, "w", format=format) as container:
+    with av.open(file, "w", format=format, options=options or {}) as container:
         container.metadata.update(metadata)
         video = container.add_stream(codec, rate=25, options={"crf": str(crf)} if codec == "libx264" else {})
         video.height, video.width = frames[0].shape[:2]
@@ -33,12 +44,12 @@ def coded(frames, format="mp4", codec="libx264", crf=10, times=None, sound=None,
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         if audio:
-            for packet in _tone(audio, len(frames) / 25):
+            for packet in tone(audio, len(frames) / 25):
                 container.mux(packet)
     return file
 
 
-def _tone(stream, seconds):
+def tone(stream, seconds):
     wave = np.float32(np.sin(np.arange(int(44100 * seconds)) / 20))[None]
     for start in range(0, wave.shape[1], 1024):
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave[:, start : start + 1024]), "fltp", "mono")

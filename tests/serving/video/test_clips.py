@@ -97,6 +97,18 @@ def test_further_videos_are_left_out_and_that_is_told():
     assert Clip(file).changes == ["further videos are left out"]
 
 
+def test_transparency_that_is_left_out_is_told():
+    file = io.BytesIO()
+    with av.open(file, "w", format="mov") as container:
+        video = container.add_stream("prores_ks", rate=25)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuva444p10le"
+        container.mux(
+            video.encode(av.VideoFrame.from_ndarray(_corners(), format="rgb24").reformat(format="yuva444p10le"))
+        )
+        container.mux(video.encode(None))
+    assert "transparent parts are shown as they are without transparency" in Clip(file).changes
+
+
 @pytest.mark.parametrize(
     "limits, told",
     [

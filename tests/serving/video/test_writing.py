@@ -1,6 +1,7 @@
 """What is kept of a clip, and what its new frames are."""
 
 import io
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -49,7 +50,8 @@ def test_frames_are_changed_and_coded_as_h264_in_the_same_colours(matrix):
     for number, wanted in enumerate(frames):
         wanted = wanted if number < 4 else 255 - wanted
         assert np.abs(found[number] - wanted).mean() < 3.0
-        assert np.abs((found[number] - wanted).mean((0, 1))).max() < 0.5
+        # A grey level is what conversion without `EXACT` costs; x264 itself differs from run to run by 0.05.
+        assert np.abs((found[number] - wanted).mean((0, 1))).max() < 0.75
 
 
 def test_turned_clips_come_out_upright():
@@ -61,6 +63,42 @@ def test_turned_clips_come_out_upright():
 def test_metadata_are_kept():
     with av.open(_written(helpers.coded(helpers.spots(3), title="A day at sea"))) as container:
         assert container.metadata["title"] == "A day at sea"
+
+
+def test_quicktimes_place_date_and_make_are_kept():
+    said = {
+        "com.apple.quicktime.make": "Nobody",
+        "com.apple.quicktime.location.ISO6709": "+01.0+002.0/",
+        "title": "Sea",
+    }
+    file = helpers.coded(helpers.spots(3), options={"movflags": "use_metadata_tags"}, **said)
+    for format in ("mov", "mp4"):
+        with av.open(_written(file, format=format)) as container:
+            assert said.items() <= container.metadata.items()
+
+
+@pytest.mark.parametrize("format", ["mp4", "matroska"])
+def test_the_sounds_language_and_chapters_are_kept(format):
+    file, spans = io.BytesIO(), [(0, 500, "Ebb"), (500, 1000, "Flood")]
+    with av.open(file, "w", format=format) as container:
+        video, sound = container.add_stream("libx264", rate=25), container.add_stream("aac", rate=44100)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        sound.metadata["language"] = "deu"
+        container.set_chapters(
+            [
+                {"id": start, "start": start, "end": end, "time_base": Fraction(1, 1000), "metadata": {"title": title}}
+                for start, end, title in spans
+            ]
+        )
+        for pixels in helpers.spots(25, (96, 64)):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(video.encode(None))
+        for packet in helpers.tone(sound, 1.0):
+            container.mux(packet)
+    with av.open(_written(file, format=format)) as container:
+        assert container.streams.audio[0].language == "deu"
+        found = [(it["start"] * it["time_base"], it["metadata"]["title"]) for it in container.chapters()]
+        assert found == [(0, "Ebb"), (Fraction(1, 2), "Flood")]
 
 
 def test_sound_that_a_container_cannot_hold_is_refused_and_another_container_is_named():

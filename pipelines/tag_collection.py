@@ -114,7 +114,7 @@ def _run(arguments: argparse.Namespace, settings: Any) -> int:
         table = arguments.csv and files.absolute(arguments.csv)
         entries = plan.find([files.absolute(each) for each in arguments.inputs], table, settings.out)
         if not settings.reads:
-            plan.check_places(entries, settings.out)
+            plan.check_places(entries, settings.out, settings.begun)
         manifest = _manifest(arguments)
         settings = settings.replace(tagger=files.fingerprint(manifest.to_json()))
         settings.keep()

@@ -27,11 +27,9 @@ ENDINGS = {
     "TIFF": (".tif", ".tiff"),
     "BMP": (".bmp", ".dib"),
 }
+WRITTEN_ENDINGS = tuple(ending for endings in ENDINGS.values() for ending in endings)
 # Of files that picture_decoding reads, where nobody has opened them yet.
-READABLE_ENDINGS = (
-    *(ending for endings in ENDINGS.values() for ending in endings),
-    *(".gif", ".avif", ".heic", ".heif"),
-)
+READABLE_ENDINGS = (*WRITTEN_ENDINGS, ".gif", ".avif", ".heic", ".heif")
 # Where a JPEG is made of something else, or a lossy WebP, which does not say its quality.
 _JPEG_QUALITY, _WEBP_QUALITY = 95, 90
 _LONGEST_SIDES = {"JPEG": 65500, "WEBP": 16383}  # Pixels: libjpeg's limit, and the format's.

@@ -13,7 +13,7 @@ import pyarrow
 import tensorflow as tf
 
 from faketagger.components.contract import files
-from faketagger.components.contract.picture_encoding import READABLE_ENDINGS
+from faketagger.components.contract.picture_encoding import READABLE_ENDINGS, WRITTEN_ENDINGS
 from faketagger.pipelines.archive import tables
 from faketagger.pipelines.archive.settings import ArchiveSettings
 from faketagger.serving.commands import common, inputs
@@ -75,8 +75,8 @@ def find(paths: Sequence[str], table: str | None, without: str) -> list[Entry]:
     return [each for each, before in zip(found, [None, *found]) if before is None or each.below != before.below]
 
 
-def check_places(entries: Sequence[Entry], out: str) -> None:
-    """Raises ValueError where what is written to `out` would replace one of the pictures."""
+def check_places(entries: Sequence[Entry], out: str, begun: bool) -> None:
+    """Raises ValueError where what is written to `out` would replace a picture: one of these, or until `begun` any."""
     folders: dict[str, str] = {}
 
     def real(path: str) -> str:
@@ -89,8 +89,11 @@ def check_places(entries: Sequence[Entry], out: str) -> None:
 
     pictures = {real(each.path) for each in entries}
     for each in entries:
-        if real(os.path.join(out, each.below)) in pictures:
-            raise ValueError(f"{os.path.join(out, each.below)}: a picture that would be replaced: choose another --out")
+        path = os.path.join(out, each.below)
+        becomes_png = not path.lower().endswith(WRITTEN_ENDINGS)
+        there = not begun and "://" not in out and os.path.exists(path + ".png" if becomes_png else path)
+        if real(path) in pictures or there:
+            raise ValueError(f"{path}: a picture that would be replaced: choose another --out")
 
 
 def _said(entry: Entry) -> str:

@@ -63,6 +63,11 @@ class ArchiveSettings(Settings):
         """Pixels that a picture may have."""
         return int(self.max_megapixels * 1e6)
 
+    @property
+    def begun(self) -> bool:
+        """Whether a run has written down what it began with."""
+        return files.exists(os.path.join(self.state, _SETTINGS_FILE))
+
     def keep(self) -> None:
         """Writes down what the work began with; ValueError where it began with something else."""
         path = os.path.join(self.state, _SETTINGS_FILE)

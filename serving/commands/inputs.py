@@ -47,11 +47,18 @@ class Found:
 
     Attributes:
       inputs: in the order of the command line; a folder's by name.
-      left_out: of folders, the files that are no pictures, hidden pictures, and links to folders, which may go round.
+      left_out: the files of folders that are no pictures.
+      passed_over: their hidden pictures, and links to further folders, which may go round.
     """
 
     inputs: list[Input]
-    left_out: list[str]
+    left_out: list[str] = dataclasses.field(default_factory=list)
+    passed_over: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def untouched(self) -> list[str]:
+        """What nothing is done with, for whatever reason."""
+        return self.passed_over + self.left_out
 
 
 def add_flags(parser: startup.Parser) -> None:
@@ -84,7 +91,7 @@ def find(paths: list[str], table: str | None, without: str | None = None) -> Fou
     Raises:
       CommandError: there is none, or the table cannot be read.
     """
-    found = Found(_of_table(table) if table else [], [])
+    found = Found(_of_table(table) if table else [])
     for path in paths:
         for each in _matching(path):
             if os.path.isdir(each):
@@ -92,7 +99,7 @@ def find(paths: list[str], table: str | None, without: str | None = None) -> Fou
             else:
                 found.inputs.append(Input(each, os.path.basename(each)))
     if not found.inputs:
-        left_out = f" ({len(found.left_out)} are none, hidden or links)" if found.left_out else ""
+        left_out = f" ({len(found.untouched)} are none, hidden or links)" if found.untouched else ""
         raise common.CommandError(f"{', '.join(paths) or table}: no pictures there{left_out}")
     if sum(it.path == STANDARD for it in found.inputs) > 1:
         raise common.CommandError("standard input holds one picture", common.USAGE)
@@ -111,14 +118,14 @@ def _search(folder: str, found: Found, without: str | None) -> None:
         found.inputs.append(Input(error.filename, os.path.relpath(error.filename, folder)))
 
     for place, folders, names in os.walk(folder, onerror=unlisted):
-        found.left_out += [path for it in sorted(folders) if os.path.islink(path := os.path.join(place, it))]
+        found.passed_over += [path for it in sorted(folders) if os.path.islink(path := os.path.join(place, it))]
         folders[:] = sorted(
             it for it in folders if not it.startswith(".") and not _same(os.path.join(place, it), without)
         )
         for name in sorted(names):
             path = os.path.join(place, name)
             if name.startswith("."):
-                found.left_out += [path] if _begins_as_one(path) else []  # Of others nobody thinks as pictures.
+                found.passed_over += [path] if _begins_as_one(path) else []  # Of others nobody thinks as pictures.
             elif _begins_as_one(path):
                 found.inputs.append(Input(path, os.path.relpath(path, folder)))
             else:

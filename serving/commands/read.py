@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     ):
         for one in inputs.each(found):
             told.add(_read_one(one, client, arguments.max_megapixels))
-    return told.end(found.left_out)
+    return told.end(found.untouched)
 
 
 def _read_one(one: inputs.Input, client: common.LazyClient, max_megapixels: float) -> dict[str, Any]:

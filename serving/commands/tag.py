@@ -128,7 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
     ):
         for one in inputs.each(found):
             told.add(_tag_one(one, arguments, client, taken))
-    return told.end(found.left_out)
+    return told.end(found.untouched)
 
 
 def _pass_over_outputs(found: inputs.Found) -> None:

@@ -139,6 +139,12 @@ def test_no_picture_of_an_archive_is_replaced_and_another_archive_is_refused(arc
         assert code == common.FAILED and "a.jpg: a picture that would be replaced: choose another --out" in err
     with open("in/deep/a.jpg", "rb") as file:
         assert file.read() == _picture(1)
+    _write("out/deep/a.jpg", b"somebody's")
+    code, _, err = archive("in", "--out=out")
+    assert code == common.FAILED and "out/deep/a.jpg: a picture that would be replaced: choose another --out" in err
+    os.remove("out/deep/a.jpg")
+    _write("in/deep/.hidden.jpg", _picture(3))
+    assert archive("in", "--out=out")[0] == common.OK and list(_rows()) == ["a.jpg"]
     assert archive("in", "--out=out")[0] == common.OK
     code, _, err = archive("other", "--out=out")
     assert code == common.FAILED and "in/deep/a.jpg: another archive needs another --out" in err

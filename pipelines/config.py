@@ -44,4 +44,8 @@ class PipelineConfig(Settings):
             raise Unexpected(
                 f"the tagger's, {list(tagger.black_box)}", list(evaluator.black_box), "evaluator.black_box"
             )
+        if evaluator.strength and evaluator.strength > tagger.max_strength:
+            raise Unexpected(
+                f"at most the tagger's max_strength, {tagger.max_strength:g}", evaluator.strength, "evaluator.strength"
+            )
         return values

@@ -22,7 +22,7 @@ flags.DEFINE_multi_string("beam_args", [], "an option for Beam's runner, e.g. --
 
 
 def configure() -> PipelineConfig:
-    """The preset with what the flags change in it; ValueError for a --set that does not fit."""
+    """The preset with what the flags change in it; ValueError for a --set that does not fit, or for two simulators'."""
     changed = {
         "dataset": FLAGS.dataset,
         "images": FLAGS.images and files.absolute(FLAGS.images),
@@ -33,6 +33,8 @@ def configure() -> PipelineConfig:
     }
     config = presets.PRESETS[FLAGS.preset]()
     config = config.replace(**{name: value for name, value in changed.items() if value is not None})
+    if FLAGS.simulators and FLAGS.train_simulators:
+        raise ValueError("--simulators takes those of a directory, --train_simulators trains others: say one of them")
     if FLAGS.simulators:
         config = _for_foreign_simulators(config)
     elif FLAGS.train_simulators:

@@ -42,6 +42,8 @@ def run(_: argparse.Namespace) -> int:
     try:
         result = local.run(pipeline_flags.configure(), workdir, FLAGS.beam_args)
     except Exception as error:  # The one place where a step's failure becomes an exit status.
+        if startup.was_interrupted(_innermost(error)) or startup.was_interrupted(error):
+            raise KeyboardInterrupt from error
         logging.info("the pipeline failed", exc_info=True)
         print(f"failed: {_innermost(error)}\n(--debug shows where)", file=sys.stderr)
         return FAILED

@@ -78,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
         except common.CommandError:
             raise
         except Exception as error:  # Beam's runners raise what its workers raised in forms of their own.
+            if startup.was_interrupted(error):
+                raise
             goes_on = "; the same call goes on from here" if arguments.out else ""
             raise common.CommandError(f"{_reason(error)}{goes_on}") from error
 

@@ -164,3 +164,18 @@ def test_the_module_of_the_server_is_a_program_with_the_help_of_serve():
     command_line = [sys.executable, "-m", "faketagger.serving.server", "--help"]
     done = subprocess.run(command_line, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == _faketagger("serve", "--help")
+
+
+def test_an_interrupt_that_beam_tells_as_a_failure_ends_as_interrupts_do():
+    program = """
+from faketagger.components.contract import startup
+def main(_):
+    raise RuntimeError("KeyboardInterrupt [while running 'Measure/Measure']")
+startup.run(main, startup.Parser("prog", "doc"), ["prog"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "prog: interrupted\n")
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace("KeyboardInterrupt", "Bug")], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "RuntimeError: Bug" in done.stderr

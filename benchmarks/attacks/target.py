@@ -113,7 +113,8 @@ def pictures_of(arguments: argparse.Namespace) -> np.ndarray:
     if not arguments.images:
         return np.stack([face_drawing.draw(face_drawing.sample_traits(7, index), size) for index in range(count)])
     entries = image_folder.list_folder(arguments.images)
-    chosen = [entry.name for entry in entries if entry.split in (features.EVAL_SPLIT, None)][:count]
+    wanted = features.EVAL_SPLIT if any(entry.split for entry in entries) else None
+    chosen = [entry.name for entry in entries if entry.split == wanted][:count]
     loaded = (images.load_image(os.path.join(arguments.images, name)) for name in tqdm(chosen, desc="pictures"))
     return np.stack([images.square(pixels, size) for pixels in loaded])
 

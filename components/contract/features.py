@@ -116,7 +116,9 @@ def parse_example(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor
 
 def example_files(examples_uri: str, split: str) -> list[str]:
     """The gzip TFRecord files of one split of an Examples artifact; ValueError when there are none."""
-    files = sorted(tf.io.gfile.glob(f"{examples_uri}/Split-{split}/*"))
+    directory = f"{examples_uri}/Split-{split}"
+    names = tf.io.gfile.listdir(directory) if tf.io.gfile.isdir(directory) else []
+    files = sorted(f"{directory}/{name}" for name in names)
     if not files:
         raise ValueError(f"{examples_uri}: no Examples in its split '{split}'")
     return files

@@ -178,6 +178,11 @@ def run(
         except KeyboardInterrupt:
             print(f"{parser.prog}: interrupted", file=sys.stderr)
             return _INTERRUPTED
+        except RuntimeError as error:
+            if not was_interrupted(error):
+                raise
+            print(f"{parser.prog}: interrupted", file=sys.stderr)
+            return _INTERRUPTED
         except BrokenPipeError:
             return _let_go_of_output(_PIPE_CLOSED)
         except OutputError as error:
@@ -186,6 +191,11 @@ def run(
         return _flushed(parser.prog, status)
 
     app.run(start, argv, flags_parser=parser.parse)
+
+
+def was_interrupted(error: BaseException) -> bool:
+    """Whether the user's interrupt is behind an error: Beam tells of it as of any failure of its workers."""
+    return isinstance(error, RuntimeError) and "KeyboardInterrupt" in str(error)
 
 
 def _flushed(prog: str, status: int | None) -> int | None:

@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from faketagger.components.evaluator import folder_evaluation
     from faketagger.components.evaluator.config import EvaluatorConfig
+    from faketagger.components.evaluator.measure import folder
     from faketagger.components.evaluator.report.text import format_table
 
     try:
@@ -66,6 +67,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
     except (ValueError, OSError, tf.errors.OpError) as error:
         print(f"failed: {error}", file=sys.stderr)
+        return FAILED
+    except RuntimeError as error:  # Beam's, of whatever its workers raised.
+        if startup.was_interrupted(error):
+            raise
+        print(f"failed: {folder.reason(error)}", file=sys.stderr)
         return FAILED
     print(format_table(evaluation, decision))
     return PASSED if decision.blessed else NOT_PASSED

@@ -31,9 +31,9 @@ class Gate(Settings):
     """What a tagger must reach to be blessed. Every bound is held against the unfavourable end of an interval.
 
     A name in `fmrr_overrides` or `ungated` is a slice (`plain`, `<simulator>/<condition>`) or a simulator, which
-    stands for all its conditions; a slice's own name goes before its simulator's. Sweeps, and perturbations after
-    simulators, are held to an FMRR only where `fmrr_overrides` names the very slice. A slice that is missing, has too
-    few pictures, or whose figures are not finite, always refuses the tagger.
+    stands for all its conditions; a slice's own name goes before its simulator's, and of one name `ungated` goes first.
+    Sweeps, and perturbations after simulators, are held to an FMRR only where `fmrr_overrides` names the very slice. A
+    slice that is missing, has too few pictures, or whose figures are not finite, always refuses the tagger.
 
     Attributes:
       min_fmrr: the FMRR that every gated slice must reach, 0…1.
@@ -72,7 +72,9 @@ class Gate(Settings):
 
     def gates(self, slice_name: str) -> bool:
         """Whether a slice must reach an FMRR."""
-        return slice_name not in self.ungated and simulator_of(slice_name) not in self.ungated
+        if slice_name in self.ungated:
+            return False
+        return slice_name in self.fmrr_overrides or simulator_of(slice_name) not in self.ungated
 
     def threshold(self, slice_name: str) -> float:
         """The FMRR that a slice must reach."""

@@ -50,8 +50,9 @@ def evaluate(
     for each in (inputs, newest_blessed):
         if each and f"{os.path.realpath(each.model_dir)}/".startswith(f"{os.path.realpath(other)}/"):
             raise ValueError(f"{each.model_dir}: lies in {other}, which is written anew: choose another place for one")
+    _check_place(directory)
     _clear(directory)
-    files.remove_directory(other)
+    _clear(other)
     evaluation = _measure(make_pipeline, examples_uri, inputs, config, directory)
     if newest_blessed:
         before = _measure(make_pipeline, examples_uri, newest_blessed, config, other)
@@ -69,6 +70,13 @@ def evaluate(
         files.write_bytes(os.path.join(directory, name), format_it(evaluation, decision).encode())
     decision.write(os.path.join(directory, record.CHECKS_FILE))
     return evaluation, decision
+
+
+def _check_place(directory: str) -> None:
+    """tf.errors.OpError where nothing can be written to a directory: sooner than after an hour of measuring."""
+    probe = os.path.join(directory, "writable")
+    files.write_bytes(probe, b"")
+    tf.io.gfile.remove(probe)
 
 
 def _clear(directory: str) -> None:

@@ -44,6 +44,8 @@ def evaluate_folder(
     Raises:
       ValueError: a model or the folder cannot be read, the simulators take pictures of another side, or as evaluate.
     """
+    if image_size is not None and image_size < 1:
+        raise ValueError(f"image_size: expected at least 1, found {image_size}")
     tagger = manifest.read(manifest.TaggerManifest, model)
     side = folder.side_of(simulators)
     if image_size and side and image_size != side:  # Pictures would be enlarged or shrunk before they are tagged.

@@ -33,16 +33,18 @@ def make_parser() -> startup.Parser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Does what parsed arguments say and returns the exit status."""
+    import tensorflow as tf
+
     from faketagger.components.contract import files, images
     from faketagger.components.evaluator.report.sheet import make_sheet
 
     try:
         pictures = [images.load_image(path) for path in arguments.pictures]
         png = make_sheet(arguments.model, arguments.simulators, pictures, arguments.slices)
-    except ValueError as error:
+        files.write_bytes(arguments.out, png)
+    except (ValueError, OSError, tf.errors.OpError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return startup.FAILED
-    files.write_bytes(arguments.out, png)
     return startup.OK
 
 

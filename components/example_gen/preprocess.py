@@ -25,13 +25,13 @@ COUNTS_FILE = "counts.json"
 
 
 def split_of(picture: sources.Picture, eval_percent: int) -> str:
-    """`train` or `eval`: as the source says, else by a hash of the identity, or of the id where there is none.
+    """`train` or `eval`: as the source says, else by a hash of the identity, or of the file where there is none.
 
-    A person, or a picture, so stays in its split whatever else is added, removed or renamed around it.
+    A person, or a picture, so stays in its split whatever is added, removed or renamed, and copies stay together.
     """
     if picture.split is not None:
         return picture.split
-    fingerprint = hashlib.sha256((picture.identity or picture.image_id).encode()).digest()
+    fingerprint = hashlib.sha256(picture.identity.encode() if picture.identity else picture.data).digest()
     share = int.from_bytes(fingerprint[:8], "big") / 2**64
     return features.EVAL_SPLIT if share * 100 < eval_percent else features.TRAIN_SPLIT
 

@@ -268,6 +268,12 @@ class TaggerConfig(Settings):
                 raise Unexpected(f"{name}'s low and high, in this order, from {least:g} to {most:g}", drawn.dict())
         return perturbations
 
+    @validator("strengths")
+    def _have_the_least_first(cls, strengths: tuple[float, float]) -> tuple[float, float]:
+        if strengths[0] > strengths[1]:
+            raise Unexpected("the least first", list(strengths))
+        return strengths
+
     @root_validator(skip_on_failure=True)
     def _side_is_halved_without_rest(cls, values: dict[str, Any]) -> dict[str, Any]:
         multiple = 16 * values["space_to_depth"]

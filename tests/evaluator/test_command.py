@@ -164,6 +164,22 @@ def test_no_tagger_is_deleted_that_lies_where_the_newest_ones_evaluation_goes(gi
     done = _run(given, tmp_path, f"--newest_blessed={newest}")
     assert done.returncode == 1 and f"{newest}: lies in {newest}, which is written anew" in done.stderr
     assert (newest / "saved_model.pb").exists() and (tmp_path / "table.txt").exists()
+    (newest / "table.txt").write_text("of an earlier newest one")
+    assert _run(given, tmp_path).returncode == 0
+    assert (newest / "saved_model.pb").exists() and not (newest / "table.txt").exists()
+
+
+def test_a_directory_that_cannot_be_written_to_is_refused_before_anything_is_measured(given, tmp_path, monkeypatch):
+    (tmp_path / "out").write_text("a file")
+    done = _run(given, tmp_path / "out")
+    assert done.returncode == 1 and done.stderr.startswith("failed: ") and "Traceback" not in done.stderr
+
+
+def test_a_directory_whose_name_is_a_pattern_is_its_own_alone(given, tmp_path):
+    (tmp_path / "e1").mkdir()
+    (tmp_path / "e1" / "rows-others.parquet").write_bytes(b"rows of another evaluation")
+    assert _run(given, tmp_path / "e[12]").returncode == 0
+    assert (tmp_path / "e1" / "rows-others.parquet").exists()
 
 
 def test_a_folder_without_an_eval_picture_ends_with_status_1_and_its_name(given, tmp_path):
@@ -175,11 +191,21 @@ def test_a_folder_without_an_eval_picture_ends_with_status_1_and_its_name(given,
     assert not (tmp_path / "out").exists()
 
 
+def test_of_a_split_folder_what_has_no_split_is_left_out_and_told(tmp_path, capsys):
+    folder_of_all = str(tmp_path / "partly")
+    _write_pictures(folder_of_all, splits=["eval", "train", "", "eval", "", ""])
+    folder.write_examples(folder_of_all, str(tmp_path / "examples"), SIZE, str(tmp_path))
+    assert preprocess.read_counts(str(tmp_path / "examples"))["eval"] == 2
+    assert capsys.readouterr().err.startswith("3 pictures are left out: attributes.csv says of others")
+
+
 def test_pictures_of_another_side_than_the_simulators_take_are_refused(given, tmp_path):
     model, simulators = (os.path.join(given, each) for each in ("model/Format-Serving", "simulators"))
     pictures = os.path.join(given, "pictures")
     with pytest.raises(ValueError, match=f"image_size: expected {SIZE}, as the simulators in .* found {2 * SIZE}"):
         evaluate_folder(pictures, model, str(tmp_path), CONFIG, simulators=simulators, image_size=2 * SIZE)
+    with pytest.raises(ValueError, match="image_size: expected at least 1, found 0"):
+        evaluate_folder(pictures, model, str(tmp_path), CONFIG, simulators=simulators, image_size=0)
 
 
 def test_the_list_of_unreadable_pictures_of_an_earlier_run_does_not_stay(tmp_path):

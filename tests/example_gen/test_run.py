@@ -223,6 +223,15 @@ def test_an_identity_is_never_in_both_splits_and_the_share_is_kept():
     assert 0.08 < sum(found == {"eval"} for found in splits.values()) / len(people) < 0.12
 
 
+def test_copies_of_a_picture_are_never_in_both_splits():
+    files_of = {f"{number}": f"picture {number}".encode() for number in range(200)}
+    copies = [
+        sources.Picture(f"{name} ({copy}).jpg", "s", data, {}) for name, data in files_of.items() for copy in "ab"
+    ]
+    splits = [preprocess.split_of(picture, 50) for picture in copies]
+    assert splits[::2] == splits[1::2] and 80 < splits[::2].count("eval") < 120
+
+
 def test_procedural_faces_come_through_tfds_with_their_labels(tmp_path):
     artifact = _run(tmp_path, dataset="procedural_faces/64-24", eval_percent=40)
     splits = _read(artifact)

@@ -232,6 +232,16 @@ def test_what_goes_on_from_the_shipped_tagger_is_blessed_without_what_that_one_d
     assert not _decide(config.evaluator, shipped, (*_NOT_READ, "plain")).blessed
 
 
+def test_what_cannot_be_together_is_refused():
+    with pytest.raises(ValueError, match="--simulators .* --train_simulators .*: say one of them"):
+        _configured(simulators="elsewhere", train_simulators=True)
+    config = _configured()
+    with pytest.raises(ValueError, match="evaluator.strength: expected at most the tagger's max_strength, 4, found 5"):
+        config.replace(evaluator=config.evaluator.replace(strength=5.0))
+    with pytest.raises(ValueError, match="strengths: expected the least first, found .1.1, 0.75."):
+        config.tagger.replace(strengths=(1.1, 0.75))
+
+
 def test_with_foreign_simulators_a_tagger_is_blessed_that_reads_all_of_them():
     config = _configured(simulators="elsewhere").evaluator
     foreign = [_simulator("theirs", "attribute_editing"), _simulator("stylegan", "entire_synthesis", ["invert"])]

@@ -9,7 +9,7 @@ import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from faketagger.components.contract import features, files, manifest, pretrained
-from faketagger.components.example_gen import preprocess, sources
+from faketagger.components.example_gen import image_folder, preprocess, sources
 from faketagger.components.simulator import library, training
 from faketagger.components.simulator.config import SimulatorConfig
 
@@ -28,7 +28,8 @@ def write_examples(
 ) -> None:
     """Writes a folder's photographs as Examples.
 
-    Where the folder's attributes.csv has a `split` column its rows say which are the eval split, else all are.
+    Where the folder's attributes.csv says of any which split it is of, those of the eval split are taken, else all: of
+    others a pipeline may have trained on most.
 
     Args:
       folder: of photographs.
@@ -44,8 +45,18 @@ def write_examples(
     listed = os.path.join(rejected_to, preprocess.REJECTED_FILE)
     if files.exists(listed):
         tf.io.gfile.remove(listed)
+    splits = [entry.split for entry in image_folder.list_folder(folder)]
+    is_split = any(splits)
+    if is_split and None in splits:
+        print(
+            f"{splits.count(None)} pictures are left out: attributes.csv says of others which split they are of, of "
+            "these not",
+            file=sys.stderr,
+        )
     with make_pipeline() as pipeline:
-        preprocess.write_examples(pipeline, sources.ReadFolder(folder, None), examples, image_size, eval_percent=100)
+        preprocess.write_examples(
+            pipeline, sources.ReadFolder(folder, None), examples, image_size, eval_percent=0 if is_split else 100
+        )
     counts = preprocess.read_counts(examples)
     if counts[preprocess.REJECTED]:
         with open(os.path.join(examples, preprocess.REJECTED_FILE), "rb") as file:
@@ -60,6 +71,12 @@ def shipped_simulators(examples: str, directory: str, image_size: int) -> str:
     config = SimulatorConfig(image_size=image_size, train=(), shipped=tuple(library.names(pretrained.SIMULATORS)))
     training.make_all(examples, directory, config, checkpoints="")
     return directory
+
+
+def reason(error: RuntimeError) -> str:
+    """The line that says what failed, of Beam's error, which may hold a worker's whole traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:500]
 
 
 def side_of(simulators: str | None) -> int | None:

@@ -86,6 +86,24 @@ def bootstrap_interval(values: np.ndarray, confidence: float, seed: int) -> Inte
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
+def mean_share_interval(shares: np.ndarray, confidence: float, seed: int) -> Interval:
+    """The interval of the mean of what is for each picture a share over several conditions.
+
+    Shares of one picture differ little from another's, so the mean is known better than a binomial one. It is the
+    bootstrap's, widened by what so many pictures may have missed: as many as the exact binomial interval allows where
+    none was seen, whose share is 0 at the lower end and 1 at the upper. Where all shares are 1, or 0, it is that exact
+    one, so that no better tagger has a lower bound.
+
+    Args:
+      shares: [pictures], 0…1.
+    """
+    if not len(shares) or not np.isfinite(shares).all():
+        return float("nan"), float("nan")
+    seen = binomial_interval(len(shares), len(shares), confidence)[0]
+    low, high = bootstrap_interval(shares, confidence, seed) if len(shares) > 1 else (0.0, 1.0)
+    return seen * low, 1.0 - seen * (1.0 - high)
+
+
 def share_interval(shares: np.ndarray, confidence: float, seed: int) -> Interval:
     """The interval of a mean share over pictures, each tried once or several times.
 

@@ -169,7 +169,10 @@ class RowFile:
 
 def paths(directory: str) -> list[str]:
     """The files of rows in an evaluation's directory, sorted."""
-    return sorted(tf.io.gfile.glob(os.path.join(directory, f"{_PREFIX}*{_SUFFIX}")))
+    if not tf.io.gfile.isdir(directory):
+        return []
+    names = tf.io.gfile.listdir(directory)  # Not a pattern: a directory's name may hold what means more in one.
+    return sorted(os.path.join(directory, it) for it in names if it.startswith(_PREFIX) and it.endswith(_SUFFIX))
 
 
 def read(directory: str, slice_name: str, columns: Iterable[str]) -> dict[str, np.ndarray]:

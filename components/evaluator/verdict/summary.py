@@ -127,14 +127,8 @@ class _SliceRows:
         )
 
     def mean_over_conditions(self, of_pictures: np.ndarray) -> Figure:
-        """The mean of shares that are each over several conditions; [pictures], 0…1.
-
-        The conditions are taken as they are and pictures are the sample, of which the interval is the bootstrap: no
-        binomial one, but where every picture's share is 0 or 1.
-        """
-        if np.isin(of_pictures, (0.0, 1.0)).all():
-            return self.share(of_pictures)
-        interval = metrics.bootstrap_interval(of_pictures, self._config.confidence, self._config.seed)
+        """The mean of shares that are each over several conditions; [pictures], 0…1."""
+        interval = metrics.mean_share_interval(of_pictures, self._config.confidence, self._config.seed)
         return _figure(of_pictures, interval)
 
 

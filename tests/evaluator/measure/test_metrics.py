@@ -133,3 +133,13 @@ def test_share_interval_rounds_broken_successes_to_the_unfavourable_side():
     low, high = metrics.share_interval(np.array([1.0] * 8 + [0.5, 0.0]), 0.95, seed=0)
     assert low <= metrics.binomial_interval(8, 10, 0.95)[0]
     assert high >= metrics.binomial_interval(9, 10, 0.95)[1]
+
+
+def test_no_tagger_has_a_lower_bound_above_the_perfect_ones():
+    perfect = metrics.mean_share_interval(np.ones(48), 0.95, 0)
+    assert perfect == pytest.approx((0.025 ** (1 / 48), 1.0))
+    nearly = metrics.mean_share_interval(np.array([0.95] + [1.0] * 47), 0.95, 0)
+    assert perfect[0] - 0.005 < nearly[0] <= perfect[0] and nearly[1] == 1.0
+    assert metrics.mean_share_interval(np.zeros(48), 0.95, 0) == pytest.approx((0.0, 1 - 0.025 ** (1 / 48)))
+    assert metrics.mean_share_interval(np.array([0.5]), 0.95, 0) == pytest.approx((0.0, 1.0))
+    assert np.isnan(metrics.mean_share_interval(np.array([]), 0.95, 0)).all()

@@ -177,6 +177,8 @@ def test_an_ungated_slice_may_fail_and_a_simulators_name_stands_for_its_conditio
     assert set(_failed(evaluation)) == {"fmrr swap/anna", "fmrr swap/boris", "fmrr stgan/smile"}
     assert set(_failed(evaluation, config.Gate(ungated=("swap",)))) == {"fmrr stgan/smile"}
     assert _failed(evaluation, config.Gate(ungated=("swap", "stgan/smile"))) == {}
+    held = config.Gate(ungated=("swap", "stgan/smile"), fmrr_overrides={"swap/anna": 0.99})
+    assert set(_failed(evaluation, held)) == {"fmrr swap/anna"}
 
 
 def test_an_override_changes_the_bound_of_its_slice_alone(evaluation):

@@ -110,30 +110,39 @@ def _run(arguments: argparse.Namespace, settings: Any) -> int:
     from apache_beam.ml.inference.base import RunInference
 
     from faketagger.components.evaluator.measure.folder import local_pipeline
-    from faketagger.pipelines.archive import plan, work
+    from faketagger.pipelines.archive import work
 
-    try:
-        table = arguments.csv and files.absolute(arguments.csv)
-        entries = plan.find([files.absolute(each) for each in arguments.inputs], table, settings.out)
-        if not settings.reads:
-            plan.check_places(entries, settings.out, settings.begun)
-        manifest = _manifest(arguments)
-        settings = settings.replace(tagger=files.fingerprint(manifest.to_json()))
-        settings.keep()
-        parts = plan.update(settings, entries, _numbering(settings, arguments, manifest.message_bits))
-    except ValueError as error:
-        raise common.CommandError(str(error)) from error
-    waiting = work.unfinished(settings, parts)
-    if waiting:
-        with local_pipeline(*arguments.beam_args) as pipeline:
-            # Parts and not pictures are spread: a part's rows are written as soon as it is done.
-            _ = (
-                pipeline
-                | "Parts" >> beam.Create(waiting)
-                | "Spread" >> beam.Reshuffle()
-                | "Do" >> RunInference(work.Handler(settings))
-            )
-    return _tell(settings, parts, arguments.json)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(settings.alone())
+            settings, parts = _plan(arguments, settings)
+        except ValueError as error:
+            raise common.CommandError(str(error)) from error
+        waiting = work.unfinished(settings, parts)
+        if waiting:
+            with local_pipeline(*arguments.beam_args) as pipeline:
+                # Parts and not pictures are spread: a part's rows are written as soon as it is done.
+                _ = (
+                    pipeline
+                    | "Parts" >> beam.Create(waiting)
+                    | "Spread" >> beam.Reshuffle()
+                    | "Do" >> RunInference(work.Handler(settings))
+                )
+        return _tell(settings, parts, arguments.json)
+
+
+def _plan(arguments: argparse.Namespace, settings: Any) -> tuple[Any, int]:
+    """The settings with the tagger's fingerprint, and how many parts there are to do, which are written down."""
+    from faketagger.pipelines.archive import plan
+
+    table = arguments.csv and files.absolute(arguments.csv)
+    entries = plan.find([files.absolute(each) for each in arguments.inputs], table, settings.out)
+    if not settings.reads:
+        plan.check_places(entries, settings.out)
+    manifest = _manifest(arguments)
+    settings = settings.replace(tagger=files.fingerprint(manifest.to_json()))
+    settings.keep()
+    return settings, plan.update(settings, entries, _numbering(settings, arguments, manifest.message_bits))
 
 
 def _manifest(arguments: argparse.Namespace) -> Any:

@@ -7,7 +7,7 @@ import csv
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import pyarrow
 import tensorflow as tf
@@ -75,8 +75,8 @@ def find(paths: Sequence[str], table: str | None, without: str) -> list[Entry]:
     return [each for each, before in zip(found, [None, *found]) if before is None or each.below != before.below]
 
 
-def check_places(entries: Sequence[Entry], out: str, begun: bool) -> None:
-    """Raises ValueError where what is written to `out` would replace a picture: one of these, or until `begun` any."""
+def check_places(entries: Sequence[Entry], out: str) -> None:
+    """Raises ValueError where what is written to `out` would replace one of the pictures."""
     folders: dict[str, str] = {}
 
     def real(path: str) -> str:
@@ -89,11 +89,21 @@ def check_places(entries: Sequence[Entry], out: str, begun: bool) -> None:
 
     pictures = {real(each.path) for each in entries}
     for each in entries:
+        if real(os.path.join(out, each.below)) in pictures:
+            _refuse_to_replace(os.path.join(out, each.below))
+
+
+def _check_new(entries: Sequence[Entry], out: str) -> None:
+    """ValueError where a file has the place of an output that no run has written yet."""
+    for each in entries:
         path = os.path.join(out, each.below)
-        becomes_png = not path.lower().endswith(WRITTEN_ENDINGS)
-        there = not begun and "://" not in out and os.path.exists(path + ".png" if becomes_png else path)
-        if real(path) in pictures or there:
-            raise ValueError(f"{path}: a picture that would be replaced: choose another --out")
+        path = path if path.lower().endswith(WRITTEN_ENDINGS) else f"{path}.png"
+        if "://" not in out and os.path.exists(path):
+            _refuse_to_replace(path)
+
+
+def _refuse_to_replace(path: str) -> NoReturn:
+    raise ValueError(f"{path}: a picture that would be replaced: choose another --out")
 
 
 def _said(entry: Entry) -> str:
@@ -190,7 +200,8 @@ def update(
       number: gives UIDs to those that are new.
 
     Raises:
-      ValueError: a table says otherwise of a picture than the plan has it, or another picture has its name.
+      ValueError: a table says otherwise of a picture than the plan has it, another picture has its name, or another
+        file its place among the outputs.
     """
     parts = count(settings)
     known = {each.below: each for part in range(parts) for each in read_part(settings, part)}
@@ -200,7 +211,10 @@ def update(
             raise ValueError(f"{each.path}: its name is taken by {planned.path}: another archive needs another --out")
         if each.uid not in (None, planned.uid) or each.owner not in (None, planned.owner):
             raise ValueError(f"{each.path}: planned with {_said(planned)}, and the table now says {_said(each)}")
-    new = number([each for each in entries if each.below not in known])
+    new = [each for each in entries if each.below not in known]
+    if not settings.reads:
+        _check_new(new, settings.out)
+    new = number(new)
     for start in range(0, len(new), PART):
         rows = [
             {**each._asdict(), "path": os.fsencode(each.path), "below": os.fsencode(each.below)}
@@ -242,7 +256,9 @@ def numbered(settings: ArchiveSettings, first: int) -> Callable[[Sequence[Entry]
 
 def count(settings: ArchiveSettings) -> int:
     """The parts of the plan."""
-    return len(tf.io.gfile.glob(os.path.join(settings.state, "plan-*.parquet")))
+    if not tf.io.gfile.isdir(settings.state):
+        return 0
+    return sum(name.startswith("plan-") and name.endswith(".parquet") for name in tf.io.gfile.listdir(settings.state))
 
 
 def read_part(settings: ArchiveSettings, part: int) -> list[Entry]:

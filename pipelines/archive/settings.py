@@ -1,13 +1,16 @@
 """What an archive is tagged or read with, typed: the same for every worker."""
 
+import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 
 from faketagger.components.contract import files
 from faketagger.components.contract.settings import Field, Settings
 
 # Below the folder of outputs; begins with a dot, so that nobody takes what is in it for pictures.
 STATE = ".faketagger-archive"
-_SETTINGS_FILE = "archive.json"
+_SETTINGS_FILE, _LOCK_FILE = "archive.json", "lock"
 # What must not change between a run and the one that goes on with it: outputs would differ.
 _KEPT = ("reads", "key_fingerprint", "tagger", "strength", "whole", "registers")
 
@@ -63,10 +66,21 @@ class ArchiveSettings(Settings):
         """Pixels that a picture may have."""
         return int(self.max_megapixels * 1e6)
 
-    @property
-    def begun(self) -> bool:
-        """Whether a run has written down what it began with."""
-        return files.exists(os.path.join(self.state, _SETTINGS_FILE))
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within it no other run works there; ValueError where one does. Not where TensorFlow alone can write."""
+        if "://" in self.out:
+            yield
+            return
+        os.makedirs(self.state, exist_ok=True)
+        with open(os.path.join(self.state, _LOCK_FILE), "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # The system lets go of it however the run ends.
+            except BlockingIOError:
+                raise ValueError(
+                    f"{self.out}: another run is at work there: wait for it, or choose another --out"
+                ) from None
+            yield
 
     def keep(self) -> None:
         """Writes down what the work began with; ValueError where it began with something else."""

@@ -116,7 +116,7 @@ class Worker:
         done: list[_Row] = tables.read(path) if files.exists(path) else []
         entries = plan.read_part(self._settings, part)
         rows = [
-            row if row is not None and row["outcome"] != results.FAILED else self._row(entry)
+            row if row is not None and _stays(row) else self._row(entry)
             for entry, row in zip(entries, [*done, *[None] * (len(entries) - len(done))])
         ]
         tables.write(path, rows, schema_of(self._settings))
@@ -126,12 +126,7 @@ class Worker:
         """What became of a picture; what concerns every picture is raised."""
         begun = time.perf_counter()
         work = self._read if self._settings.reads else self._tag
-        try:
-            found = results.of(entry.path, lambda: work(entry))
-        except common.CommandError:
-            raise
-        except Exception as error:  # Nobody has listed how decoders fail on what is no picture: the others go on.
-            found = {"outcome": results.FAILED, "error": f"{entry.path}: {type(error).__name__}: {error}"}
+        found = results.of(entry.path, lambda: work(entry))
         row = {
             "path": tables.text(entry.path),
             "uid": None if self._settings.reads else entry.uid,
@@ -194,12 +189,20 @@ def schema_of(settings: ArchiveSettings) -> pyarrow.Schema:
 
 
 def unfinished(settings: ArchiveSettings, parts: int) -> list[int]:
-    """The parts that are not done, or hold pictures that failed through no fault of theirs."""
+    """The parts that are not done, hold pictures that failed through no fault of theirs, or outputs that are gone."""
     return [part for part in range(parts) if not _is_done(path_of(settings, part))]
 
 
 def _is_done(path: str) -> bool:
-    return files.exists(path) and all(row["outcome"] != results.FAILED for row in tables.read(path))
+    return files.exists(path) and all(_stays(row) for row in tables.read(path))
+
+
+def _stays(row: _Row) -> bool:
+    if row["outcome"] == results.FAILED:
+        return False
+    output = row.get("output") or ""
+    # Names that are no UTF-8 are written otherwise there, and what is not local takes a call each.
+    return not output or "\\x" in output or "://" in output or os.path.exists(output)
 
 
 def _place(settings: ArchiveSettings, entry: Entry) -> Callable[[Picture], tuple[str, str]]:

@@ -1,5 +1,6 @@
 """Whole archives: bad files, two owners, a run that is killed and goes on, the registry, and what is read back."""
 
+import fcntl
 import functools
 import io
 import json
@@ -146,6 +147,23 @@ def test_no_picture_of_an_archive_is_replaced_and_another_archive_is_refused(arc
     _write("in/deep/.hidden.jpg", _picture(3))
     assert archive("in", "--out=out")[0] == common.OK and list(_rows()) == ["a.jpg"]
     assert archive("in", "--out=out")[0] == common.OK
+    _write("in/deep/mine.jpg", _picture(4))
+    _write("out/deep/mine.jpg", b"somebody's")
+    code, _, err = archive("in", "--out=out")
+    assert code == common.FAILED and "out/deep/mine.jpg: a picture that would be replaced" in err
+    os.remove("out/deep/mine.jpg")
+    os.remove("out/deep/a.jpg")
+    assert (
+        archive("in", "--out=out")[0] == common.OK
+        and os.path.exists("out/deep/a.jpg")
+        and os.path.exists("out/deep/mine.jpg")
+    )
+    with open("out/.faketagger-archive/lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        code, _, err = archive("in", "--out=out")
+        assert code == common.FAILED and err.endswith(
+            "out: another run is at work there: wait for it, or choose another --out\n"
+        )
     code, _, err = archive("other", "--out=out")
     assert code == common.FAILED and "in/deep/a.jpg: another archive needs another --out" in err
 

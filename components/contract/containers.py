@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from typing import BinaryIO
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+PNG_XMP = b"XML:com.adobe.xmp\0"
 JPEG_END = b"\xff\xd9"
 EXIF_PREFIX = b"Exif\0\0"
 TIFF_MAGICS = (b"II*\0", b"MM\0*")
@@ -18,7 +19,7 @@ ORIENTATION = 0x0112
 _EXIF_IFD, _EXIF_WIDTH, _EXIF_HEIGHT = 0x8769, 0xA002, 0xA003
 _MOST_PROFILE_BYTES = 1 << 26
 _START_OF_SCAN, _RESTARTS_AND_START = 0xDA, range(0xD0, 0xD9)
-_MOTION = re.compile(rb"(?:MotionPhoto|MicroVideo)(?:\s*=\s*[\"']|>)\s*1")
+_MOTION = re.compile(rb"((?:MotionPhoto|MicroVideo)(?:\s*=\s*[\"']|>)\s*)1")
 _SAMSUNGS_END = b"SEFT"
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]")
 
@@ -69,6 +70,11 @@ def _raw_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes, bytes]]:
 def png_chunk(kind: bytes, content: bytes) -> bytes:
     """A chunk as a PNG holds it."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_xmp(xmp: bytes) -> bytes:
+    """The content of a PNG's chunk iTXt that holds XMP data."""
+    return PNG_XMP + b"\0\0\0\0" + xmp
 
 
 def png_without(file: BinaryIO, kinds: Collection[bytes]) -> bytes:
@@ -242,3 +248,8 @@ def _entries(exif: bytes, order: str, offset: int) -> dict[int, int]:
 def reset_xmp_orientation(xmp: bytes) -> bytes:
     """XMP data that says «upright», otherwise as it was, byte by byte."""
     return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
+
+
+def reset_xmp_motion(xmp: bytes) -> bytes:
+    """XMP data that says of no clip behind the picture, otherwise as it was, byte by byte."""
+    return _MOTION.sub(rb"\g<1>0", xmp)

@@ -74,11 +74,13 @@ _AS_STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 _DEEP_LAYOUT = "16 bits a channel in a layout that cannot be kept: save it with 8, or as PNG"
 _PNG_DEPTH_AT, _PNG_COLOUR_AT = 24, 25  # In the header, which comes first.
 _TIFF_BITS, _TIFF_COMPRESSION, _TIFF_PHOTOMETRIC, _TIFF_ICC, _TIFF_C2PA = 258, 259, 262, 34675, 52545
+_TIFF_KIND, _TIFF_SAMPLES, _TIFF_FURTHER, _TIFF_XMP, _TIFF_DNG = 254, 277, 330, 700, 50706
+_REDUCED = 1  # Of _TIFF_KIND: a preview of another picture in the file.
 _WHITE_IS_ZERO, _WHITE_16 = 0, 65535
 # Of a TIFF's tags, those that say how its pixels lie in it; all others are kept.
 TIFF_LAYOUT = frozenset(
-    [*range(254, 260), 262, 266, 273, containers.ORIENTATION, *range(277, 281), 284, 292, 293, 297, 317, 320]
-    + [*range(322, 326), 330, 338, 339, 347, *range(512, 522), *range(529, 533), _TIFF_C2PA]
+    [*range(254, 260), 262, 266, 273, containers.ORIENTATION, *range(277, 282), 284, 292, 293, 297, 317, 320]
+    + [*range(322, 326), 330, 332, 333, 334, 336, 338, 339, 347, *range(512, 522), *range(529, 533), _TIFF_C2PA]
 )
 TIFF_DIRECTORIES = (0x8769, 0x8825)  # EXIF's and GPS' own.
 _PNG_TEXTS = {b"tEXt", b"zTXt", b"iTXt", b"iCCP"}  # Of which Pillow refuses large ones; they are kept without it.
@@ -177,6 +179,12 @@ def _check_size(name: str, most: int, width: int, height: int) -> None:
 
 
 def _decode_image(file: BinaryIO, image: ImageFile.ImageFile, name: str, lenient: bool) -> Picture:
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and (
+        _TIFF_DNG in image.tag_v2 or image.tag_v2.get(_TIFF_KIND, 0) & _REDUCED
+    ):
+        raise ImageError(
+            f"{name}: a camera's raw file, or else only a preview in it can be read: develop it as JPEG or TIFF"
+        )
     damage = _first_of_several(image, name, lenient)
     image.load()
     orientation = _orientation(image)
@@ -190,7 +198,7 @@ def _decode_image(file: BinaryIO, image: ImageFile.ImageFile, name: str, lenient
     if exif.startswith(containers.TIFF_MAGICS):  # Else it is none, and would break what it is put into.
         picture.exif = containers.reset_orientation(exif, orientation in _QUARTER_TURNED)
     if xmp := image.info.get("xmp"):
-        picture.xmp = containers.reset_xmp_orientation(xmp)
+        picture.xmp = containers.reset_xmp_motion(containers.reset_xmp_orientation(xmp))
     if image.mode in _BECOMES:
         picture.changes.append(_BECOMES[image.mode])
     if image.mode == "CMYK":  # Its profile has done its work.
@@ -292,6 +300,10 @@ def _deep_pixels(file: BinaryIO, image: ImageFile.ImageFile, orientation: int, n
         raise ImageError(f"{name}: {_DEEP_LAYOUT}")
     if image.format == "PNG" and file.seek(_PNG_COLOUR_AT) and file.read(1) == b"\x04":  # Grey and alpha.
         deep = deep[..., [0, 3]]
+    if (
+        image.mode == "RGB" and image.format == "TIFF"
+    ):  # A fourth one has no meaning; a PNG's is its transparent colour.
+        deep = deep[..., :3]
     # Pillow has turned a TIFF when it is loaded, and so has OpenCV.
     return deep if orientation == 1 else _upright(deep, orientation)
 
@@ -340,7 +352,7 @@ def _keep_jpeg(picture: Picture, file: BinaryIO, image: JpegImagePlugin.JpegImag
             kept.append(containers.jpeg_segment(marker, _upright_segment(marker, content, orientation)))
     if several:
         picture.changes.append("of its pictures (a preview, depth or light besides) only the first is kept")
-    if containers.has_motion(file, picture.xmp or b""):
+    if containers.has_motion(file, image.info.get("xmp") or b""):
         picture.changes.append("the clip of its motion photo is dropped")
     tables = [list(image.quantization[layer[3]]) for layer in image.layer if layer[3] in image.quantization][:3]
     if not tables:
@@ -360,6 +372,7 @@ def _keep_jpeg(picture: Picture, file: BinaryIO, image: JpegImagePlugin.JpegImag
 
 
 def _upright_segment(marker: int, content: bytes, orientation: int) -> bytes:
+    content = containers.reset_xmp_motion(content) if marker == 0xE1 else content
     if marker != 0xE1 or orientation == 1:
         return content
     if content.startswith(containers.EXIF_PREFIX):
@@ -385,7 +398,8 @@ def _keep_png(picture: Picture, file: BinaryIO, image: PngImagePlugin.PngImageFi
         if orientation != 1 and kind == b"eXIf":
             content = containers.reset_orientation(content, orientation in _QUARTER_TURNED)
         elif orientation != 1 and kind == b"iTXt":
-            content = containers.reset_xmp_orientation(content)
+            compressed = content.startswith(containers.PNG_XMP + b"\1") and picture.xmp
+            content = containers.png_xmp(picture.xmp) if compressed else containers.reset_xmp_orientation(content)
         elif orientation != 1 and content.startswith(b"Raw profile type exif\0") and picture.exif:
             kind, content = b"eXIf", picture.exif
         kept.append((kind, content))
@@ -421,12 +435,16 @@ def _keep_tiff(picture: Picture, file: BinaryIO, image: TiffImagePlugin.TiffImag
         if tag in TIFF_LAYOUT or tag in TIFF_DIRECTORIES or tag == _TIFF_ICC and picture.icc is None:
             continue
         tags.tagtype[tag] = image.tag_v2.tagtype[tag]
-        tags[tag] = text_as_it_was(image.tag_v2[tag])
+        tags[tag] = picture.xmp if tag == _TIFF_XMP and picture.xmp else text_as_it_was(image.tag_v2[tag])
     for tag in TIFF_DIRECTORIES:
         if directory := exif.get_ifd(tag):
             tags[tag] = text_as_it_was(dict(directory))
     if _TIFF_C2PA in image.tag_v2:
         picture.changes.append(_C2PA)
+    if _TIFF_FURTHER in image.tag_v2:
+        picture.changes.append("of its pictures (previews, a pyramid) only the first is kept")
+    if image.mode != "CMYK" and image.tag_v2.get(_TIFF_SAMPLES, 1) > picture.pixels.shape[2]:
+        picture.changes.append("channels that are neither colour nor transparency are left out")
     picture.native = (tags, image.tag_v2.get(_TIFF_COMPRESSION, 1) != 1)
     picture.exif = _exif_of(tags)
 
@@ -441,6 +459,11 @@ def _exif_of(tags: TiffImagePlugin.ImageFileDirectory_v2) -> bytes | None:
     return exif.tobytes().removeprefix(containers.EXIF_PREFIX) if tags else None
 
 
+def _keep_gif(picture: Picture, file: BinaryIO, image: GifImagePlugin.GifImageFile, orientation: int) -> None:
+    if image.info.get("comment"):
+        picture.changes.append("its comment is not kept")
+
+
 def _keep_iso(picture: Picture, file: BinaryIO, image: Any, orientation: int) -> None:
     bits, coded = containers.iso_colours(file)
     if bits > 8:
@@ -453,6 +476,7 @@ _KEEPERS: dict[str, Callable[[Picture, BinaryIO, Any, int], None]] = {
     "PNG": _keep_png,
     "WEBP": _keep_webp,
     "TIFF": _keep_tiff,
+    "GIF": _keep_gif,
     "AVIF": _keep_iso,
     "HEIF": _keep_iso,
 }

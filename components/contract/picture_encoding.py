@@ -37,7 +37,7 @@ _LONGEST_SIDES = {"JPEG": 65500, "WEBP": 16383}  # Pixels: libjpeg's limit, and 
 _MOST_PROGRESSIVE_PIXELS = 50_000_000
 _GOES_ALONG = (containers.EXIF_PREFIX, b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0")
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_TEXTS_THAT_GO_ALONG = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")
+_TEXTS_THAT_GO_ALONG = (containers.PNG_XMP, b"Raw profile type exif\0")
 _CODED = ("AVIF", "HEIF")  # Of which code points say what colours are.
 _PIL_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -223,7 +223,7 @@ def _png_chunks(picture: Picture) -> Iterator[tuple[bytes, bytes]]:
     if picture.exif:
         yield b"eXIf", picture.exif
     if picture.xmp:
-        yield b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + picture.xmp
+        yield b"iTXt", containers.png_xmp(picture.xmp)
 
 
 # TIFF

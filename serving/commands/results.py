@@ -81,7 +81,11 @@ class Results:
             tqdm.write(f"faketagger: {common.legible(note)}", sys.stderr)
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
-        if self._as_json and not isinstance(error, (BrokenPipeError, startup.OutputError)):
+        if not self._as_json or isinstance(error, (BrokenPipeError, startup.OutputError)):
+            return
+        if self._one and isinstance(error, common.CommandError):
+            self._print(json.dumps({"outcome": FAILED, "error": str(error)}))
+        else:
             self._print("" if self._one else "\n]" if self._outcomes else "[]")
 
     def _print(self, text: str, end: str = "\n") -> None:

@@ -148,6 +148,7 @@ def _of_verdict(verdict: Verdict) -> dict[str, Any]:
         "change": verdict.change and verdict.change.value,
         "how": verdict.how,
         "p_value": verdict.p_value,
+        "damage": list(verdict.damage),
         "message": words.of_verdict(verdict),
     }
 

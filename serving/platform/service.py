@@ -117,6 +117,7 @@ class Verdict:
       change: from the registered picture; None where there is nothing to compare.
       how: as Found's.
       p_value: as Found's.
+      damage: what was wrong with the file, so that not all of it was looked at; a phrase each.
       preview, original: of what was asked about, and of the registered picture where the asker may see it.
     """
 
@@ -129,6 +130,7 @@ class Verdict:
     change: Change | None
     how: str
     p_value: float
+    damage: tuple[str, ...]
     preview: bytes
     original: bytes | None
 
@@ -300,11 +302,12 @@ class Service:
         """What is known of a picture, as far as the asker may know it; errors are those of `upload`."""
         with self._working(caller):
             self.accounts.count(caller, "verify", self.limits.verifications)
-            pixels = self._decode(data, lenient=True).rgb()
+            picture = self._decode(data, lenient=True)
+            pixels = picture.rgb()
             trace = self._trace(pixels)
             with self._writing() as session:
                 session.add(_entry(caller, "verified", trace.picture.id if trace.picture else "-"))
-        return _verdict(caller, trace, fingerprints.preview(pixels))
+        return _verdict(caller, trace, fingerprints.preview(pixels), tuple(picture.damage))
 
     def matches(self, caller: Caller, data: bytes) -> list[tuple[tables.Picture, int]]:
         """The registered pictures that a picture may come from, of those the asker may know; how sure it is, 0…100."""
@@ -584,7 +587,7 @@ def _compared(pixels: np.ndarray, picture: tables.Picture) -> Comparison:
     return fingerprints.compare(pixels, fingerprints.of_preview(picture.preview), picture.boxes)
 
 
-def _verdict(caller: Caller, trace: Trace, preview: bytes) -> Verdict:
+def _verdict(caller: Caller, trace: Trace, preview: bytes, damage: tuple[str, ...]) -> Verdict:
     picture, found = trace.picture, trace.found
     known = picture is not None and registry.may_know(caller, picture)
     mine = picture is not None and picture.account_id == caller.id
@@ -600,6 +603,7 @@ def _verdict(caller: Caller, trace: Trace, preview: bytes) -> Verdict:
         change=trace.comparison.change if trace.comparison else None,
         how=found.how if trace.by == BY_TAG else "",
         p_value=found.p_value,
+        damage=damage,
         preview=preview,
         original=picture.preview if picture and seen else None,
     )

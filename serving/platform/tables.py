@@ -17,6 +17,7 @@ MIGRATIONS: Mapping[int, Callable[[sa.Connection], None]] = {}
 
 _CONNECTIONS = 24  # More than there are threads that ask (app.py).
 _SQLITE_WAIT_MS = 10_000  # For another process that writes.
+_UPGRADE_LOCK = 2_846_217  # A number of our own among PostgreSQL's advisory locks.
 
 
 class DatabaseError(Exception):
@@ -222,8 +223,12 @@ def changed(session: orm.Session, statement: sa.Update) -> bool:
 def upgrade(
     engine: sa.Engine, migrations: Mapping[int, Callable[[sa.Connection], None]] = MIGRATIONS, version: int = VERSION
 ) -> None:
-    """Makes the tables, or brings those of an earlier version up to `version`; DatabaseError where they are newer."""
+    """Makes the tables, or brings those of an earlier version up to `version`; DatabaseError where they are newer.
+
+    Of several programs that begin with a new database one makes them, and the others wait.
+    """
     with engine.begin() as connection:
+        _wait_for_others(connection)
         there = sa.inspect(connection).has_table(_Schema.__tablename__)
         found = connection.execute(sa.select(_Schema.version)).scalar_one_or_none() if there else None
         if found is None:  # Or its making was cut off: SQLite keeps each table that was made.
@@ -235,6 +240,14 @@ def upgrade(
         for step in range(found + 1, version + 1):
             migrations[step](connection)
         connection.execute(sa.update(_Schema).values(version=version))
+
+
+def _wait_for_others(connection: sa.Connection) -> None:
+    """Until this transaction ends, no other one looks for the tables or makes them."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(sa.text("BEGIN IMMEDIATE"))
+    elif connection.dialect.name == "postgresql":
+        connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
 
 
 def first_line(error: Exception) -> str:

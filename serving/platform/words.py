@@ -47,7 +47,7 @@ def of_verdict(verdict: Verdict) -> list[str]:
         said.append(OF_CHANGE[verdict.change])
     if verdict.how:
         said.append(f"The picture is {verdict.how}, compared with the one that was tagged.")
-    return said
+    return said + [f"Not all of the file was looked at: {each}." for each in verdict.damage]
 
 
 def _answer(verdict: Verdict) -> str:

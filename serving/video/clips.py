@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from faketagger.components.contract.picture import DamagedError, ImageError
-from faketagger.serving.video.kinds import kind_of
+from faketagger.serving.video.kinds import breaks_off, kind_of
 
 CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9", "mpeg4", "mjpeg", "prores")
 _FFMPEGS_NAMES = {"MP4": "mov", "MKV": "matroska", "AVI": "avi"}
@@ -98,8 +98,11 @@ class Clip:
         self.damage: list[str] = []
         self.changes: list[str] = []
         file.seek(0)
-        if kind_of(file.read(32)) is None:
+        head = file.read(64)
+        if kind_of(head) is None:
             raise DamagedError(f"{name}: no clip of a known kind")
+        if breaks_off(head, file.seek(0, 2)):
+            self._damaged("it breaks off")
         with self.open() as container:
             stream = self._checked_stream(container)
             rate = stream.average_rate or stream.guessed_rate
@@ -256,6 +259,8 @@ class Clip:
             self.changes.append("more than 8 bits a colour become 8")
         if any(part.is_alpha for part in frame.format.components) or stream.metadata.get("alpha_mode") == "1":
             self.changes.append("transparent parts are shown as they are without transparency")
+        if frame.interlaced_frame:
+            self.changes.append("interlaced frames become whole ones")
         others = {each.type for each in container.streams if each.index != stream.index} - {"audio"}
         self.changes += sorted(f"{_LEFT_OUT.get(kind, 'data')} are left out" for kind in others)
 

@@ -9,11 +9,12 @@ import av
 import numpy as np
 
 from faketagger.components.contract.picture import ImageError
-from faketagger.serving.video.clips import EXACT, Clip, Frame
+from faketagger.serving.video.clips import EXACT, Clip, Colours, Frame
 
 CRF = 18.0  # x264's constant rate factor: what it loses is hardly seen.
 _QUICKTIMES = "com."
 _OF_THE_OLD_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "alpha_mode", "duration")
+_RGB, _BT709 = 0, 1  # Matrices.
 _UNSPECIFIED = 2  # A matrix; FFmpeg converts with that of standard definition then, to and fro.
 
 
@@ -32,11 +33,12 @@ def write(clip: Clip, change: Callable[[Frame], np.ndarray], file: BinaryIO, for
 
     Raises:
       DamagedError, ImageError: as Clip.frames; ImageError also where the format cannot hold the sound.
+      OSError: the file cannot be written.
     """
-    with clip.open() as source, _target(file, format, source) as target:
+    with clip.open() as source, _target(file, format, source, clip.name) as target:
         stream = clip.stream(source)
         sounds = [each for each in source.streams.audio if each.codec_context is not None]
-        with _refusing(f"{clip.name}: it does not go into a {format} file; name the output .mkv"):
+        with _refusing(clip.name, format):
             made = _video(target, stream, clip, crf)
             copies = {each.index: target.add_stream_from_template(each) for each in sounds}
             for old, new in ((stream, made), *((each, copies[each.index]) for each in sounds)):
@@ -49,20 +51,57 @@ def write(clip: Clip, change: Callable[[Frame], np.ndarray], file: BinaryIO, for
             if packet is None:
                 frame = coder.next(decoded)
                 changed = change(frame)
-            with _refusing(f"{clip.name}: it cannot be written as a {format} file"):
+            with _refusing(clip.name, format):
                 if packet is None:
                     target.mux(coder.encode(changed, frame.pts))
                 else:
                     packet.stream = copies[packet.stream.index]
                     target.mux(packet)
-        with _refusing(f"{clip.name}: it cannot be written as a {format} file"):
+        with _refusing(clip.name, format):
             target.mux(made.encode(None))
 
 
-def _target(file: BinaryIO, format: str, source: Any) -> Any:
+@contextlib.contextmanager
+def _target(file: BinaryIO, format: str, source: Any, name: str) -> Iterator[Any]:
+    """A container of PyAV's to write to; its errors are no errors of the source."""
     # QuickTime's own, such as the place, have keys of which FFmpeg else writes none into these formats.
-    quicktimes = format != "matroska" and any(name.startswith(_QUICKTIMES) for name in source.metadata)
-    return av.open(file, "w", format=format, options={"movflags": "use_metadata_tags"} if quicktimes else {})
+    quicktimes = format != "matroska" and any(key.startswith(_QUICKTIMES) for key in source.metadata)
+    out = _Writable(file)
+    target = av.open(out, "w", format=format, options={"movflags": "use_metadata_tags"} if quicktimes else {})
+    try:
+        yield target
+    except BaseException:
+        with contextlib.suppress(av.error.FFmpegError, ValueError, OSError):
+            target.close()
+        if out.error:  # Of which FFmpeg says no more than that there was one.
+            raise out.error from None
+        raise
+    with _refusing(name, format):
+        try:
+            target.close()
+        except av.error.FFmpegError:
+            if out.error:
+                raise out.error from None
+            raise
+
+
+class _Writable:
+    """A file that keeps the error by which it cannot be written."""
+
+    def __init__(self, file: BinaryIO):
+        self.error: OSError | None = None
+        self._file = file
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def writable(self) -> bool:
+        return True
 
 
 def _kept(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -71,14 +110,16 @@ def _kept(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _refusing(told: str) -> Iterator[None]:
+def _refusing(name: str, format: str) -> Iterator[None]:
     """What FFmpeg refuses to write becomes ImageError; what it cannot read is Clip.open's business."""
     try:
         yield
     except (av.error.FFmpegError, ValueError) as error:
         if isinstance(error, ImageError):
             raise
-        raise ImageError(f"{told} ({getattr(error, 'strerror', None) or error})") from error
+        elsewhere = "" if format == "matroska" else "; name the output .mkv"
+        why = getattr(error, "strerror", None) or error
+        raise ImageError(f"{name}: it does not go into a {format} file{elsewhere} ({why})") from error
 
 
 def _video(target: Any, stream: Any, clip: Clip, crf: float) -> Any:
@@ -91,12 +132,17 @@ def _video(target: Any, stream: Any, clip: Clip, crf: float) -> Any:
     base = stream.time_base
     coded, colours = made.codec_context, clip.colours
     coded.time_base = base or 1 / rate
-    coded.colorspace, coded.color_range = colours.matrix, colours.range
+    coded.colorspace, coded.color_range = _matrix(colours), colours.range
     coded.color_primaries, coded.color_trc = colours.primaries, colours.transfer
     if clip.aspect:
         turned = clip.rotation % 180
         coded.sample_aspect_ratio = 1 / clip.aspect if turned else clip.aspect
     return made
+
+
+def _matrix(colours: Colours) -> int:
+    """In which frames are coded: RGB, of which 4:2:0 has no form, as BT.709."""
+    return _BT709 if colours.matrix == _RGB else colours.matrix
 
 
 class _Coder:
@@ -116,7 +162,7 @@ class _Coder:
         """The packets that are ready when a frame is added."""
         colours = self._clip.colours
         shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-        matrix = None if colours.matrix == _UNSPECIFIED else colours.matrix
+        matrix = None if colours.matrix == _UNSPECIFIED else _matrix(colours)
         coded = shown.reformat(
             format="yuv420p",
             interpolation=EXACT,

@@ -9,7 +9,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageFile, ImageOps, JpegImagePlugin, WebPImagePlugin
+from PIL import Image, ImageCms, ImageFile, ImageOps, JpegImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from faketagger.components.contract import containers, picture, picture_decoding, picture_encoding
 from faketagger.tests import helpers
@@ -661,6 +661,11 @@ def test_the_clip_of_a_motion_photo_is_told_to_be_dropped(says):
     still = helpers.file_of(_noise(), "JPEG", **({"xmp": says} if says else {}))
     found = picture_decoding.decode(still + b"\0\0\0\x18ftypmp42" + (b"" if says else b"SEFT"))
     assert found.changes == ["the clip of its motion photo is dropped"]
+    assert (
+        picture_decoding.decode(_written(found)).changes
+        == picture_decoding.decode(_written(found, "PNG")).changes
+        == []
+    )
     assert picture_decoding.decode(helpers.file_of(_noise(), "JPEG", xmp=XMP)).changes == []
 
 
@@ -702,3 +707,52 @@ def test_what_a_bmp_cannot_hold_is_told():
         "EXIF, XMP and colour profile are not kept: BMP has no place for it"
     ]
     assert picture_encoding.changes(picture_decoding.decode(helpers.file_of(_noise(), "JPEG")), "BMP") == []
+
+
+def test_a_camera_s_raw_file_is_refused_and_further_pictures_of_a_tiff_are_told():
+    for tags in ({50706: b"\1\4\0\0"}, {254: 1}):
+        info = TiffImagePlugin.ImageFileDirectory_v2()
+        for tag, value in tags.items():
+            info[tag] = value
+        with pytest.raises(picture.ImageError, match="a camera's raw file, or else only a preview"):
+            picture_decoding.decode(helpers.file_of(_noise(), "TIFF", tiffinfo=info))
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    info.tagtype[330], info[330] = 4, 8
+    found = picture_decoding.decode(helpers.file_of(_noise(), "TIFF", tiffinfo=info))
+    assert found.changes == ["of its pictures (previews, a pyramid) only the first is kept"]
+
+
+def test_xmp_of_a_turned_tiff_or_png_says_upright():
+    xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:Description tiff:Orientation='6'/></x:xmpmeta>"
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    info[274], info.tagtype[700], info[700] = 6, 1, xmp
+    tiff = _written(picture_decoding.decode(helpers.file_of(_noise(), "TIFF", tiffinfo=info)))
+    assert b"tiff:Orientation='1'" in tiff and b"tiff:Orientation='6'" not in tiff
+    packed = (b"iTXt", containers.PNG_XMP + b"\1\0\0\0" + zlib.compress(xmp))
+    png = _with_chunks(helpers.file_of(_noise(), exif=_oriented(6)), packed)
+    assert b"tiff:Orientation='1'" in _written(picture_decoding.decode(png))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_channel_without_meaning_is_left_out_and_told(dtype):
+    pixels = _noise(8, 6, 4, dtype)
+    alpha = picture.Picture("four", "TIFF", pixels, native=(TiffImagePlugin.ImageFileDirectory_v2(), False))
+    unspecified = _written(alpha).replace(struct.pack("<HHII", 338, 3, 1, 2), struct.pack("<HHII", 338, 3, 1, 0))
+    assert unspecified != _written(alpha)
+    before, after = _again(unspecified)
+    np.testing.assert_array_equal(before.pixels, pixels[..., :3])
+    assert before.changes == ["channels that are neither colour nor transparency are left out"] and after.changes == []
+
+
+def test_tags_of_pixels_that_are_others_now_do_not_stay():
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    info[281], info[332], info[334] = 1, 1, 4
+    after = picture_decoding.decode(_written(picture_decoding.decode(helpers.file_of(_noise(), "TIFF", tiffinfo=info))))
+    assert not {281, 332, 334} & set(after.native[0])
+
+
+def test_the_comment_of_a_gif_is_told_to_be_left_behind():
+    assert (
+        "its comment is not kept" in picture_decoding.decode(helpers.file_of(_noise(), "GIF", comment=b"hello")).changes
+    )
+    assert "its comment is not kept" not in picture_decoding.decode(helpers.file_of(_noise(), "GIF")).changes

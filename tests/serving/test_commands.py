@@ -451,6 +451,11 @@ def test_links_to_folders_are_not_followed_and_told(faketagger, model):
     assert _listed("out") == ["a.png"] and err.endswith("hidden or links: 1 (in/round)\n")
 
 
+def test_json_is_json_though_the_server_is_not_there(faketagger):
+    code, out, err = faketagger("tag", "in.jpg", "out.png", "--uid=5", "--json", "--server=localhost:1", "--timeout=1")
+    assert code == common.FAILED and json.loads(out)["outcome"] == "failed" and json.loads(out)["error"] in err
+
+
 def test_names_do_not_command_the_terminal(faketagger, model):
     _write("in/\x1b[2J\n.png", helpers.smooth_file())
     code, out, err = faketagger("tag", "in", "--out=out", "--uid=5", model)

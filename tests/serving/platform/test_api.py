@@ -56,7 +56,9 @@ def test_verify_says_what_is_known(client, bearer, send):
     of_ann, of_bob = send("ann", "/verify", file).json(), send("bob", "/verify", file).json()
     assert (of_ann["outcome"], of_ann["owner"], of_ann["mine"], of_ann["change"]) == ("tagged", "ann", True, "none")
     assert (of_bob["outcome"], of_bob["owner"], of_bob["picture"]) == ("tagged", None, None)
-    assert send("bob", "/verify", png(scene(2))).json()["outcome"] == "no tag"
+    whole, half = (send("bob", "/verify", data).json() for data in (png(scene(2)), png(scene(2))[:20000]))
+    assert (whole["outcome"], whole["damage"], half["outcome"]) == ("no tag", [], "no tag")
+    assert "of its rows were taken" in half["damage"][0] and "Not all of the file was looked at" in half["message"][-1]
 
 
 @pytest.mark.parametrize("path", ["/uploads", "/uploads/x", "/uploads/x/file", "/queue", "/queue/1", "/audit"])

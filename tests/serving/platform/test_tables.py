@@ -1,7 +1,9 @@
 """The database: made, kept and upgraded; nothing secret in it."""
 
+import concurrent.futures
 import os
 import stat
+import threading
 
 import pytest
 import sqlalchemy as sa
@@ -34,6 +36,20 @@ def test_a_first_start_that_was_cut_off_is_made_up_for(tmp_path):
     engine = tables.open_database(url)
     assert "audit" in sa.inspect(engine).get_table_names()
     with engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT version FROM schema_version")).scalar_one() == tables.VERSION
+
+
+def test_programs_that_begin_at_a_time_with_a_new_database_all_begin(tmp_path):
+    url, many = f"sqlite:///{tmp_path / 'platform.db'}", 8
+    together = threading.Barrier(many)
+
+    def begin(_):
+        together.wait()
+        return tables.open_database(url)
+
+    with concurrent.futures.ThreadPoolExecutor(many) as pool:
+        engines = list(pool.map(begin, range(many)))
+    with engines[-1].connect() as connection:
         assert connection.execute(sa.text("SELECT version FROM schema_version")).scalar_one() == tables.VERSION
 
 

@@ -140,6 +140,26 @@ def test_a_clip_that_breaks_off_is_read_as_far_as_it_goes():
     assert 3 < len(list(clip.frames())) < 17
 
 
+@pytest.mark.parametrize("format, codec", [("matroska", "libx264"), ("webm", "libvpx"), ("avi", "mpeg4")])
+def test_a_clip_of_another_container_that_breaks_off_is_noticed(format, codec):
+    whole = helpers.coded(helpers.spots(60), format=format, codec=codec).getvalue()
+    assert not Clip(io.BytesIO(whole)).damage
+    for share in (0.7, 0.95):
+        assert Clip(io.BytesIO(whole[: int(share * len(whole))])).damage == ["it breaks off"]
+    assert not kinds.breaks_off(whole[:20], len(whole)) and not kinds.breaks_off(b"", 0)
+
+
+def test_interlaced_frames_are_told():
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        video = container.add_stream("libx264", rate=25, options={"x264-params": "interlaced=1:tff=1"})
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        for _ in range(3):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(_corners(), format="rgb24")))
+        container.mux(video.encode(None))
+    assert "interlaced frames become whole ones" in Clip(file).changes
+
+
 def test_frames_that_cannot_be_decoded_are_left_out_and_that_is_told():
     file = helpers.coded(helpers.spots(7), format="avi", codec="mjpeg")
     data, (_, third) = file.getvalue(), helpers.packets(file, "video")[2]

@@ -1,5 +1,6 @@
 """What is kept of a clip, and what its new frames are."""
 
+import errno
 import io
 from fractions import Fraction
 
@@ -106,3 +107,38 @@ def test_sound_that_a_container_cannot_hold_is_refused_and_another_container_is_
     with pytest.raises(ImageError, match=r"it does not go into a mp4 file; name the output \.mkv"):
         _written(file)
     assert len(helpers.packets(_written(file, format="matroska"), "audio")) > 0
+
+
+def test_a_full_disk_is_told_as_what_it_is_and_not_as_a_broken_clip():
+    class Full(io.BytesIO):
+        def write(self, data):
+            if self.tell() + len(data) > 2000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    for format in ("mp4", "matroska"):
+        with pytest.raises(OSError, match="No space left on device"):
+            writing.write(Clip(helpers.coded(helpers.spots(25))), lambda frame: frame.pixels, Full(), format)
+
+
+def test_sound_that_fails_only_when_it_is_begun_is_refused_as_well():
+    file = helpers.coded(helpers.spots(3), format="avi", codec="mpeg4", sound="pcm_s16le")
+    with pytest.raises(ImageError, match=r"it does not go into a mp4 file; name the output \.mkv"):
+        _written(file)
+    assert len(helpers.packets(_written(file, format="matroska"), "audio")) > 0
+
+
+def test_rgb_is_coded_with_a_matrix_that_420_has():
+    frames = helpers.spots(3)
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as container:
+        video = container.add_stream("libx264rgb", rate=25, options={"crf": "1"})
+        video.height, video.width, video.pix_fmt = *frames[0].shape[:2], "rgb24"
+        for pixels in frames:
+            container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(video.encode(None))
+    out = _written(file, crf=5)
+    with av.open(out) as container:
+        assert int(container.streams.video[0].codec_context.colorspace) == 1
+    for frame, wanted in zip(Clip(out).frames(), frames):
+        assert np.abs(frame.pixels.astype(float) - wanted).mean() < 3.0

@@ -398,8 +398,9 @@ def _keep_png(picture: Picture, file: BinaryIO, image: PngImagePlugin.PngImageFi
         if orientation != 1 and kind == b"eXIf":
             content = containers.reset_orientation(content, orientation in _QUARTER_TURNED)
         elif orientation != 1 and kind == b"iTXt":
-            compressed = content.startswith(containers.PNG_XMP + b"\1") and picture.xmp
-            content = containers.png_xmp(picture.xmp) if compressed else containers.reset_xmp_orientation(content)
+            if picture.xmp and content.startswith(containers.PNG_XMP + b"\1"):  # Compressed.
+                content = containers.png_xmp(picture.xmp)
+            content = containers.reset_xmp_orientation(content)
         elif orientation != 1 and content.startswith(b"Raw profile type exif\0") and picture.exif:
             kind, content = b"eXIf", picture.exif
         kept.append((kind, content))

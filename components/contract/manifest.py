@@ -112,6 +112,8 @@ class SimulatorManifest(Settings):
     def _are_different(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if not names or not all(names) or len(set(names)) < len(names):
             raise Unexpected("a list of at least one condition, all different", list(names))
+        if any(sign in name for name in names for sign in "/+"):  # Of which the names of slices are made.
+            raise Unexpected("names of conditions without / and +", list(names))
         return names
 
     @root_validator(skip_on_failure=True)
@@ -119,6 +121,13 @@ class SimulatorManifest(Settings):
         unknown = sorted(set(values["tool_conditions"]) - set(values["conditions"]))
         if unknown:
             raise Unexpected(f"tool_conditions of {', '.join(values['conditions'])}", unknown)
+        return values
+
+    @root_validator(skip_on_failure=True)
+    def _has_each_way_once(cls, values: dict[str, Any]) -> dict[str, Any]:
+        as_tools = [f"as_{tool}" for tool in values["tools"]]
+        if len({*values["conditions"], *as_tools}) < len(values["conditions"]) + len(as_tools):
+            raise Unexpected("each tool once, and no condition called as one (as_…)", list(values["tools"]), "tools")
         return values
 
 

@@ -94,8 +94,8 @@ class EvaluatorConfig(Settings):
       repeats: how many UIDs each picture is tagged with, each under a mask of its own.
       strength: the factor of the residual, of both taggers where two are compared; None for their manifests'.
       black_box: the simulators that were not in the training loop.
-      sweeps: strengths by perturbation (perturbation.at's kinds), for curves over them.
-      after: perturbations (perturbation.at's names) that every deepfake simulator's output goes through besides, as
+      sweeps: strengths by perturbation (perturbations/catalogue.at's kinds), for curves over them.
+      after: perturbations (catalogue.at's names) that every deepfake simulator's output goes through besides, as
         in the papers' Fig. 4.
       lpips_vgg, lpips_linear: the weights of LPIPS (lpips.Lpips); without them it is not measured.
     """

@@ -119,7 +119,7 @@ def swap(picture: np.ndarray, face: Face, donor: np.ndarray, donor_face: Face) -
 def _face_mask(shape: tuple[int, ...], face: Face) -> np.ndarray:
     """255 inside the mesh's hull, uint8 [H, W]; never at the picture's edge, where Poisson's equation has no border."""
     mask = np.zeros(shape[:2], np.uint8)
-    hull = cv2.convexHull(np.round(face.mesh).astype(np.int32))
+    hull = cv2.convexHull(np.round(face.mesh - 0.5).astype(np.int32))  # OpenCV counts from the first pixel's centre.
     cv2.fillConvexPoly(mask, hull, 255)
     radius = max(1, round(_ERODED * float(np.ptp(face.mesh[:, 0]))))
     mask = cv2.erode(mask, np.ones([2 * radius + 1] * 2, np.uint8))

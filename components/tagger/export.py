@@ -264,7 +264,7 @@ class TaggerModule(tf.Module):
     def read(self, image, key_mask):
         """Picture files of any size [B], key mask [B, n] → as `decode`, and `status` [B].
 
-        Pictures that are not read as tagged as they lie are also looked at through looks.WINDOWS, which takes seven
+        Pictures that are not read as tagged as they lie are also looked at through looks.WINDOWS, which takes ten
         times as long. Both have a half of the error probability. `logits` stay those of the pictures as they lie.
 
         Where `status` says what is wrong, the picture is not tagged, its p-value is 1 and all else is 0.

@@ -27,6 +27,8 @@ def _read(tmp_path, **changes):
         ("conditions", {"happy": 1}, "a list of at least one condition"),
         ("conditions", ["happy", "sad", "happy"], "a list of at least one condition, all different"),
         ("conditions", ["happy", ""], "a list of at least one condition"),
+        ("conditions", ["happy/sad"], "names of conditions without / and +"),
+        ("tools", ["stargan", "stargan"], "each tool once"),
         *[("image_size", value, "a whole number from 16 to 1024") for value in ("32", 32.0, True, None, 15, 1025, -64)],
         ("licence", 5, "a text"),
         ("training_data", ["faces"], "a text"),

@@ -83,7 +83,7 @@ def declared(simulators: dict[str, manifest.SimulatorManifest], config: Evaluato
 
 
 def after(first: Slice, then: str) -> Slice:
-    """The slice of a simulator's output that goes through the perturbation `then` (perturbation.at)."""
+    """The slice of a simulator's output that goes through the perturbation `then` (perturbations/catalogue.at)."""
     return dataclasses.replace(
         first, name=f"{first.name}{_THEN}{then}", kind=AFTER, condition=f"{first.condition}{_THEN}{then}"
     )

@@ -7,13 +7,15 @@ import numpy as np
 import tensorflow as tf
 
 from faketagger.components.contract import features, images, manifest
-from faketagger.components.simulator import library
+from faketagger.components.faces import alignment, cutting, detector
+from faketagger.components.simulator import library, tools
 from faketagger.components.simulator.foreign import base, saved_model, tf1, tfjs, torch
 from faketagger.components.simulator.generators.base import Faces, read_faces
 from faketagger.components.simulator.packing import export
 from faketagger.components.simulator.quality.assess import Assessor
 
 _ASSESSED = 64  # Pictures.
+_NO_LANDMARKS = np.full(alignment.SHAPE, np.nan, np.float32)
 # How far beyond the range, as a share of it, an output may reach and be clipped: more means a wrong range.
 # Networks that end without an activation overshoot: the ESRGANs of npm packages by 0.06 on drawn_picture.
 _OVERSHOOT = 0.1
@@ -48,6 +50,9 @@ def adapt(arguments) -> manifest.SimulatorManifest:
             f"--name: {arguments.name}: expected lower-case letters, digits and underscores, and neither "
             f"{manifest.PERTURBATION} nor {manifest.UNSEEN}"
         )
+    unknown = sorted(set(arguments.tools or ()) - set(tools.TOOLS))
+    if unknown:
+        raise ValueError(f"--tools: {', '.join(unknown)}: expected names of {', '.join(tools.TOOLS)}")
     kind = kind_of(arguments.model)
     given = [flag for flag in _USES if getattr(arguments, flag) is not None]
     useless = [f"--{flag}" for flag in given if kind not in _USES[flag]]
@@ -133,6 +138,7 @@ def _sizes(read: base.Foreign, arguments) -> tuple[int, int]:
 def check_runs(read: base.Foreign, model_size: int, where: str) -> None:
     """Runs each condition on a drawn picture; ValueError when it fails, leaves the range, or passes no gradient."""
     pictures = tf.constant(drawn_picture(model_size))
+    _check_memory(read, model_size, where)
     for index, condition in enumerate(read.conditions):
         try:
             with tf.GradientTape() as tape:
@@ -154,6 +160,15 @@ def check_runs(read: base.Foreign, model_size: int, where: str) -> None:
             raise ValueError(f"{where}: {condition}: no gradient flows through it, which training a tagger needs")
 
 
+def _check_memory(read: base.Foreign, model_size: int, where: str) -> None:
+    """ValueError where it makes more of a picture than fits, before it does; a SavedModel's own functions stay shut."""
+    specs = tf.TensorSpec([1, model_size, model_size, 3]), tf.TensorSpec([1], tf.int32)
+    try:
+        base.check_tensors(tf.function(read.simulate).get_concrete_function(*specs))
+    except (ValueError, TypeError, LookupError, tf.errors.OpError) as error:
+        raise ValueError(f"{where}: fails on a picture of {model_size} pixels: {error}") from error
+
+
 def drawn_picture(size: int) -> np.ndarray:
     """Ramps of colour, float32 [1, size, size, 3] in [0, 1]."""
     rows, columns = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2, indexing="ij")
@@ -171,28 +186,32 @@ def _assessor(arguments, image_size: int) -> Assessor:
     if arguments.examples:
         return Assessor(read_faces(arguments.examples, features.EVAL_SPLIT, image_size, _ASSESSED))
     if arguments.images:
-        return Assessor(_unlabelled(_read_folder(arguments.images, image_size)))
-    return _NoAssessor(_unlabelled(drawn_picture(image_size)))
+        return Assessor(_read_folder(arguments.images, image_size))
+    return _NoAssessor(_unlabelled(images.to_uint8(drawn_picture(image_size))))
 
 
-def _unlabelled(pictures: np.ndarray) -> Faces:
+def _unlabelled(pictures: np.ndarray, landmarks: np.ndarray | None = None) -> Faces:
     unknown = np.full([len(pictures), len(features.ATTRIBUTE_NAMES)], features.UNKNOWN, np.int64)
-    return Faces(images.to_uint8(pictures), unknown)
+    return Faces(pictures, unknown, landmarks)
 
 
-def _read_folder(folder: str, size: int) -> np.ndarray:
-    """The first pictures below a folder, by name, float32 [N, size, size, 3]; files that are none are counted aloud."""
+def _read_folder(folder: str, size: int) -> Faces:
+    """The first pictures below a folder, by name, with their largest faces; files that are none are counted aloud."""
     found = sorted(os.path.join(where, name) for where, _, names in os.walk(folder) for name in names)
-    pictures, refused = [], []
+    pictures, places, refused = [], [], []
     for path in found:
         if os.path.basename(path).startswith(".") or len(pictures) == _ASSESSED:
             continue
         try:
-            pictures.append(images.to_float(images.square(images.load_image(path), size)))
+            pixels = images.load_image(path)
+            face = next(iter(detector.find_faces(pixels, smallest=0.1 * max(pixels.shape[:2]))), None)
+            square, landmarks = cutting.centred_square(pixels, size, face)
+            pictures.append(square)
+            places.append(_NO_LANDMARKS if landmarks is None else landmarks)
         except images.ImageError as error:
             refused.append(str(error))
     if refused:
         print(f"adapt: set aside {len(refused)} files that are no readable pictures: {refused[0]} …", file=sys.stderr)
     if not pictures:
         raise ValueError(f"{folder}: no readable pictures")
-    return np.stack(pictures)
+    return _unlabelled(np.stack(pictures), np.stack(places))

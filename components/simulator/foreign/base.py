@@ -20,6 +20,8 @@ from faketagger.components.simulator.generators.attribute_editing import conditi
 Labeller = Callable[[tf.Tensor], tf.Tensor]  # Pictures [B, S, S, 3] in [0, 1] → float32 [B, A] of 0 and 1.
 
 _NAMES_SHOWN = 40
+MAX_VALUES = 2**28  # Of one tensor on the way, for one picture: 1 GiB; 64 channels at 1024² take a quarter.
+_MOST_VALUES_IN_ALL = 2**31  # A gradient keeps nearly all of them.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +48,21 @@ def check_size(paths: Iterable[str], where: str) -> None:
     size = sum(os.path.getsize(path) for path in paths)
     if size > library.MAX_SAVED_MODEL_BYTES:
         raise ValueError(f"{where}: {size:,} bytes is over the {library.MAX_SAVED_MODEL_BYTES:,} a simulator may have")
+
+
+def check_tensors(traced: Any) -> None:
+    """ValueError where a traced function makes more values of one picture than one tensor, or all, may have."""
+    total = 0
+    for operation in traced.graph.get_operations():
+        for tensor in operation.outputs:
+            values = tensor.shape.num_elements() or 0
+            total += values
+            if values > MAX_VALUES:
+                raise ValueError(
+                    f"{operation.name} makes {tensor.shape} of one picture, expected at most {MAX_VALUES:,} values"
+                )
+    if total > _MOST_VALUES_IN_ALL:
+        raise ValueError(f"it makes {total:,} values of one picture, expected at most {_MOST_VALUES_IN_ALL:,}")
 
 
 def listed(names: Iterable[str], limit: int | None = _NAMES_SHOWN) -> str:

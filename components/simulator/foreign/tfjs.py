@@ -24,7 +24,6 @@ from faketagger.components.simulator.foreign import base, saved_model, tfjs_weig
 MODEL_FILE = "model.json"
 
 _MAX_JSON_BYTES = 32 * 1024**2
-_MAX_VALUES = 2**28  # Of one tensor on the way, for one picture: 1 GiB; 64 channels at 1024² take a quarter.
 _MAX_CALLS = 4096  # Keras takes seconds for as many layers.
 _ANY_SIDE = 64  # To try a network that takes any size.
 
@@ -356,7 +355,7 @@ def _signature(model: keras.Model, path: str):
     # Another trace, with every size known: nothing is computed yet.
     tried = {name: tf.TensorSpec(_known(spec.shape, path), spec.dtype) for name, spec in specs.items()}
     try:
-        _check_tensors(call.get_concrete_function(**tried))
+        base.check_tensors(call.get_concrete_function(**tried))
         return call.get_concrete_function(**specs)
     except _KERAS_ERRORS as error:
         raise ValueError(f"{path}: modelTopology: cannot be called: {error}") from error
@@ -370,17 +369,8 @@ def _identifier(name: str) -> str:
 
 def _known(shape: tf.TensorShape, path: str) -> list[int]:
     sides = [side or _ANY_SIDE for side in shape[1:]]
-    if any(side > manifest.MAX_IMAGE_SIZE for side in sides[:2]) or math.prod(sides) > _MAX_VALUES:
+    if any(side > manifest.MAX_IMAGE_SIZE for side in sides[:2]) or math.prod(sides) > base.MAX_VALUES:
         raise ValueError(
             f"{path}: modelTopology: expected inputs of at most {manifest.MAX_IMAGE_SIZE} pixels a side, found {shape}"
         )
     return [1, *sides]
-
-
-def _check_tensors(traced) -> None:
-    for operation in traced.graph.get_operations():
-        for tensor in operation.outputs:
-            if (tensor.shape.num_elements() or 0) > _MAX_VALUES:
-                raise ValueError(
-                    f"{operation.name} makes {tensor.shape} of one picture, expected at most {_MAX_VALUES:,} values"
-                )

@@ -105,6 +105,10 @@ def _read_torch(path: str) -> Tensors:
     try:
         # weights_only: tensors alone; a pickle could run anything.
         held = torch.load(path, map_location="cpu", weights_only=True)
+        # A view of one number may claim any shape, and would be made in full.
+        claimed = sum(4 * values.numel() for values in held.values())
+        if claimed > library.MAX_SAVED_MODEL_BYTES:
+            raise ValueError(f"{claimed:,} bytes are over {library.MAX_SAVED_MODEL_BYTES:,}")
         return {str(name): values.float().numpy() for name, values in held.items()}
     except (AttributeError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
         raise ValueError(f"{path}: not a state dict of tensors alone: {error}") from error

@@ -8,7 +8,7 @@ import tensorflow as tf
 from faketagger.components.contract import files, manifest, signatures
 from faketagger.components.simulator import library
 from faketagger.components.simulator.packing import samples
-from faketagger.components.simulator.quality.assess import Assessor, IdleSimulator
+from faketagger.components.simulator.quality.assess import Assessor
 
 SimulateFunction = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 _SAMPLES = 6  # Pictures on a sheet.
@@ -78,16 +78,16 @@ def finish(
     temporary: str, final: str, described: manifest.SimulatorManifest, assessor: Assessor
 ) -> manifest.SimulatorManifest:
     """Gives an unfinished simulator directory its manifest and sheet, and then its name; as `save`."""
-    tf.io.gfile.makedirs(temporary)
-    manifest.write(described, temporary)
-    simulator = library.load(temporary)
     try:
+        tf.io.gfile.makedirs(temporary)
+        manifest.write(described, temporary)
+        simulator = library.load(temporary)
         described = assessor.assess(simulator)
-    except IdleSimulator:
+        manifest.write(described, temporary)
+        files.write_bytes(os.path.join(temporary, samples.FILE), sheet(simulator, assessor))
+    except BaseException:
         files.remove_directory(temporary)
         raise
-    manifest.write(described, temporary)
-    files.write_bytes(os.path.join(temporary, samples.FILE), sheet(simulator, assessor))
     files.replace_directory(temporary, final)
     return described
 

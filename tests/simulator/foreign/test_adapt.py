@@ -149,6 +149,22 @@ def test_a_model_is_also_applied_as_the_tools_that_are_named(tmp_path):
     assert np.abs(pasted - red).max() > 0.1
 
 
+@pytest.mark.parametrize(
+    "side, layers, said",
+    [(16384, 1, "makes .*16384.* of one picture"), (2048, 200, "it makes .* values of one picture, expected at most")],
+)
+def test_a_network_that_makes_more_of_a_picture_than_fits_is_refused_before_it_does(side, layers, said):
+    def simulate(pictures, _):
+        large = tf.image.resize(pictures, [side, side])
+        for _ in range(layers):
+            large = tf.tanh(large)
+        return tf.image.resize(large, [64, 64])
+
+    read = base.Foreign(simulate, ("tanh",), None)
+    with pytest.raises(ValueError, match=f"somewhere: fails on a picture of 64 pixels: .*{said}"):
+        adapt.check_runs(read, 64, "somewhere")
+
+
 @pytest.fixture(scope="module")
 def mixer(tmp_path_factory):
     """A folder whose `model` takes pictures of any size and a vector."""
@@ -174,7 +190,9 @@ def mixer(tmp_path_factory):
         ({"model_size": 4096}, "takes 4096 pixels a side, expected at most 1024"),
         ({"output_range": "-0.1,0.1"}, "spans .*--output_range"),
         ({"attributes": "Male"}, "is a SavedModel, for which there is no --attributes"),
-        ({"tools": "inswapper,scissors"}, "no tools scissors; there are inswapper, simswap"),
+        ({"tools": "inswapper,scissors"}, "--tools: scissors: expected names of inswapper, simswap"),
+        ({"tools": "inswapper,inswapper"}, "tools: expected each tool once, and no condition called as one"),
+        ({"conditions": "as_stargan,b", "tools": "stargan"}, "tools: expected each tool once"),
         ({"name": "Other"}, "--name: Other: expected lower-case"),
         ({"name": "perturbation"}, "--name: perturbation: expected"),
     ],

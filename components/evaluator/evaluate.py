@@ -53,6 +53,8 @@ def evaluate(
     _check_place(directory)
     _clear(directory)
     _clear(other)
+    if tf.io.gfile.isdir(other) and not tf.io.gfile.listdir(other):
+        files.remove_directory(other)
     evaluation = _measure(make_pipeline, examples_uri, inputs, config, directory)
     if newest_blessed:
         before = _measure(make_pipeline, examples_uri, newest_blessed, config, other)

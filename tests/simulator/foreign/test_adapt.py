@@ -703,13 +703,16 @@ def test_a_torch_file_is_read_as_plain_weights_where_torch_is_installed(tmp_path
     assert "takes the package torch, which is not installed" in error
 
     class Tensor:
+        def numel(self):
+            return claimed
+
         def float(self):
             return self
 
         def numpy(self):
             return np.ones(2, np.float32)
 
-    asked = {}
+    asked, claimed = {}, 2
 
     def load(path, **options):
         asked.update(options)
@@ -719,6 +722,9 @@ def test_a_torch_file_is_read_as_plain_weights_where_torch_is_installed(tmp_path
     tensors = torch.read_tensors(str(tmp_path / "G.ckpt"))
     assert asked == {"map_location": "cpu", "weights_only": True}
     np.testing.assert_array_equal(tensors["main.1.bias"], [1.0, 1.0])
+    claimed = 2**40  # As a view of one number may.
+    with pytest.raises(ValueError, match="G.ckpt: not a state dict of tensors alone: .* bytes are over"):
+        torch.read_tensors(str(tmp_path / "G.ckpt"))
 
 
 # --- Labels ---

@@ -300,9 +300,8 @@ def _deep_pixels(file: BinaryIO, image: ImageFile.ImageFile, orientation: int, n
         raise ImageError(f"{name}: {_DEEP_LAYOUT}")
     if image.format == "PNG" and file.seek(_PNG_COLOUR_AT) and file.read(1) == b"\x04":  # Grey and alpha.
         deep = deep[..., [0, 3]]
-    if (
-        image.mode == "RGB" and image.format == "TIFF"
-    ):  # A fourth one has no meaning; a PNG's is its transparent colour.
+    # A fourth channel has no meaning then; in a PNG it is OpenCV's, of the transparent colour.
+    if image.mode == "RGB" and image.format == "TIFF":
         deep = deep[..., :3]
     # Pillow has turned a TIFF when it is loaded, and so has OpenCV.
     return deep if orientation == 1 else _upright(deep, orientation)

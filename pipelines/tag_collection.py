@@ -24,6 +24,7 @@ from typing import Any
 
 from faketagger.components.contract import files, payload, startup
 from faketagger.serving.commands import common
+from faketagger.serving.platform import DATABASE_VARIABLE
 
 MANIFEST, READINGS = "manifest.parquet", "readings.parquet"
 _ERRORS_SHOWN = 5
@@ -71,6 +72,8 @@ def _check(parser: startup.Parser, arguments: argparse.Namespace) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Does what parsed arguments say and returns the exit status."""
     key = common.read_key(arguments, make_default=not arguments.read)
+    if arguments.database:
+        os.environ[DATABASE_VARIABLE] = arguments.database  # Where workers look for it.
     with tempfile.TemporaryDirectory() as folder:
         settings = _settings(arguments, payload.fingerprint(key), folder)
         try:
@@ -89,7 +92,7 @@ def _settings(arguments: argparse.Namespace, key_fingerprint: str, folder: str) 
 
     where = {"server": common.server(arguments), "model": arguments.model and files.absolute(arguments.model)}
     others = ("model_name", "label", "timeout", "tls", "tls_ca_file", "tls_cert_file", "tls_key_file")
-    taken = ("strength", "whole", "max_megapixels", "database")
+    taken = ("strength", "whole", "max_megapixels")
     try:
         return ArchiveSettings(
             out=files.absolute(arguments.out or folder),
@@ -165,10 +168,10 @@ def _numbering(settings: Any, arguments: argparse.Namespace, message_bits: int) 
     if settings.reads:
         return list
     if not settings.registers:
-        return plan.numbered(settings, arguments.first_uid)
+        return plan.numbered(settings, arguments.first_uid, message_bits)
     from faketagger.serving.platform.registrar import Registrar
 
-    registrar = Registrar.open(settings.database)
+    registrar = Registrar.open()
 
     def drawn(entries: Sequence[Any]) -> list[Any]:
         if any(each.owner is None or each.uid is not None for each in entries):
@@ -234,9 +237,10 @@ def _sentence(row: dict[str, Any]) -> str:
 
 def _reason(error: BaseException) -> str:
     """The line that says what failed, of an error that may hold a worker's whole traceback."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if "CommandError: " in line]
-    return (told[-1].partition("CommandError: ")[2] if told else lines[-1] if lines else type(error).__name__)[:500]
+    from faketagger.components.evaluator.measure.folder import reason
+
+    told = [line for line in str(error).splitlines() if "CommandError: " in line]
+    return told[-1].partition("CommandError: ")[2].strip()[:500] if told else reason(error)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The whole evaluation of a tagger: measurement on Beam, comparison with another, gate, report."""
 
 import os
+import uuid
 from collections.abc import Callable
 
 import apache_beam as beam
@@ -76,7 +77,7 @@ def evaluate(
 
 def _check_place(directory: str) -> None:
     """tf.errors.OpError where nothing can be written to a directory: sooner than after an hour of measuring."""
-    probe = os.path.join(directory, "writable")
+    probe = os.path.join(directory, f".writable-{uuid.uuid4().hex}")
     files.write_bytes(probe, b"")
     tf.io.gfile.remove(probe)
 

@@ -37,6 +37,9 @@ class Crop(Perturbation):
         size = tf.shape(images)[1:3]
         top, left = tf.unstack(drawn.uniform([2]) * (1.0 - share)[:, None] * tf.cast(size - 1, tf.float32), axis=1)
         none = tf.zeros_like(share)
+        # The operation's gradient lacks the weight that a pixel has which is seen enlarged: 1 / share².
+        heavy = images / tf.square(strength)
+        images = heavy - tf.stop_gradient(heavy - images)
         # Not tf.image.crop_and_resize, of which TensorFlow's optimiser warns in every graph.
         return tf.raw_ops.ImageProjectiveTransformV3(
             images=images,
@@ -168,6 +171,6 @@ def _about_the_middle(images: tf.Tensor, scale: tf.Tensor, angle: tf.Tensor) -> 
 
 
 def _moved(images: tf.Tensor, transform: tf.Tensor, least: float, fill: str) -> tf.Tensor:
-    """`least` is the smallest scale."""
+    """`least` is the smallest scale that is antialiased."""
     size = tuple(static or tf.shape(images)[axis] for axis, static in ((1, images.shape[1]), (2, images.shape[2])))
     return alignment.sample(images, alignment.invert(transform), size, 1.0 / least, fill)

@@ -56,7 +56,7 @@ class Geometry(Settings):
     Attributes:
       share: the share of the pictures that are moved.
       shift: at most so far, along each axis, as a share of the side.
-      scale: at most enlarged, and shrunk, by this share.
+      scale: at most enlarged by this share, and shrunk by what undoes that.
       rotation: at most turned by so many degrees.
       mirrored: the share of those moved that are mirrored besides.
       ramp: steps, once the decoder reads, over which shift, scale and rotation grow from nothing to this: a face that

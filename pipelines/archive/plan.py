@@ -6,14 +6,14 @@ A run that goes on with an earlier one keeps what that had planned, and adds wha
 import csv
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, NoReturn
 
 import pyarrow
 import tensorflow as tf
 
 from faketagger.components.contract import files
-from faketagger.components.contract.picture_encoding import READABLE_ENDINGS, WRITTEN_ENDINGS
+from faketagger.components.contract.picture_encoding import ENDINGS, READABLE_ENDINGS, WRITTEN_ENDINGS
 from faketagger.pipelines.archive import tables
 from faketagger.pipelines.archive.settings import ArchiveSettings
 from faketagger.serving.commands import common, inputs
@@ -93,13 +93,19 @@ def check_places(entries: Sequence[Entry], out: str) -> None:
             _refuse_to_replace(os.path.join(out, each.below))
 
 
-def _check_new(entries: Sequence[Entry], out: str) -> None:
-    """ValueError where a file has the place of an output that no run has written yet."""
+def _check_new(entries: Sequence[Entry], known: Collection[str], out: str) -> None:
+    """ValueError where a file has the place of an output that no run has written yet: work.py chooses the place.
+
+    Its own ending need not tell the format that a picture is written in, so none of the others may be taken.
+    """
+    if "://" in out:
+        return
+    behind = [endings[0] for endings in ENDINGS.values()]
     for each in entries:
-        path = os.path.join(out, each.below)
-        path = path if path.lower().endswith(WRITTEN_ENDINGS) else f"{path}.png"
-        if "://" not in out and os.path.exists(path):
-            _refuse_to_replace(path)
+        own = [each.below] if each.below.lower().endswith(WRITTEN_ENDINGS) else []
+        for below in (*own, *(each.below + ending for ending in behind)):
+            if below not in known and os.path.exists(os.path.join(out, below)):
+                _refuse_to_replace(os.path.join(out, below))
 
 
 def _refuse_to_replace(path: str) -> NoReturn:
@@ -213,7 +219,7 @@ def update(
             raise ValueError(f"{each.path}: planned with {_said(planned)}, and the table now says {_said(each)}")
     new = [each for each in entries if each.below not in known]
     if not settings.reads:
-        _check_new(new, settings.out)
+        _check_new(new, known, settings.out)
     new = number(new)
     for start in range(0, len(new), PART):
         rows = [
@@ -225,10 +231,11 @@ def update(
     return parts
 
 
-def numbered(settings: ArchiveSettings, first: int) -> Callable[[Sequence[Entry]], list[Entry]]:
+def numbered(settings: ArchiveSettings, first: int, message_bits: int) -> Callable[[Sequence[Entry]], list[Entry]]:
     """Gives UIDs from `first` on that the plan does not have: one an owner, and one a picture that has none.
 
-    What it returns raises ValueError where a table gives an owner a second one.
+    What it returns raises ValueError where a table gives an owner a second one, or a UID takes more than
+    `message_bits`.
     """
 
     def number(entries: Sequence[Entry]) -> list[Entry]:
@@ -248,6 +255,8 @@ def numbered(settings: ArchiveSettings, first: int) -> Callable[[Sequence[Entry]
                 uid, following = following, following + 1
             if each.owner:
                 owners.setdefault(each.owner, uid)
+            if uid >= 2**message_bits:  # Planned, it would be refused for good, and so would those that follow it.
+                raise ValueError(f"{each.path}: UID {uid} is over {2**message_bits - 1}, this tagger's last")
             made.append(each._replace(uid=uid))
         return made
 

@@ -39,8 +39,8 @@ class ArchiveSettings(Settings):
     reads: tags are read, not written.
     strength, whole, replaces: as `faketagger tag` takes them.
     max_megapixels: larger pictures are refused.
-    registers: tagged pictures are registered with the platform.
-    database: of the platform; by default what the environment of each worker says.
+    registers: tagged pictures are registered with the platform, whose database each worker's environment names: its
+      password does not travel.
     """
 
     out: str
@@ -54,7 +54,6 @@ class ArchiveSettings(Settings):
     replaces: bool = False
     max_megapixels: float = Field(200.0, gt=0)
     registers: bool = False
-    database: str | None = None
 
     @property
     def state(self) -> str:

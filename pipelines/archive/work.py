@@ -99,7 +99,7 @@ class Worker:
         if payload.fingerprint(key) != settings.key_fingerprint:
             raise common.CommandError(f"{settings.key_file}: another key than {settings.key_fingerprint}")
         self._client = common.LazyClient(argparse.Namespace(**settings.backend.dict()), lambda: key)
-        self._registrar = Registrar.open(settings.database) if settings.registers else None
+        self._registrar = Registrar.open() if settings.registers else None
 
     def close(self) -> None:
         """Lets go of the tagger."""

@@ -27,9 +27,9 @@ class Registrar:
         self._engine = engine
 
     @classmethod
-    def open(cls, database: str | None) -> "Registrar":
-        """Of a database's URL, or of the environment's; tables.DatabaseError where it cannot be opened."""
-        address = database or os.environ.get(DATABASE_VARIABLE)
+    def open(cls) -> "Registrar":
+        """Of the environment's database; tables.DatabaseError where it names none, or it cannot be opened."""
+        address = os.environ.get(DATABASE_VARIABLE)
         if not address:
             raise tables.DatabaseError(f"which database? --database or ${DATABASE_VARIABLE} says so")
         return cls(tables.open_database(address))

@@ -152,6 +152,16 @@ def test_gradients_flow_through_the_training_ones(name):
     assert np.isfinite(gradient).all() and np.mean(gradient != 0) > least
 
 
+@pytest.mark.parametrize("share", [0.5, 0.85])
+def test_what_a_crop_enlarges_weighs_as_much_more_in_the_gradient(share):
+    pictures = tf.ones([2, 64, 64, 3])
+    with tf.GradientTape() as tape:
+        tape.watch(pictures)
+        value = tf.reduce_sum(geometry.Crop((share, share))(pictures))
+    total = tf.reduce_sum(tape.gradient(value, pictures))
+    np.testing.assert_allclose(total, value, rtol=0.03)
+
+
 @pytest.mark.parametrize("name", TRAINING)
 def test_gradients_are_finite_in_black_white_and_grey(name):
     flat = tf.constant(np.float32([0.0, 1.0, 0.5])[:, None, None, None] * np.ones((3, 32, 32, 3), np.float32))

@@ -42,7 +42,8 @@ def model(tmp_path_factory):
 def here(tmp_path, monkeypatch):
     """An empty folder with a key; the model is loaded once."""
     for name in (common.KEY_FILE_VARIABLE, common.SERVER_VARIABLE, DATABASE_VARIABLE):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # Also what the command sets is then undone.
+        monkeypatch.delenv(name)
     monkeypatch.setattr(client, "load", functools.cache(client._InProcessBackend))
     monkeypatch.chdir(tmp_path)
     helpers.write_key("key")
@@ -143,7 +144,10 @@ def test_no_picture_of_an_archive_is_replaced_and_another_archive_is_refused(arc
     _write("out/deep/a.jpg", b"somebody's")
     code, _, err = archive("in", "--out=out")
     assert code == common.FAILED and "out/deep/a.jpg: a picture that would be replaced: choose another --out" in err
-    os.remove("out/deep/a.jpg")
+    os.rename("out/deep/a.jpg", "out/deep/a.jpg.png")  # Its place, were the JPEG a PNG within.
+    code, _, err = archive("in", "--out=out")
+    assert code == common.FAILED and "out/deep/a.jpg.png: a picture that would be replaced" in err
+    os.remove("out/deep/a.jpg.png")
     _write("in/deep/.hidden.jpg", _picture(3))
     assert archive("in", "--out=out")[0] == common.OK and list(_rows()) == ["a.jpg"]
     assert archive("in", "--out=out")[0] == common.OK
@@ -270,6 +274,17 @@ def test_a_uid_that_a_table_says_of_one_picture_is_that_of_all_its_owner_s(archi
     _write("in/owners.csv", "\n".join(["path,uid,owner", *rows, "1/004.jpg,9,ann"]).encode())
     code, _, err = archive("--csv=in/owners.csv", "--out=out")
     assert code == common.FAILED and "1/004.jpg: has UID 9, another picture of ann 7" in err
+
+
+def test_a_uid_beyond_the_tagger_s_last_is_refused_before_anything_is_planned(archive):
+    _fill("in", 3)
+    last = 2**stubs.MESSAGE_BITS - 1
+    _write("in/uids.csv", f"path,uid\n0/000.jpg,{last}\n1/001.jpg,\n".encode())
+    code, _, err = archive("--csv=in/uids.csv", "--out=out")
+    assert code == common.FAILED and f"001.jpg: UID {last + 1} is over {last}, this tagger's last" in err
+    _write("in/uids.csv", b"path,uid\n0/000.jpg,4\n1/001.jpg,\n")
+    assert archive("--csv=in/uids.csv", "--out=out")[0] == common.OK
+    assert [row["uid"] for row in _rows().values()] == [4, 5]
 
 
 def test_read_lists_what_carries_none_and_what_carries_another(archive):

@@ -73,7 +73,7 @@ def shipped_simulators(examples: str, directory: str, image_size: int) -> str:
     return directory
 
 
-def reason(error: RuntimeError) -> str:
+def reason(error: BaseException) -> str:
     """The line that says what failed, of Beam's error, which may hold a worker's whole traceback."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__)[:500]

@@ -91,8 +91,8 @@ def mean_share_interval(shares: np.ndarray, confidence: float, seed: int) -> Int
 
     Shares of one picture differ little from another's, so the mean is known better than a binomial one. It is the
     bootstrap's, widened by what so many pictures may have missed: as many as the exact binomial interval allows where
-    none was seen, whose share is 0 at the lower end and 1 at the upper. Where all shares are 1, or 0, it is that exact
-    one, so that no better tagger has a lower bound.
+    none was seen, whose share is 0 at the lower end and 1 at the upper. Where all shares of several are 1, or 0, it is
+    that exact one, so that no better tagger has a lower bound.
 
     Args:
       shares: [pictures], 0…1.

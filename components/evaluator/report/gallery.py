@@ -98,6 +98,8 @@ class Maker:
         """The best, median and worst of an Examples artifact's eval split; at most MAX_CANDIDATES are measured."""
         originals = _pictures(examples_uri, None, self._inputs.image_size)
         image_ids = list(originals)
+        if not image_ids:
+            raise ValueError(f"{examples_uri}: no pictures in the split {features.EVAL_SPLIT}")
         found: dict[str, list[_Try]] = {}
         for start in range(0, len(image_ids), _BATCH):
             batch = image_ids[start : start + _BATCH]

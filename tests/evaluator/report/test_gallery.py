@@ -147,6 +147,12 @@ def test_other_pictures_are_measured_and_chosen_among_themselves(given, maker, p
     assert all(each.wrong_bits == 0 for each in found if each.slice == "plain")
 
 
+def test_an_empty_eval_split_is_named(given, maker, monkeypatch):
+    monkeypatch.setattr(gallery, "_pictures", lambda *_: {})
+    with pytest.raises(ValueError, match="others: no pictures in the split eval"):
+        maker.of_others(str(given / "others"))
+
+
 def test_another_tagger_than_the_evaluated_one_is_found_out(given, evaluation):
     maker = gallery.Maker(evaluation, str(given / "mute"), str(given / "simulators"))
     with pytest.raises(ValueError, match="read otherwise than the evaluation says"):

@@ -91,7 +91,12 @@ def _run(command: list[str]) -> float:
     before = _children()
     pinned = ["taskset", "--cpu-list", str(core), *command]
     done = subprocess.run(pinned, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    if done.returncode not in (startup.OK, startup.FAILED, Outcome.REFUSED.exit_code):  # Some tags may not hold.
+    crashed = "Traceback" in done.stderr
+    if crashed or done.returncode not in (
+        startup.OK,
+        startup.FAILED,
+        Outcome.REFUSED.exit_code,
+    ):  # Some tags may not hold.
         raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
     return _children() - before
 

@@ -46,6 +46,7 @@ class Machine:
       workers: how many such machines train the tagger together.
       vertex_type: their type, where they are a job of Vertex AI; None where the cluster has no such jobs.
       jobs_in: the project and region of that job.
+      service_account: as whom that job runs; None for the project's default.
     """
 
     gpu_type: str
@@ -56,6 +57,7 @@ class Machine:
     workers: int = 1
     vertex_type: str | None = None
     jobs_in: tuple[str, str] | None = None
+    service_account: str | None = None
 
     def to_resources(self) -> ResourceSpec:
         """As TFX's v2 runner takes it."""
@@ -86,7 +88,10 @@ class Machine:
             for count in (1, self.workers - 1)
         ]
         project, region = self.jobs_in
-        return json.dumps({"project": project, "region": region, "job_spec": {"worker_pool_specs": pools}})
+        spec = {"worker_pool_specs": pools}
+        if self.service_account:
+            spec["service_account"] = self.service_account
+        return json.dumps({"project": project, "region": region, "job_spec": spec})
 
 
 def pipeline_from_flags(default: Machine, *needed: str) -> tfx_pipeline.Pipeline:

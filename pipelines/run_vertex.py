@@ -73,6 +73,7 @@ def main(_) -> int:
             MACHINE,
             vertex_type=FLAGS.machine_type or MACHINE.vertex_type,
             jobs_in=(FLAGS.project, FLAGS.region),
+            service_account=FLAGS.service_account,
         )
         where = ("project", "region") if FLAGS.submit or FLAGS.workers > 1 else ()
         pipeline = cluster.pipeline_from_flags(machine, *where)

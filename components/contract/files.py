@@ -11,7 +11,6 @@ import io
 import json
 import os
 import zipfile
-import zlib
 from typing import Any
 
 MAX_JSON_BYTES = 64 * 1024 * 1024
@@ -88,12 +87,13 @@ def read_json(path: str, what: str) -> Any:
     try:
         with _gfile().GFile(path, "rb") as file:
             data = file.read(MAX_JSON_BYTES + 1)
-        if len(data) > MAX_JSON_BYTES:
-            raise ValueError(f"{path}: {what} is over {MAX_JSON_BYTES:,} bytes")
-        return json.loads(data)
     except tf.errors.NotFoundError:
         raise ValueError(f"{path}: {what} is missing") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:  # The last: lists deep in one another.
+    if len(data) > MAX_JSON_BYTES:
+        raise ValueError(f"{path}: {what} is over {MAX_JSON_BYTES:,} bytes")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:  # Also numbers of thousands of digits, and lists deep in one another.
         raise ValueError(f"{path}: {what} is not valid JSON: {error}") from None
 
 
@@ -121,11 +121,15 @@ def read_npz(path: str, most: int) -> dict[str, Any]:
             raise ValueError(f"unpacks to {unpacked:,} bytes, over {most:,}")
         packed.seek(0)
         with np.load(packed, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            found = {name: arrays[name] for name in arrays.files}
     except tf.errors.OpError as error:
         raise ValueError(error.message) from error
-    except (OSError, RuntimeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # Damaged headers and members raise nearly anything.
         raise ValueError(str(error) or type(error).__name__) from error
+    others = [name for name, value in found.items() if not isinstance(value, np.ndarray)]
+    if others:
+        raise ValueError(f"no arrays: {', '.join(others)}")
+    return found
 
 
 def remove_directory(path: str) -> None:

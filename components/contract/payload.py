@@ -20,6 +20,7 @@ from faketagger.components.contract.uid_cipher import UidCipher
 LATEST = 2  # Pictures are tagged with it; version 1 is still read.
 VERSIONS = (1, 2)
 MIN_KEY_BYTES = 16
+MAX_KEY_BYTES = 4096  # Of a key file.
 _MASK_LABELS = {1: b"faketagger key mask v1", 2: b"faketagger key mask v2"}
 _CIPHER_LABEL = b"faketagger uid cipher v2"
 _FINGERPRINT_LABEL = b"faketagger key fingerprint"
@@ -109,9 +110,12 @@ def read_key(path: str) -> bytes:
     """The key in a file, surrounding white space apart; ValueError says how to make one."""
     try:
         with open(path, "rb") as file:
-            key = file.read(4096).strip()
+            read = file.read(MAX_KEY_BYTES + 1)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}; `faketagger keygen {path}` makes a key") from None
+    if len(read) > MAX_KEY_BYTES:
+        raise ValueError(f"{path}: over {MAX_KEY_BYTES:,} bytes: no key")
+    key = read.strip()
     if len(key) < MIN_KEY_BYTES:
         raise ValueError(f"{path}: a key has at least {MIN_KEY_BYTES} bytes; `faketagger keygen` makes one")
     return key

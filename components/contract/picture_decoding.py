@@ -31,6 +31,7 @@ from faketagger.components.contract.picture import STRIP_ROWS, DamagedError, Ima
 # What a picture may have at most where nothing else is said, read in its header before anything is unpacked.
 MAX_PIXELS = 200_000_000
 HEAD_BYTES = 32  # Tell what kind a file is.
+_MOST_DPI = 65535  # That every format can say.
 _MOST_MENDED_BYTES = 1 << 28  # What lies behind is not looked at.
 
 _MODES = {
@@ -193,7 +194,9 @@ def _decode_image(file: BinaryIO, image: ImageFile.ImageFile, name: str, lenient
     picture = Picture(name, str(image.format), pixels, damage, icc=image.info.get("icc_profile"))
     picture.orientation = orientation
     if dpi := image.info.get("dpi"):
-        picture.dpi = (float(dpi[0]), float(dpi[1]))
+        across, down = float(dpi[0]), float(dpi[1])
+        if 0.0 < across <= _MOST_DPI and 0.0 < down <= _MOST_DPI:  # What no format can say, 0/0 too, says nothing.
+            picture.dpi = (across, down)
     exif = (image.info.get("exif") or _exif_as_text(image.info)).removeprefix(containers.EXIF_PREFIX)
     if exif.startswith(containers.TIFF_MAGICS):  # Else it is none, and would break what it is put into.
         picture.exif = containers.reset_orientation(exif, orientation in _QUARTER_TURNED)

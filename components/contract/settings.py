@@ -80,7 +80,7 @@ class Settings(pydantic.BaseModel):
         for field in cls.__fields__.values():
             _make_strict(field)
 
-    def __init__(self, *values: Any, **named: Any):
+    def __init__(self, /, *values: Any, **named: Any):
         if len(values) > len(self.__fields__):
             raise TypeError(f"{type(self).__name__} has {len(self.__fields__)} fields, got {len(values)} values")
         by_place = dict(zip(self.__fields__, values))
@@ -153,15 +153,21 @@ class Settings(pydantic.BaseModel):
         files.write_json(path, self.dict())
 
 
+class _Constant(ValueError):
+    """NaN or infinity, already said."""
+
+
 def parse_json(text: str, where: str = "") -> Any:
     """JSON's value; ValueError, in the form of SettingsError, for what is none: NaN and infinity are none."""
 
     def refuse(constant: str) -> None:
-        raise ValueError(_said(where, f"expected JSON, found {constant}"))
+        raise _Constant(_said(where, f"expected JSON, found {constant}"))
 
     try:
         return json.loads(text, parse_constant=refuse)
-    except (json.JSONDecodeError, RecursionError) as error:  # The second: lists deep in one another.
+    except _Constant:
+        raise
+    except (ValueError, RecursionError) as error:  # Also numbers of thousands of digits, and lists deep in one another.
         raise ValueError(_said(where, f"expected JSON, found {shown(text)} ({error})")) from None
 
 

@@ -137,15 +137,20 @@ def load(directory: str) -> Simulator:
         return Simulator(described, unseen.Model(), has_gradient=False)
     if landmark_swap.has_donors(directory):
         return Simulator(described, landmark_swap.Model(directory), has_gradient=False)
-    try:
-        model = tf.saved_model.load(directory)
-    except (OSError, tf.errors.OpError, ValueError) as error:
-        raise ValueError(f"{directory}: not a loadable SavedModel: {error}") from error
+    model = load_saved_model(directory)
     unknown = sorted(set(described.tools) - set(tools.TOOLS))
     if unknown:
         raise ValueError(f"{directory}: no tools {', '.join(unknown)}; there are {', '.join(tools.TOOLS)}")
     signatures.check_simulator(model, described.image_size, len(described.conditions), directory)
     return Simulator(described, model)
+
+
+def load_saved_model(path: str) -> Any:
+    """tf.saved_model.load's object; ValueError for whatever it raises, which for damaged files is nearly anything."""
+    try:
+        return tf.saved_model.load(path)
+    except Exception as error:
+        raise ValueError(f"{path}: not a loadable SavedModel: {error}") from error
 
 
 def load_all(directory: str) -> list[Simulator]:

@@ -23,10 +23,14 @@ def record_before(config: TaggerConfig) -> manifest.TaggerRecord | None:
     """How the tagger that a training goes on from was trained; None where that is not known, or it begins anew.
 
     Raises:
-      ValueError: its manifest is missing or wrong.
+      ValueError: its manifest is missing or wrong, or it was trained through what `black_box` names.
     """
     directory = directory_of(config)
-    return manifest.read(manifest.TaggerManifest, directory).training if directory else None
+    before = manifest.read(manifest.TaggerManifest, directory).training if directory else None
+    known = sorted(set(config.black_box) & set(before.simulators)) if before else []
+    if known:  # The evaluator would refuse it, after the training.
+        raise ValueError(f"start_from: {directory}: was trained through {', '.join(known)}: take that out of black_box")
+    return before
 
 
 def load_networks(encoder: tf.keras.Model, decoder: tf.keras.Model, config: TaggerConfig, directory: str) -> None:

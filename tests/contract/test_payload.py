@@ -167,6 +167,15 @@ def test_white_space_around_a_key_does_not_count(tmp_path):
     assert payload.read_key(str(path)) == KEY
 
 
+def test_a_file_too_long_for_a_key_is_refused_and_not_cut(tmp_path):
+    path = tmp_path / "key"
+    path.write_bytes(b"k" * 4096)
+    assert len(payload.read_key(str(path))) == 4096
+    path.write_bytes(b"k" * 4097)
+    with pytest.raises(ValueError, match=f"{path}: over 4,096 bytes: no key"):
+        payload.read_key(str(path))
+
+
 @pytest.mark.parametrize("content", [None, b"", b"   \n" * 10, b"too-few-bytes"])
 def test_a_missing_or_short_key_file_is_named_with_the_way_out_and_without_its_content(tmp_path, content):
     path = tmp_path / "key"

@@ -332,6 +332,16 @@ def test_manifests_and_second_pictures_of_a_jpeg_are_dropped_and_that_is_told():
 # Other metadata
 
 
+def test_a_resolution_that_says_nothing_is_left_out():
+    for across in (0.0, 4e9):
+        data = helpers.file_of(_smooth(), "TIFF", tiffinfo={282: across, 283: across, 296: 2})
+        picture = picture_decoding.decode(data)
+        assert (
+            picture.dpi is None
+            and Image.open(io.BytesIO(_written(picture, "PNG"))).size == (picture.pixels.shape[1::-1])
+        )
+
+
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "JPEG", "AVIF"])
 def test_exif_xmp_profile_and_dpi_come_out_as_they_were(format):
     dpi = {} if format in ("WEBP", "AVIF") else {"dpi": (300, 300)}

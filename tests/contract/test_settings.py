@@ -154,6 +154,8 @@ def test_several_errors_are_one_message_which_names_the_file(tmp_path):
         ("null", "--set: expected an object, found None"),
         ("{", "--set: expected JSON, found '{'"),
         ("[" * 100_000, "--set: expected JSON, found '[[["),
+        ('{"steps": ' + "9" * 5000 + "}", "--set: expected JSON, found '{"),
+        ('{"self": 1}', "--set: steps: expected a whole number at least 1, found nothing; self: expected one"),
         ('{"steps": 1, "rate": NaN}', "--set: expected JSON, found NaN"),
         ('{"steps": 1, "rate": -Infinity}', "--set: expected JSON, found -Infinity"),
     ],

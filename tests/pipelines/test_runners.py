@@ -323,7 +323,12 @@ def test_a_missing_token_or_host_is_named(tmp_path):
 
 
 _WORKERS = cluster.Machine(
-    gpu_type="NVIDIA_L4", gpu_count=2, workers=3, vertex_type="g2-standard-24", jobs_in=("project", "europe-west4")
+    gpu_type="NVIDIA_L4",
+    gpu_count=2,
+    workers=3,
+    vertex_type="g2-standard-24",
+    jobs_in=("project", "europe-west4"),
+    service_account="trainer@project",
 )
 
 
@@ -331,7 +336,9 @@ def test_several_workers_train_in_a_job_of_vertex():
     spec, _ = _compile("vertex", machine=_WORKERS)
     told = json.loads(_constants(spec["root"]["dag"]["tasks"]["tagger-step"])["vertex_job"])
     assert (told["project"], told["region"]) == ("project", "europe-west4")
-    pools = aiplatform_v1.CustomJobSpec(told["job_spec"]).worker_pool_specs
+    job = aiplatform_v1.CustomJobSpec(told["job_spec"])
+    pools = job.worker_pool_specs
+    assert job.service_account == "trainer@project"
     assert [pool.replica_count for pool in pools] == [1, 2]
     for pool in pools:
         assert pool.container_spec.image_uri == _IMAGE

@@ -141,10 +141,13 @@ def test_a_directory_without_simulators_is_refused_with_what_was_expected(tmp_pa
         library.names(str(empty))
 
 
-@pytest.mark.parametrize("damage", ["garbage", "missing", "truncated"])
+@pytest.mark.parametrize("damage", ["garbage", "missing", "truncated", "truncated weights"])
 def test_a_broken_saved_model_is_refused_by_name(directory, damage):
     graph = directory / "swap" / "saved_model.pb"
-    if damage == "missing":
+    if damage == "truncated weights":
+        (weights,) = (directory / "swap" / "variables").glob("variables.data-*")
+        weights.write_bytes(weights.read_bytes()[:-1])
+    elif damage == "missing":
         graph.unlink()
     else:
         graph.write_bytes(b"no graph" if damage == "garbage" else graph.read_bytes()[:-100])

@@ -7,6 +7,7 @@ import tensorflow as tf
 from faketagger.components.contract import manifest
 from faketagger.components.tagger import export, networks, residual, start
 from faketagger.components.tagger.config import Masking, TaggerConfig
+from faketagger.tests import stubs
 
 pytestmark = pytest.mark.slow
 
@@ -97,3 +98,10 @@ def test_other_widths_are_refused(old):
     encoder, decoder = networks.build_encoder(64, _BITS, "early", 16, 2), networks.build_decoder(64, _BITS, 8, 2)
     with pytest.raises(ValueError, match="its networks are of other sizes"):
         start.load_networks(encoder, decoder, _NEW.replace(encoder_width=16), old[2])
+
+
+def test_a_tagger_that_was_trained_through_what_is_to_be_black_box_is_no_start(tmp_path):
+    described = stubs.pattern_manifest().replace(training=manifest.TaggerRecord(1, "early", simulators=("stgan",)))
+    manifest.write(described, str(tmp_path))
+    with pytest.raises(ValueError, match="was trained through stgan: take that out of black_box"):
+        start.record_before(TaggerConfig(start_from=str(tmp_path), black_box=("stargan", "stgan")))

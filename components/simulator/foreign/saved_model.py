@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from faketagger.components.contract.signatures import describe
+from faketagger.components.simulator import library
 from faketagger.components.simulator.foreign import base
 
 NHWC, NCHW = "NHWC", "NCHW"
@@ -58,10 +59,7 @@ def read(path: str, said: Description) -> base.Foreign:
         to give, and lists what was found.
     """
     base.check_size((os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names), path)
-    try:
-        model = tf.saved_model.load(path)
-    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-        raise ValueError(f"{path}: not a loadable SavedModel: {error}") from error
+    model = library.load_saved_model(path)
     signature = _signature(model, said.signature, path)
     return wrap(signature, said, model, path)
 

@@ -130,7 +130,7 @@ class _Tensors:
         try:
             self._reader = tf.train.load_checkpoint(prefix)
             shapes = self._reader.get_variable_to_shape_map()
-        except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+        except (OSError, ValueError, RuntimeError, LookupError, tf.errors.OpError) as error:
             raise ValueError(f"{prefix}: not a readable TF checkpoint: {error}") from error
         self._keys = {name: key for key in shapes if (name := _variable_name(key)).split("/")[0] in _SCOPES}
         self.later = any(key.startswith(tuple(_LATER_SCOPES)) for key in shapes)
@@ -163,7 +163,7 @@ class _Tensors:
         self._unused.discard(name)
         try:
             values = self._reader.get_tensor(self._keys[name])
-        except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        except (ValueError, RuntimeError, LookupError, tf.errors.OpError) as error:
             raise ValueError(f"{self.where}: {name} cannot be read: {error}") from error
         return tf.Variable(np.float32(values), trainable=False)
 

@@ -108,7 +108,9 @@ def _read(kind: str, arguments) -> base.Foreign:
         **{flag: getattr(arguments, flag) for flag in _DESCRIBING},
         vectors=_vectors(arguments.condition_vector),
     )
-    return (tfjs if kind == TFJS else saved_model).read(arguments.model, said)
+    if kind == TFJS:
+        return tfjs.read(arguments.model, said, arguments.model_size or arguments.image_size)
+    return saved_model.read(arguments.model, said)
 
 
 def _vectors(pairs: list[tuple[str, list[float]]] | None) -> dict[str, list[float]] | None:

@@ -25,7 +25,7 @@ MODEL_FILE = "model.json"
 
 _MAX_JSON_BYTES = 32 * 1024**2
 _MAX_CALLS = 4096  # Keras takes seconds for as many layers.
-_ANY_SIDE = 64  # To try a network that takes any size.
+_ANY_SIDE = 64  # To try a network that takes any size, where nobody says which.
 
 _CONTAINERS = ("Model", "Functional", "Sequential")
 _LAYERS = frozenset(
@@ -65,12 +65,13 @@ def find(path: str) -> str | None:
     return path if path.lower().endswith(".json") and os.path.isfile(path) else None
 
 
-def read(path: str, said: saved_model.Description) -> base.Foreign:
+def read(path: str, said: saved_model.Description, side: int | None = None) -> base.Foreign:
     """Reads a generator.
 
     Args:
       path: its model.json, or the folder that holds it.
       said: what its topology does not show, as of a SavedModel; there is no signature to choose.
+      side: of the pictures it is going to be given, where it takes any: for that its tensors must be small enough.
 
     Raises:
       ValueError: it is no layers model, has other layers than such that make pictures of pictures, its shards do not
@@ -81,7 +82,7 @@ def read(path: str, said: saved_model.Description) -> base.Foreign:
     weights = tfjs_weights.declared(held.get(tfjs_weights.MANIFEST), path)
     model = _build(held["modelTopology"], weights.count, path)
     _assign(model, weights, path)
-    return saved_model.wrap(_signature(model, path), said, model, path)
+    return saved_model.wrap(_signature(model, path, side or _ANY_SIDE), said, model, path)
 
 
 def _load(path: str) -> dict:
@@ -341,7 +342,7 @@ def _matched(variables: set[str], tensors: set[str]) -> dict[str, str]:
     return {theirs[key][0]: ours[key][0] for key in ours if len(ours[key]) == len(theirs.get(key, ())) == 1}
 
 
-def _signature(model: keras.Model, path: str):
+def _signature(model: keras.Model, path: str, side: int):
     """The network as a SavedModel's signature would be; ValueError when a tensor on the way is too large."""
     inputs, outputs = ([_identifier(each) for each in names] for names in (model.input_names, model.output_names))
     specs = {name: tf.TensorSpec(each.shape, each.dtype, name) for name, each in zip(inputs, model.inputs)}
@@ -353,7 +354,7 @@ def _signature(model: keras.Model, path: str):
         return dict(zip(outputs, made if isinstance(made, (list, tuple)) else [made]))
 
     # Another trace, with every size known: nothing is computed yet.
-    tried = {name: tf.TensorSpec(_known(spec.shape, path), spec.dtype) for name, spec in specs.items()}
+    tried = {name: tf.TensorSpec(_known(spec.shape, path, side), spec.dtype) for name, spec in specs.items()}
     try:
         base.check_tensors(call.get_concrete_function(**tried))
         return call.get_concrete_function(**specs)
@@ -367,9 +368,10 @@ def _identifier(name: str) -> str:
     return name + "_" if keyword.iskeyword(name) else name
 
 
-def _known(shape: tf.TensorShape, path: str) -> list[int]:
-    sides = [side or _ANY_SIDE for side in shape[1:]]
-    if any(side > manifest.MAX_IMAGE_SIZE for side in sides[:2]) or math.prod(sides) > base.MAX_VALUES:
+def _known(shape: tf.TensorShape, path: str, side: int) -> list[int]:
+    side = max(1, min(side, manifest.MAX_IMAGE_SIZE))  # What is beyond is refused later.
+    sides = [each or side for each in shape[1:]]
+    if any(each > manifest.MAX_IMAGE_SIZE for each in sides[:2]) or math.prod(sides) > base.MAX_VALUES:
         raise ValueError(
             f"{path}: modelTopology: expected inputs of at most {manifest.MAX_IMAGE_SIZE} pixels a side, found {shape}"
         )

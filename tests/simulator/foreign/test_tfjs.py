@@ -382,6 +382,13 @@ def test_a_layer_that_makes_too_much_of_a_picture_is_refused(tmp_path, capsys):
     assert re.search("makes .*40032.* of one picture", helpers.refusal(capsys, tmp_path, **ONE))
 
 
+def test_what_takes_any_side_is_judged_by_the_side_that_is_asked_for(tmp_path, capsys):
+    inputs = keras.Input([None, None, 3])
+    large = keras.layers.AveragePooling2D(32)(keras.layers.UpSampling2D(32)(inputs))
+    _write(tmp_path / "model", keras.Model(inputs, keras.layers.Conv2D(3, 1)(large)))
+    assert re.search("makes .*32768.* of one picture", helpers.refusal(capsys, tmp_path, **{**ONE, "model_size": 1024}))
+
+
 def test_a_model_over_the_size_limit_is_refused(written, capsys, monkeypatch):
     monkeypatch.setattr(library, "MAX_SAVED_MODEL_BYTES", 1000)
     assert "over the 1,000 a simulator may have" in helpers.refusal(capsys, written[0], **ONE)

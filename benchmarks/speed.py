@@ -91,12 +91,8 @@ def _run(command: list[str]) -> float:
     before = _children()
     pinned = ["taskset", "--cpu-list", str(core), *command]
     done = subprocess.run(pinned, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    crashed = "Traceback" in done.stderr
-    if crashed or done.returncode not in (
-        startup.OK,
-        startup.FAILED,
-        Outcome.REFUSED.exit_code,
-    ):  # Some tags may not hold.
+    expected = (startup.OK, startup.FAILED, Outcome.REFUSED.exit_code)  # Some tags may not hold.
+    if done.returncode not in expected or "Traceback" in done.stderr:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
     return _children() - before
 

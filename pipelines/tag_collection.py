@@ -50,7 +50,11 @@ def make_parser() -> startup.Parser:
     add("--replace", action="store_true", help="tags pictures that carry a tag of this key already")
     add("--max_megapixels", type=float, default=200.0, help="refuses larger pictures; default: 200")
     add("--register", action="store_true", help="registers what is tagged with the platform, for the table's owners")
-    add("--database", metavar="URL", help="the platform's; default: $FAKETAGGER_DATABASE of each worker")
+    add(
+        "--database",
+        metavar="URL",
+        help="the platform's, for workers of this machine; default, and others': $FAKETAGGER_DATABASE",
+    )
     add("--beam_args", action="append", default=[], help="an option for Beam's runner; may be given again")
     common.add_key_flag(parser)
     common.add_backend_flags(parser)

@@ -178,8 +178,10 @@ def test_a_directory_that_cannot_be_written_to_is_refused_before_anything_is_mea
 def test_a_directory_whose_name_is_a_pattern_is_its_own_alone(given, tmp_path):
     (tmp_path / "e1").mkdir()
     (tmp_path / "e1" / "rows-others.parquet").write_bytes(b"rows of another evaluation")
+    (tmp_path / "e[12]").mkdir()
+    (tmp_path / "e[12]" / "writable").write_bytes(b"somebody's")
     assert _run(given, tmp_path / "e[12]").returncode == 0
-    assert (tmp_path / "e1" / "rows-others.parquet").exists()
+    assert (tmp_path / "e1" / "rows-others.parquet").exists() and (tmp_path / "e[12]" / "writable").exists()
 
 
 def test_a_folder_without_an_eval_picture_ends_with_status_1_and_its_name(given, tmp_path):

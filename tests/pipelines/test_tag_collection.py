@@ -278,7 +278,7 @@ def test_a_uid_that_a_table_says_of_one_picture_is_that_of_all_its_owner_s(archi
 
 def test_a_uid_beyond_the_tagger_s_last_is_refused_before_anything_is_planned(archive):
     _fill("in", 3)
-    last = 2**stubs.MESSAGE_BITS - 1
+    last = 2 ** stubs.pattern_manifest().message_bits - 1
     _write("in/uids.csv", f"path,uid\n0/000.jpg,{last}\n1/001.jpg,\n".encode())
     code, _, err = archive("--csv=in/uids.csv", "--out=out")
     assert code == common.FAILED and f"001.jpg: UID {last + 1} is over {last}, this tagger's last" in err

@@ -53,7 +53,7 @@ def make_parser() -> startup.Parser:
     add(
         "--database",
         metavar="URL",
-        help="the platform's, for workers of this machine; default, and others': $FAKETAGGER_DATABASE",
+        help="the platform's, for this machine's workers; else $FAKETAGGER_DATABASE",
     )
     add("--beam_args", action="append", default=[], help="an option for Beam's runner; may be given again")
     common.add_key_flag(parser)
